@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class BadSetting(ValueError):
-    """An environment variable holds something the product cannot use: which, what, and what would be right."""
+    """An environment variable holds something the product cannot use: which, what, what would be right."""
 
     def __init__(self, name: str, value: str, right: str) -> None:
         super().__init__(f"{name}={mask(name, value)!r} cannot be used: {right}.")
@@ -213,9 +213,8 @@ def read(environ: Mapping[str, str]) -> Settings:
             environ.get("DEMO", ""),
             "the demo is loaded into the embedded database only; unset DEMO or DATABASE_URL",
         )
-    feeds = get(
-        "FEEDS", ("replay",) if demo else ("csv",), _feeds, f"use a comma list of {', '.join(KNOWN_FEEDS)}"
-    )
+    by_default: tuple[str, ...] = ("replay",) if demo else ("csv",)
+    feeds = get("FEEDS", by_default, _feeds, f"use a comma list of {', '.join(KNOWN_FEEDS)}")
     return Settings(
         data_dir=data_dir,
         database_url=database_url,
