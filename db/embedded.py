@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import IO, TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     import pwd
@@ -144,6 +144,7 @@ class Embedded:
         self._locks = _Locks(self.data_dir)
         self._held: _Lock | None = None
         self._user = _server_user()
+        self._process: subprocess.Popen[bytes] | None = None  # the server, where we started it
 
     # --- what callers use ---
 
@@ -174,6 +175,8 @@ class Embedded:
                 return
             with alone:
                 stop_server(self.data, self.socket_dir)
+        if self._process:
+            self._process.wait()
         with contextlib.suppress(TimeoutError):
             self._locks.guard.take(3.0).close()
 
@@ -205,29 +208,29 @@ class Embedded:
     def _up(self) -> bool:
         """Under the start lock: make the server answer within the limit. True where it was started here."""
         deadline = time.monotonic() + START_LIMIT
-        started = False
+        launched = False
         while True:
             state = self._state()
             if state == "up":
-                return started
+                return launched
             if time.monotonic() > deadline:
                 raise EmbeddedError(
                     f"PostgreSQL does not answer after {START_LIMIT:.0f} s. {self._last_words()}"
                 )
             if state == "busy" or self.pid() is not None:  # it recovers, or is on its way down: it will tell
-                time.sleep(0.05)
-                continue
-            if not (self.data / "PG_VERSION").exists():
-                self._create()
-            try:
+                time.sleep(0.02)
+            elif self._process is None or self._process.poll() is not None:
+                # The backends of a killed server hold its memory for a moment: that passes, nothing else.
+                if launched and "shared memory block" not in self._last_words():
+                    raise EmbeddedError(f"PostgreSQL does not start. {self._last_words()}".strip())
+                if launched:
+                    time.sleep(0.2)
+                elif not (self.data / "PG_VERSION").exists():
+                    self._create()
                 self._launch()
-            except EmbeddedError as error:
-                # The backends of a killed server hold its memory for a moment.
-                passing = "shared memory block" in str(error) or "lock file" in str(error)
-                if not passing or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
-            started = True
+                launched = True
+            else:
+                time.sleep(0.02)
 
     def _create(self) -> None:
         """A new cluster, made beside its place and moved there whole: a killed initdb leaves no half one."""
@@ -277,20 +280,9 @@ class Embedded:
         config.chmod(0o600)
         self._own(config)
         clear_stale_locks(self.data, self.socket_dir)
-        (self.data / "start.log").unlink(missing_ok=True)
-        limit = f"{START_LIMIT:.0f}"
-        self._run(
-            "pg_ctl",
-            "-D",
-            str(self.data),
-            "-w",
-            "-t",
-            limit,
-            "-s",
-            "-l",
-            str(self.data / "start.log"),
-            "start",
-        )
+        # Not through pg_ctl, which puts the path into a shell command.
+        with (self.data / "start.log").open("wb") as log:
+            self._process = self._spawn("postgres", ["-D", str(self.data)], log)
 
     def _private_socket_dir(self) -> None:
         """The socket folder, ours and closed to others: whoever reaches the socket is a superuser."""
@@ -324,36 +316,37 @@ class Embedded:
         raise EmbeddedError(f"Another PostgreSQL answers at {self.socket_dir}: use another DATA_DIR.")
 
     def _run(self, command: str, *arguments: str) -> None:
+        """One of PostgreSQL's programs, to its end."""
+        with tempfile.TemporaryFile() as output:
+            process = self._spawn(command, list(arguments), output)
+            try:
+                process.wait(START_LIMIT + 30)
+            finally:
+                process.kill()
+                process.wait()
+            output.seek(0)
+            said = output.read().decode(errors="replace").strip()
+        if process.returncode:
+            raise EmbeddedError(f"{command} failed ({process.returncode}): {said[-800:]}")
+
+    def _spawn(self, command: str, arguments: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
         """One of PostgreSQL's programs, away from our terminal, unprivileged where we are root."""
         program = bin_dir() / command
-        # A server that pg_ctl starts keeps its output open: a pipe would never end, a file does no harm.
-        with tempfile.TemporaryFile("w+") as output:
-            try:
-                done = subprocess.run(
-                    [program, *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    timeout=START_LIMIT + 30,
-                    cwd="/",
-                    start_new_session=True,
-                    env=_clean_environment(),
-                    user=self._user.pw_uid if self._user else None,
-                    group=self._user.pw_gid if self._user else None,
-                    extra_groups=[] if self._user else None,
-                )
-            except OSError as error:
-                raise EmbeddedError(f"{program} cannot be run: {error.strerror}.") from error
-            except subprocess.TimeoutExpired as error:
-                raise EmbeddedError(
-                    f"{command} took longer than {error.timeout:.0f} s. {self._last_words()}"
-                ) from error
-            output.seek(0)
-            said = output.read().strip()
-        if done.returncode:
-            raise EmbeddedError(
-                f"{command} failed ({done.returncode}): {said[-800:]} {self._last_words()}".strip()
+        try:
+            return subprocess.Popen(
+                [program, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                start_new_session=True,
+                env=_clean_environment(),
+                user=self._user.pw_uid if self._user else None,
+                group=self._user.pw_gid if self._user else None,
+                extra_groups=[] if self._user else None,
             )
+        except OSError as error:
+            raise EmbeddedError(f"{program} cannot be run: {error.strerror}.") from error
 
     def _last_words(self) -> str:
         """The end of what the server wrote before it gave up."""
