@@ -142,7 +142,7 @@ class Embedded:
         self.socket_dir = socket_dir(data_dir)
         self.throwaway = throwaway
         self._locks = _Locks(self.data_dir)
-        self._held: _Lock | None = None
+        self._held: Lock | None = None
         self._user = _server_user()
         self._process: subprocess.Popen[bytes] | None = None  # the server, where we started it
 
@@ -491,7 +491,7 @@ def _server_user() -> pwd.struct_passwd | None:
     )
 
 
-class _Lock:
+class Lock:
     """A taken lock: closing it, or the end of the process, lets go."""
 
     def __init__(self, descriptor: int) -> None:
@@ -500,29 +500,29 @@ class _Lock:
     def close(self) -> None:
         os.close(self._descriptor)
 
-    def __enter__(self) -> _Lock:
+    def __enter__(self) -> Lock:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-class _LockFile:
+class LockFile:
     """A file whose lock says something; flock, so that one process may hold it more than once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def try_take(self, *, shared: bool = False) -> _Lock | None:
+    def try_take(self, *, shared: bool = False) -> Lock | None:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             return None
-        return _Lock(descriptor)
+        return Lock(descriptor)
 
-    def take(self, limit: float, *, shared: bool = False) -> _Lock:
+    def take(self, limit: float, *, shared: bool = False) -> Lock:
         deadline = time.monotonic() + limit
         while True:
             if lock := self.try_take(shared=shared):
@@ -536,9 +536,9 @@ class _Locks:
     """start: whoever starts or stops; holders: shared by all who need the server; guard: the guard lives."""
 
     def __init__(self, data_dir: Path) -> None:
-        self.start = _LockFile(data_dir / ".postgres.start")
-        self.holders = _LockFile(data_dir / ".postgres.holders")
-        self.guard = _LockFile(data_dir / ".postgres.guard")
+        self.start = LockFile(data_dir / ".postgres.start")
+        self.holders = LockFile(data_dir / ".postgres.holders")
+        self.guard = LockFile(data_dir / ".postgres.guard")
 
 
 def guard(data_dir: Path) -> None:

@@ -1,0 +1,77 @@
+"""The Book: the ledger, prices, FX and instruments of one portfolio, as columns. Everything in core is a function of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from core.calendar import Sessions
+from core.fx import Rates, Series
+from core.ledger import Ledger, Security
+
+
+@dataclass(frozen=True, slots=True)
+class Portfolio:
+    """One portfolio's settings."""
+
+    portfolio_id: UUID
+    name: str
+    base_currency: str
+    benchmark_id: int | None
+    method: str  # the cost method in force
+    access: str = "read"
+    note: str = ""
+    demo: bool = False
+    goal_value: Decimal | None = None
+    goal_on: date | None = None
+    version: int = 1
+    restated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The last price of a security as the feed gave it, in the security's currency."""
+
+    price: Decimal
+    previous_close: Decimal | None
+    session: str
+    provider: str
+    quoted_at: datetime
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Book:
+    """Immutable. `prices` and `rates` are raw closes and FX by day; `sessions` the calendars of the exchanges held.
+
+    `version` changes with anything in it; `derived` keeps what was computed from it, and dies with it.
+    """
+
+    portfolio: Portfolio
+    ledger: Ledger
+    securities: Mapping[int, Security]
+    prices: Mapping[int, Series]
+    rates: Rates
+    sessions: Mapping[str, Sessions]
+    version: str
+    known_at: datetime | None = None
+    limits: Mapping[str, tuple[Decimal, str]] = field(default_factory=dict)
+    derived: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def base(self) -> str:
+        """The portfolio's base currency."""
+        return self.portfolio.base_currency
+
+    @property
+    def main_exchange(self) -> str:
+        """The exchange whose sessions make the daily grid: that of most securities held, XNYS where there is none."""
+        counts: dict[str, int] = {}
+        for s in self.securities.values():
+            if s.tradable:
+                counts[s.exchange] = counts.get(s.exchange, 0) + 1
+        known = [e for e in sorted(counts, key=lambda e: (-counts[e], e)) if e in self.sessions]
+        return known[0] if known else next(iter(self.sessions), "XNYS")

@@ -1,0 +1,102 @@
+"""The trading calendar: sessions of an exchange, market phases, settlement dates. Sessions come from the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.fx import day_number, day_of
+
+# Trade date + n sessions, from a date on (ERRATA 7). US equities; European exchanges follow on 2027-10-11.
+SETTLEMENT = {
+    "US": ((date(1900, 1, 1), 5), (date(1995, 6, 7), 3), (date(2017, 9, 5), 2), (date(2024, 5, 28), 1)),
+    "EU": ((date(1900, 1, 1), 3), (date(2014, 10, 6), 2), (date(2027, 10, 11), 1)),
+}
+MARKET_OF = {"XNYS": "US", "XNAS": "US", "XTSE": "US"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sessions:
+    """The sessions of one exchange in order: day numbers, opening and closing times in UTC seconds."""
+
+    exchange: str
+    zone: str
+    days: NDArray[np.int32]
+    opens: NDArray[np.int64]
+    closes: NDArray[np.int64]
+
+    def is_session(self, day: int) -> bool:
+        """Whether the exchange trades on this day."""
+        i = int(np.searchsorted(self.days, day))
+        return i < len(self.days) and int(self.days[i]) == day
+
+    def last_completed(self, at: datetime) -> int | None:
+        """The day number of the last session closed at or before `at`."""
+        i = int(np.searchsorted(self.closes, int(at.timestamp()), side="right")) - 1
+        return None if i < 0 else int(self.days[i])
+
+    def last_on_or_before(self, day: int) -> int | None:
+        """The day number of the last session at or before `day`."""
+        i = int(np.searchsorted(self.days, day, side="right")) - 1
+        return None if i < 0 else int(self.days[i])
+
+    def current(self, at: datetime) -> int | None:
+        """The index of the session open at `at`, else of the last one that opened before; None before the first."""
+        i = int(np.searchsorted(self.opens, int(at.timestamp()), side="right")) - 1
+        return None if i < 0 else i
+
+    def phase(self, at: datetime) -> str:
+        """"pre" (4 h before the open), "regular", "post" (4 h after the close) or "closed"."""
+        second = int(at.timestamp())
+        i = int(np.searchsorted(self.opens, second, side="right")) - 1
+        if i >= 0 and second < self.closes[i]:
+            return "regular"
+        if i >= 0 and second < self.closes[i] + 4 * 3600:
+            return "post"
+        if i + 1 < len(self.opens) and second >= self.opens[i + 1] - int(5.5 * 3600):
+            return "pre"
+        return "closed"
+
+    def between(self, first: int, last: int) -> NDArray[np.int32]:
+        """Day numbers of the sessions from `first` to `last`, both included."""
+        a, b = np.searchsorted(self.days, (first, last + 1))
+        return self.days[a:b]
+
+    def next(self, day: int, n: int = 1) -> date:
+        """The n-th session after `day` (weekdays beyond the calendar's end)."""
+        i = int(np.searchsorted(self.days, day, side="right"))
+        if i + n - 1 < len(self.days):
+            return day_of(int(self.days[i + n - 1]))
+        return _weekdays_later(day_of(day), n)
+
+
+def settlement_days(exchange: str | None, traded_on: date) -> int:
+    """Sessions between trade and settlement on that exchange at that time. Source: SEC rule 15c6-1, CSDR."""
+    if exchange is None:
+        return 0
+    cycle = 0
+    for since, days in SETTLEMENT[MARKET_OF.get(exchange, "EU")]:
+        if traded_on >= since:
+            cycle = days
+    return cycle
+
+
+def settlement_date(sessions: Sessions | None, exchange: str | None, traded_on: date) -> date:
+    """Trade date + the cycle in force, counted in sessions of the exchange (weekdays where its calendar is unknown)."""
+    n = settlement_days(exchange, traded_on)
+    if n == 0:
+        return traded_on
+    if sessions is None or not len(sessions.days) or day_number(traded_on) < int(sessions.days[0]):
+        return _weekdays_later(traded_on, n)
+    return sessions.next(day_number(traded_on), n)
+
+
+def _weekdays_later(on: date, n: int) -> date:
+    while n:
+        on += timedelta(days=1)
+        if on.weekday() < 5:
+            n -= 1
+    return on

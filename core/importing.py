@@ -1,0 +1,174 @@
+"""Reading transactions from CSV: our own format, one verdict per row. Broker formats will stand beside this one.
+
+Columns, in any order and case: date, kind, symbol, quantity, price, gross, fees, taxes, currency, fx, ratio, settlement,
+exchange, note, reference. `date` and `kind` are required; what else is needed depends on the kind.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+
+from core.ledger import Draft, LedgerError, Security
+
+COLUMNS = ("date", "kind", "symbol", "quantity", "price", "gross", "fees", "taxes", "currency", "fx", "ratio", "settlement",
+           "exchange", "note", "reference")  # fmt: skip
+ALIASES = {"trade date": "date", "trade_date": "date", "traded_on": "date", "type": "kind", "action": "kind", "transaction_type": "kind",
+           "ticker": "symbol", "shares": "quantity", "units": "quantity", "amount": "gross", "fee": "fees", "commission": "fees",
+           "tax": "taxes", "withholding": "taxes", "settles_on": "settlement", "settlement_date": "settlement", "notes": "note",
+           "comment": "note", "id": "reference", "fx rate": "fx", "fx_rate": "fx"}  # fmt: skip
+TEMPLATE = (
+    "date,kind,symbol,quantity,price,gross,fees,taxes,currency,fx,ratio,settlement,exchange,note,reference\r\n"
+    "2026-01-05,deposit,,,,10000.00,,,USD,,,,,opening balance,\r\n"
+    "2026-01-06,buy,AAPL,10,185.50,,1.00,,USD,,,,,,\r\n"
+)
+
+
+class NotReadable(ValueError):
+    """The file as a whole cannot be read: says why and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the file: its line number, and the draft it makes or the error that keeps it from making one."""
+
+    line: int
+    cells: Mapping[str, str]
+    draft: Draft | None
+    error: LedgerError | None
+
+
+def decoded(raw: bytes) -> str:
+    """The text of a file: UTF-8 (with or without a mark), else Windows-1252. NotReadable on binary data."""
+    if b"\x00" in raw[:4096]:
+        raise NotReadable("this is not a text file: a CSV file is needed (from a spreadsheet: save as CSV)")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", errors="replace")
+
+
+def header_of(text: str) -> tuple[list[str], str]:
+    """(our column names in the file's order, the delimiter). NotReadable where the required columns are missing."""
+    first = text.lstrip("\r\n").split("\n", 1)[0]
+    if not first.strip():
+        raise NotReadable("the file is empty: a header line and at least one row are needed")
+    delimiter = max(",;\t", key=first.count)
+    names = [n.strip().lower() for n in next(csv.reader([first.rstrip("\r")], delimiter=delimiter))]
+    names = [ALIASES.get(n, n) for n in names]
+    for needed in ("date", "kind"):
+        if needed not in names:
+            raise NotReadable(f"the header has no column {needed!r}; it has {', '.join(names[:12])}. Expected: {', '.join(COLUMNS)}")
+    for name in names:
+        if name in COLUMNS and names.count(name) > 1:
+            raise NotReadable(f"the header names the column {name!r} twice")
+    return names, delimiter
+
+
+def read(text: str, securities: Mapping[str, Security], currencies: frozenset[str], base_currency: str) -> Iterator[Row]:
+    """The rows of a file as drafts. `securities` by symbol and by EXCHANGE:SYMBOL. Empty lines are passed over."""
+    text = text.lstrip("\r\n")
+    names, delimiter = header_of(text)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    next(reader)
+    before = reader.line_num
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as e:
+            yield Row(before + 1, {}, None, LedgerError("row", f"line {before + 1}", f"it cannot be read as CSV: {e}"))
+            return
+        line, before = before + 1, reader.line_num
+        if not any(c.strip() for c in cells) or cells[0].startswith("#"):
+            continue
+        record = {n: c.strip() for n, c in zip(names, cells, strict=False)}
+        if len(cells) > len(names) and any(c.strip() for c in cells[len(names):]):
+            yield Row(line, record, None, LedgerError("row", f"with {len(cells)} cells", f"the header has {len(names)} columns"))
+            continue
+        try:
+            yield Row(line, record, draft(record, securities, currencies, base_currency), None)
+        except LedgerError as e:
+            yield Row(line, record, None, e)
+
+
+def draft(cells: Mapping[str, str], securities: Mapping[str, Security], currencies: frozenset[str], base_currency: str) -> Draft:
+    """One record of text cells as a Draft. Raises LedgerError naming the field. The form uses it too."""
+    kind = cells.get("kind", "").lower().replace(" ", "_").replace("-", "_")
+    security = _security(cells, securities)
+    currency = cells.get("currency", "").upper() or (security.currency if security else base_currency)
+    if currency not in currencies:
+        raise LedgerError("currency", currency, "an ISO code such as USD or EUR is needed")
+    settlement = cells.get("settlement", "")
+    return Draft(
+        kind=kind, traded_on=day("date", cells.get("date", "")), currency=currency, security=security,
+        quantity=number("quantity", cells.get("quantity", "")), price=number("price", cells.get("price", "")),
+        gross=number("gross", cells.get("gross", "")), fees=number("fees", cells.get("fees", "")) or Decimal(0),
+        taxes=number("taxes", cells.get("taxes", "")) or Decimal(0), fx=number("fx", cells.get("fx", "")),
+        ratio=number("ratio", cells.get("ratio", "")), settles_on=day("settlement", settlement) if settlement else None,
+        note=cells.get("note", "")[:500], reference=cells.get("reference", "")[:120],
+    )  # fmt: skip
+
+
+def _security(cells: Mapping[str, str], securities: Mapping[str, Security]) -> Security | None:
+    symbol = cells.get("symbol", "").upper()
+    if not symbol:
+        return None
+    exchange = cells.get("exchange", "").upper()
+    found = securities.get(f"{exchange}:{symbol}" if exchange else symbol)
+    if found is None:
+        where = f" on {exchange}" if exchange else ""
+        raise LedgerError("symbol", symbol, f"no such security{where}; add it under Securities first, or correct the symbol")
+    return found
+
+
+def day(field: str, text: str) -> date:
+    """An ISO date. Raises LedgerError."""
+    try:
+        return date.fromisoformat(text[:10]) if len(text) <= 10 or text[10] in "T " else date.fromisoformat(text)
+    except ValueError:
+        raise LedgerError(field, text, "a date such as 2026-03-31 is needed") from None
+
+
+def number(field: str, text: str) -> Decimal | None:
+    """A decimal with a point; thousands separators are refused, not guessed. None where empty. Raises LedgerError."""
+    if not text:
+        return None
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        hint = "; use a decimal point and no thousands separators" if "," in text or " " in text else ""
+        raise LedgerError(field, text, f"a number such as 1234.56 is needed{hint}") from None
+    if not value.is_finite():
+        raise LedgerError(field, text, "a number such as 1234.56 is needed")
+    return value
+
+
+def by_symbol(securities: Mapping[int, Security] | list[Security]) -> dict[str, Security]:
+    """Securities by symbol and by EXCHANGE:SYMBOL; a symbol that several exchanges list is found by both names only."""
+    every = list(securities.values()) if isinstance(securities, Mapping) else securities
+    out: dict[str, Security] = {}
+    twice: set[str] = set()
+    for s in every:
+        if s.symbol in out:
+            twice.add(s.symbol)
+        out[s.symbol] = s
+        out[f"{s.exchange}:{s.symbol}"] = s
+    for symbol in twice:
+        del out[symbol]
+    return out
+
+
+def keys(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    """Idempotency keys: the same contents give the same key, the second true duplicate in one file another one."""
+    seen: dict[str, int] = {}
+    for contents in rows:
+        digest = hashlib.sha256("\x1f".join(contents).encode()).hexdigest()[:32]
+        seen[digest] = seen.get(digest, 0) + 1
+        yield f"{digest}:{seen[digest]}"

@@ -1,0 +1,75 @@
+"""Scope: what the reader asked. Sidebar, query string and API parameters all make the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+PERIODS = ("1D", "1W", "1M", "3M", "YTD", "1Y", "ALL")
+GROUPS = ("asset_class", "sector", "country", "currency")
+
+
+class BadScope(ValueError):
+    """A parameter that cannot be read: names the field, the value and what would be right."""
+
+    def __init__(self, parameter: str, value: object, expected: str) -> None:
+        super().__init__(f"{parameter}={value!r} is not valid: expected {expected}")
+        self.parameter, self.value, self.expected = parameter, value, expected
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One reader's question. Empty fields mean: the newest, the portfolio's own."""
+
+    portfolio: UUID
+    as_of: date | None = None  # trading date, None: now
+    known_at: datetime | None = None  # None: everything known now
+    period: str = "1Y"
+    by: str = "asset_class"
+    security: int | None = None
+
+    @classmethod
+    def read(cls, portfolio: UUID, query: Mapping[str, str | None]) -> Scope:
+        """A Scope from text parameters (as_of, known_at, period, by, security). Raises BadScope."""
+        scope = cls(portfolio)
+        if text := query.get("as_of"):
+            try:
+                scope = replace(scope, as_of=date.fromisoformat(text))
+            except ValueError:
+                raise BadScope("as_of", text, "a date such as 2026-03-31") from None
+        if text := query.get("known_at"):
+            try:
+                at = datetime.fromisoformat(text)
+            except ValueError:
+                raise BadScope("known_at", text, "a time such as 2026-03-31T18:00:00+00:00") from None
+            scope = replace(scope, known_at=at if at.tzinfo else at.replace(tzinfo=UTC))
+        if text := query.get("period"):
+            if text.upper() not in PERIODS:
+                raise BadScope("period", text, "one of " + ", ".join(PERIODS))
+            scope = replace(scope, period=text.upper())
+        if text := query.get("by"):
+            if text not in GROUPS:
+                raise BadScope("by", text, "one of " + ", ".join(GROUPS))
+            scope = replace(scope, by=text)
+        if text := query.get("security"):
+            if not text.isdigit():
+                raise BadScope("security", text, "a security's number")
+            scope = replace(scope, security=int(text))
+        return scope
+
+    def query(self) -> dict[str, str]:
+        """The same Scope as text parameters, defaults left out."""
+        out: dict[str, str] = {"portfolio": str(self.portfolio)}
+        if self.as_of:
+            out["as_of"] = self.as_of.isoformat()
+        if self.known_at:
+            out["known_at"] = self.known_at.isoformat()
+        if self.period != "1Y":
+            out["period"] = self.period
+        if self.by != "asset_class":
+            out["by"] = self.by
+        if self.security:
+            out["security"] = str(self.security)
+        return out

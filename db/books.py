@@ -1,0 +1,233 @@
+"""Loads Books: columns, not objects, from the database to core. The one cache of Books is here.
+
+Access is asked on every call, before the cache. A cached Book is used again only while its version stands.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Lock
+from uuid import UUID
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+
+from core.book import Book, Portfolio, Quote
+from core.calendar import Sessions
+from core.fx import Rates, Series
+from core.ledger import KINDS, Ledger, Security, fitting
+from db import engine
+
+KEPT = 32  # Books in memory
+_books: OrderedDict[tuple[UUID, datetime | None], Book] = OrderedDict()
+_sessions: tuple[int, dict[str, Sessions]] = (-1, {})
+_lock = Lock()
+
+
+class NoSuchPortfolio(LookupError):
+    """There is no such portfolio, or this person may not see it: the same answer for both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A Book and, beside it, the live quotes: a tick does not throw the Book away."""
+
+    book: Book
+    quotes: Mapping[int, Quote]
+    quotes_version: int
+
+
+_PORTFOLIO = """
+SELECT p.portfolio_id, p.name, p.base_currency, p.benchmark_id,
+       coalesce((SELECT method FROM cost_methods m WHERE m.portfolio_id = p.portfolio_id AND valid_from <= current_date
+                  ORDER BY valid_from DESC LIMIT 1), 'fifo'),
+       coalesce((SELECT access FROM grants g WHERE g.portfolio_id = p.portfolio_id AND g.user_id = app_user()), 'read'),
+       p.note, p.demo, p.goal_value, p.goal_on, p.version, p.restated
+  FROM portfolios p
+"""
+
+
+def portfolios(user: UUID) -> list[Portfolio]:
+    """Every portfolio that this person may see and that is not archived, by name."""
+    with engine.session(user) as c:
+        rows = c.execute(_PORTFOLIO + " WHERE p.archived_at IS NULL ORDER BY p.name, p.portfolio_id").fetchall()
+    return [Portfolio(*row) for row in rows]
+
+
+def live(user: UUID, portfolio: UUID, known_at: datetime | None = None) -> Live:
+    """The Book of one portfolio and its live quotes. Raises NoSuchPortfolio."""
+    with engine.session(user) as c:
+        return load(c, portfolio, known_at)
+
+
+def load(c: psycopg.Connection, portfolio: UUID, known_at: datetime | None = None) -> Live:
+    """The same on an open connection, which decides what may be seen."""
+    row = c.execute(_PORTFOLIO + " WHERE p.portfolio_id = %s", (portfolio,)).fetchone()
+    if row is None:
+        raise NoSuchPortfolio("there is no such portfolio, or you have no access to it")
+    settings_row = Portfolio(*row)
+    versions = dict(c.execute("SELECT name, version FROM data_versions").fetchall())
+    version = (f"{settings_row.version}.{versions['securities']}.{versions['prices']}.{versions['fx']}.{versions['sessions']}."
+               f"{settings_row.method}.{settings_row.base_currency}.{settings_row.benchmark_id}")
+    key = (portfolio, known_at)
+    with _lock:
+        book = _books.get(key)
+    if book is None or book.version != version or book.portfolio != settings_row:
+        book = _read(c, settings_row, known_at, version, versions["sessions"])
+        with _lock:
+            _books[key] = book
+            _books.move_to_end(key)
+            while len(_books) > KEPT:
+                _books.popitem(last=False)
+    return Live(book, _quotes(c, list(book.securities)) if known_at is None else {}, versions["quotes"])
+
+
+def forget() -> None:
+    """Empty the cache (tests)."""
+    global _sessions
+    with _lock:
+        _books.clear()
+        _sessions = (-1, {})
+
+
+def _read(c: psycopg.Connection, portfolio: Portfolio, known_at: datetime | None, version: str, sessions_version: int) -> Book:
+    ledger = ledger_of(c, [portfolio.portfolio_id], known_at)
+    held = {int(s) for s in np.unique(ledger.security) if s} | ({portfolio.benchmark_id} if portfolio.benchmark_id else set())
+    securities = {s.security_id: s for s in securities_of(c, sorted(held))}
+    currencies = set(ledger.currencies) | {s.currency for s in securities.values()} | {portfolio.base_currency}
+    limits = {r[0]: (r[1], r[2]) for r in c.execute(
+        "SELECT DISTINCT ON (rule) rule, value, severity FROM limits WHERE portfolio_id = %s AND valid_from <= current_date "
+        "ORDER BY rule, valid_from DESC", (portfolio.portfolio_id,)).fetchall()}  # fmt: skip
+    return Book(portfolio, ledger, securities, prices_of(c, sorted(held), known_at), rates_of(c, sorted(currencies)),
+                sessions_of(c, sessions_version), version, known_at, limits)
+
+
+_LEDGER = """
+SELECT count(*), {columns}
+  FROM (SELECT * FROM transactions t
+         WHERE t.portfolio_id = ANY (%(ids)s) AND t.kind <> 'reversal' AND (%(known)s::timestamptz IS NULL OR t.recorded_at <= %(known)s)
+           AND NOT EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id
+                              AND (%(known)s::timestamptz IS NULL OR r.recorded_at <= %(known)s))
+         ORDER BY traded_on, kind <> 'split', seq) t
+"""
+# how each column is packed: expression in SQL, its type here
+_PACKED: dict[str, tuple[str, str]] = {
+    "portfolio": ("int2send((array_position(%(ids)s, portfolio_id) - 1)::int2)", ">i2"),
+    "kind": ("int2send((array_position(%(kinds)s, kind) - 1)::int2)", ">i2"),
+    "security": ("int4send(coalesce(security_id, 0))", ">i4"),
+    "quantity": ("int8send((coalesce(quantity, 0) * 10000000000)::int8)", ">i8"),
+    "ratio": ("int8send((coalesce(ratio, 0) * 10000000000)::int8)", ">i8"),
+    "gross": ("int8send((gross * 1000000)::int8)", ">i8"),
+    "fees": ("int8send((fees * 1000000)::int8)", ">i8"),
+    "taxes": ("int8send((taxes * 1000000)::int8)", ">i8"),
+    "net": ("int8send((net * 1000000)::int8)", ">i8"),
+    "currency": ("int2send((array_position(%(currencies)s, currency) - 1)::int2)", ">i2"),
+    "cash_currency": ("int2send((array_position(%(currencies)s, cash_currency) - 1)::int2)", ">i2"),
+    "with_fx": ("int2send((fx IS NOT NULL)::int::int2)", ">i2"),
+    "traded_on": ("int4send(traded_on - date '1970-01-01')", ">i4"),
+    "settles_on": ("int4send(settles_on - date '1970-01-01')", ">i4"),
+    "ids": ("uuid_send(transaction_id)", "V16"),
+}
+_NATIVE = {"portfolio": np.int16, "kind": np.int8, "security": np.int32, "currency": np.int16, "cash_currency": np.int16,
+           "with_fx": np.bool_, "traded_on": np.int32, "settles_on": np.int32}  # fmt: skip
+_EXACT = {"quantity": 10, "ratio": 10, "gross": 6, "fees": 6, "taxes": 6, "net": 6}
+
+
+def ledger_of(c: psycopg.Connection, portfolios: Sequence[UUID], known_at: datetime | None = None) -> Ledger:
+    """The effective ledger of some portfolios as packed columns, as it was known at a time (None: now)."""
+    used = [r[0] for r in c.execute("SELECT currency FROM currencies ORDER BY 1").fetchall()]
+    parameters = {"ids": list(portfolios), "known": known_at, "kinds": list(KINDS), "currencies": used}
+    try:
+        with c.transaction():
+            columns = ", ".join(f"coalesce(string_agg({sql}, ''::bytea), ''::bytea)" for sql, _ in _PACKED.values())
+            row = c.execute(_LEDGER.format(columns=columns), parameters, binary=True).fetchone()
+        wide = False
+    except psycopg.errors.NumericValueOutOfRange:  # a value beyond int64: those columns travel as text
+        columns = ", ".join(f"coalesce(string_agg(coalesce({name}, 0)::text, ','), '')" if name in _EXACT
+                            else f"coalesce(string_agg({sql}, ''::bytea), ''::bytea)" for name, (sql, _) in _PACKED.items())
+        row = c.execute(_LEDGER.format(columns=columns), parameters, binary=True).fetchone()
+        wide = True
+    assert row is not None
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for (name, (_, packed)), raw in zip(_PACKED.items(), row[1:], strict=True):
+        if wide and name in _EXACT:
+            from decimal import Decimal
+
+            arrays[name] = fitting([int(Decimal(x).scaleb(_EXACT[name])) for x in raw.split(",") if x])
+        else:
+            array = np.frombuffer(raw, dtype=packed)
+            arrays[name] = array.astype(_NATIVE.get(name, np.int64)) if packed != "V16" else array
+    there = np.union1d(arrays["currency"], arrays["cash_currency"]).astype(int)
+    for name in ("currency", "cash_currency"):
+        arrays[name] = np.searchsorted(there, arrays[name]).astype(np.int16)
+    return Ledger(*(arrays[name] for name in _PACKED), tuple(used[i] for i in there))  # type: ignore[arg-type]
+
+
+def securities_of(c: psycopg.Connection, ids: Sequence[int] | None = None) -> list[Security]:
+    """Securities by number, or all of them (None), by symbol."""
+    rows = c.execute(
+        "SELECT s.security_id, s.symbol, s.name, s.exchange, s.currency, s.asset_class, d.sector, nullif(d.industry, ''), s.country, "
+        "s.status, a.tradable FROM securities s JOIN asset_classes a USING (asset_class) LEFT JOIN sectors d USING (sector_id) "
+        "WHERE %(ids)s::int[] IS NULL OR security_id = ANY (%(ids)s) ORDER BY s.symbol, s.exchange",
+        {"ids": list(ids) if ids is not None else None}).fetchall()  # fmt: skip
+    return [Security(*row) for row in rows]
+
+
+def _series(days: bytes, values: bytes) -> Series:
+    return Series(np.frombuffer(days, ">i4").astype(np.int32), np.frombuffer(values, ">f8").astype(np.float64))
+
+
+def prices_of(c: psycopg.Connection, ids: Sequence[int], known_at: datetime | None = None) -> dict[int, Series]:
+    """Raw closes per security: from the packed arrays, or as they were known at a past time from bars and corrections."""
+    if known_at is None:
+        rows = c.execute("SELECT security_id, days, closes FROM price_arrays WHERE security_id = ANY (%s)", (list(ids),), binary=True).fetchall()
+    else:
+        rows = c.execute(
+            """SELECT security_id, string_agg(int4send("on" - date '1970-01-01'), ''::bytea ORDER BY "on"),
+                      string_agg(float8send(close::float8), ''::bytea ORDER BY "on")
+                 FROM (SELECT h.security_id, h."on", CASE WHEN h.recorded_at <= %(known)s THEN h.close ELSE
+                          (SELECT p.close FROM price_corrections p WHERE p.security_id = h.security_id AND p."on" = h."on"
+                              AND p.known_from <= %(known)s AND p.recorded_at > %(known)s ORDER BY p.recorded_at LIMIT 1) END AS close
+                         FROM price_history h WHERE h.security_id = ANY (%(ids)s)) b
+                WHERE close IS NOT NULL GROUP BY security_id""", {"known": known_at, "ids": list(ids)}, binary=True).fetchall()  # fmt: skip
+    return {row[0]: _series(row[1], row[2]) for row in rows}
+
+
+def rates_of(c: psycopg.Connection, currencies: Sequence[str]) -> Rates:
+    """FX of these currencies per euro, all dates."""
+    rows = c.execute(
+        """SELECT quote, string_agg(int4send("on" - date '1970-01-01'), ''::bytea ORDER BY "on"),
+                  string_agg(float8send(rate::float8), ''::bytea ORDER BY "on")
+             FROM fx_rates WHERE base = 'EUR' AND quote = ANY (%s) GROUP BY quote""", (list(currencies),), binary=True).fetchall()  # fmt: skip
+    return Rates({row[0]: _series(row[1], row[2]) for row in rows})
+
+
+def sessions_of(c: psycopg.Connection, version: int | None = None) -> dict[str, Sessions]:
+    """The calendars of all exchanges; kept in the process while their version stands."""
+    global _sessions
+    if version is None:
+        row = c.execute("SELECT version FROM data_versions WHERE name = 'sessions'").fetchone()
+        version = int(row[0]) if row else 0
+    with _lock:
+        if _sessions[0] == version:
+            return _sessions[1]
+    rows = c.execute(
+        """SELECT exchange, zone, string_agg(int4send("on" - date '1970-01-01'), ''::bytea ORDER BY "on"),
+                  string_agg(int8send(extract(epoch FROM open_at)::int8), ''::bytea ORDER BY "on"),
+                  string_agg(int8send(extract(epoch FROM close_at)::int8), ''::bytea ORDER BY "on")
+             FROM trading_sessions JOIN exchanges USING (exchange) GROUP BY exchange, zone""", binary=True).fetchall()  # fmt: skip
+    found = {r[0]: Sessions(r[0], r[1], np.frombuffer(r[2], ">i4").astype(np.int32), np.frombuffer(r[3], ">i8").astype(np.int64),
+                            np.frombuffer(r[4], ">i8").astype(np.int64)) for r in rows}  # fmt: skip
+    with _lock:
+        _sessions = (version, found)
+    return found
+
+
+def _quotes(c: psycopg.Connection, ids: Sequence[int]) -> dict[int, Quote]:
+    rows = c.execute("SELECT security_id, price, previous_close, session, provider, quoted_at FROM asset_prices WHERE security_id = ANY (%s)",
+                     (list(ids),)).fetchall()  # fmt: skip
+    return {row[0]: Quote(*row[1:]) for row in rows}

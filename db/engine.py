@@ -1,0 +1,105 @@
+"""Connections: one transaction per `session`, row-level security set in each. Nothing else commits.
+
+The web role sees what its user may see; the jobs role sees every portfolio; the owner owns. Where DATABASE_URL gives one
+login for all, a connection takes its role with SET ROLE; on the embedded server each role logs in itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Literal
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from db import embedded
+from db.migrate import ensure_database, migrate
+from settings import settings
+
+Role = Literal["ballast_web", "ballast_jobs", "ballast_owner"]
+Connection = psycopg.Connection[tuple[object, ...]]
+
+_pools: dict[str, ConnectionPool] = {}
+_lock = Lock()
+_override: str | None = None  # tests: the conninfo of a fresh database on a server that lets every role in
+
+
+def point_at(conninfo: str | None) -> None:
+    """Use this database from now on (tests and benchmarks); None goes back to the settings. Closes what is open."""
+    global _override
+    close()
+    _override = conninfo
+
+
+def conninfo(role: Role) -> str:
+    """How to connect as a role."""
+    if _override is not None:
+        return psycopg.conninfo.make_conninfo(_override, user=role)
+    if settings.embedded:
+        return embedded.conninfo(role)
+    return settings.web_database_url if role == "ballast_web" and settings.web_database_url else settings.database_url
+
+
+def _configure(role: Role) -> object:
+    direct = _override is not None or settings.embedded or (role == "ballast_web" and bool(settings.web_database_url))
+
+    def configure(connection: psycopg.Connection) -> None:
+        connection.execute("SET TIME ZONE 'UTC'")
+        if not direct:
+            connection.execute(psycopg.sql.SQL("SET ROLE {}").format(psycopg.sql.Identifier(role)))
+        connection.commit()
+
+    return configure
+
+
+def pool(role: Role) -> ConnectionPool:
+    """The process's pool of connections as this role; opened at the first use."""
+    with _lock:
+        if role not in _pools:
+            _pools[role] = ConnectionPool(
+                conninfo(role), min_size=1, max_size=8 if role == "ballast_web" else 4, open=True, timeout=20,
+                configure=_configure(role), kwargs={"application_name": role}, check=ConnectionPool.check_connection,
+            )  # fmt: skip
+        return _pools[role]
+
+
+def close() -> None:
+    """Close every pool."""
+    with _lock:
+        for p in _pools.values():
+            p.close(timeout=2)
+        _pools.clear()
+
+
+@contextmanager
+def session(user: UUID | None) -> Iterator[psycopg.Connection]:
+    """One transaction as the web role on behalf of `user` (None: nobody, sees no portfolio)."""
+    with pool("ballast_web").connection() as connection:
+        connection.execute("SELECT set_config('app.user_id', %s, true)", (str(user) if user else "",))
+        yield connection
+
+
+@contextmanager
+def jobs() -> Iterator[psycopg.Connection]:
+    """One transaction as the jobs role: every portfolio, no credentials."""
+    with pool("ballast_jobs").connection() as connection:
+        yield connection
+
+
+@contextmanager
+def owner() -> Iterator[psycopg.Connection]:
+    """One transaction as the owner: for commands run by whoever runs the installation, never for a request."""
+    with psycopg.connect(conninfo("ballast_owner")) as connection:
+        connection.execute("SET ROLE ballast_owner")
+        yield connection
+
+
+def ensure() -> bool:
+    """Make the database and bring it to the newest schema; True where anything was done."""
+    if settings.embedded:
+        ensure_database(embedded.conninfo("postgres", "postgres"), "ballast")
+        return migrate(embedded.conninfo("postgres"))
+    return migrate(settings.database_url)

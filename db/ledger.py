@@ -1,0 +1,321 @@
+"""Writing the ledger: append, reverse, import. One transaction per function; nothing is ever updated or deleted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+import psycopg
+
+from core import importing
+from core.book import Portfolio
+from core.calendar import Sessions, settlement_date
+from core.fx import day_number
+from core.importing import Row
+from core.ledger import CODE, UNITS, Draft, Ledger, LedgerError, OverSold, Posting, Security, oversold, post, whole
+from db import books, engine
+from db.access import AccessDenied
+
+Progress = Callable[[float, str], None]
+BUY, SELL, SPLIT = CODE["buy"], CODE["sell"], CODE["split"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of one row of a file: "book", "duplicate" (it is in the ledger already) or "refused" with the reason."""
+
+    line: int
+    outcome: Literal["book", "duplicate", "refused"]
+    reason: str
+    posting: Posting | None
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """The verdicts over a file, and how many rows were booked (0 in a dry run)."""
+
+    verdicts: tuple[Verdict, ...]
+    booked: int
+
+    def count(self, outcome: str) -> int:
+        """Rows of one outcome."""
+        return sum(v.outcome == outcome for v in self.verdicts)
+
+
+class NothingBooked(ValueError):
+    """The file has rows that cannot be booked, and it was not asked to take the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What checking needs, read once."""
+
+    portfolio: Portfolio
+    ledger: Ledger
+    securities: dict[str, Security]
+    sessions: dict[str, Sessions]
+    currencies: frozenset[str]
+
+
+def _desk(c: psycopg.Connection, portfolio: UUID, lock: bool) -> _Desk:
+    """Open the portfolio for writing; `lock` makes other writers of the same portfolio wait. AccessDenied, NoSuchPortfolio."""
+    if lock:
+        c.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (str(portfolio),))
+    row = c.execute(books._PORTFOLIO + " WHERE p.portfolio_id = %s", (portfolio,)).fetchone()
+    if row is None:
+        raise books.NoSuchPortfolio("there is no such portfolio, or you have no access to it")
+    if not c.execute("SELECT %s = ANY (writable())", (portfolio,)).fetchone()[0]:  # type: ignore[index]
+        raise AccessDenied(f"you may look at {row[1]}, not book in it")
+    return _Desk(Portfolio(*row), books.ledger_of(c, [portfolio]), importing.by_symbol(books.securities_of(c)), books.sessions_of(c),
+                 frozenset(r[0] for r in c.execute("SELECT currency FROM currencies").fetchall()))  # fmt: skip
+
+
+def _complete(desk: _Desk, draft: Draft, today: date) -> Posting:
+    exchange = draft.security.exchange if draft.security and draft.kind in ("buy", "sell") else None
+    settles = draft.settles_on or settlement_date(desk.sessions.get(exchange or ""), exchange, draft.traded_on)
+    return post(draft, desk.portfolio.base_currency, settles, today)
+
+
+def _refuse_oversold(desk: _Desk, postings: Sequence[tuple[int, Posting]]) -> dict[int, OverSold]:
+    """Which of the new postings (row, posting) sell more than is held, with the ledger's own movements beside them."""
+    touched = {p.security_id for _, p in postings if p.kind == "sell"}
+    moves: dict[int, list[tuple[int, int, int, int]]] = {s: [] for s in touched if s is not None}
+    ledger = desk.ledger
+    for kind, security, day, quantity, ratio in zip(ledger.kind.tolist(), ledger.security.tolist(), ledger.traded_on.tolist(),
+                                                    ledger.quantity.tolist(), ledger.ratio.tolist(), strict=True):  # fmt: skip
+        if security in moves and kind in (BUY, SELL, SPLIT):
+            moves[security].append((day, 0, -1, ratio) if kind == SPLIT else (day, 1, -1, quantity if kind == BUY else -quantity))
+    for row, p in postings:
+        if p.security_id in moves and p.kind in ("buy", "sell", "split"):
+            day = day_number(p.traded_on)
+            if p.kind == "split":
+                moves[p.security_id].append((day, 0, row, whole(p.ratio, UNITS)))
+            else:
+                moves[p.security_id].append((day, 1, row, whole(p.quantity, UNITS) * (1 if p.kind == "buy" else -1)))
+    symbols = {s.security_id: s.symbol for s in desk.securities.values()}
+    out: dict[int, OverSold] = {}
+    for security, its in moves.items():
+        for row, (held, wanted) in oversold(its).items():
+            out[row] = OverSold("quantity", _units(wanted), f"only {_units(held)} {symbols[security]} are held on that day")
+    return out
+
+
+def _units(number: int) -> str:
+    text = format(Decimal(number) / UNITS, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def append(user: UUID, portfolio: UUID, drafts: Sequence[Draft], today: date, source: str = "form", key: str | None = None) -> list[UUID]:
+    """Book checked drafts, all or none; their ids. With `key` the same call again books nothing and answers the same ids.
+
+    Raises LedgerError (field, value, what would be right), OverSold, AccessDenied, NoSuchPortfolio.
+    """
+    with engine.session(user) as c:
+        desk = _desk(c, portfolio, lock=True)
+        if key is not None:
+            there = c.execute("SELECT transaction_id FROM transactions WHERE idempotency_key = ANY (%s) AND portfolio_id = %s ORDER BY seq",
+                              ([f"{key}:{i}" for i in range(len(drafts))], portfolio)).fetchall()  # fmt: skip
+            if there:
+                return [r[0] for r in there]
+        postings = [_complete(desk, d, today) for d in drafts]
+        for error in _refuse_oversold(desk, list(enumerate(postings))).values():
+            raise error
+        keys = [f"{key}:{i}" if key is not None else None for i in range(len(postings))]
+        ids = _insert(c, user, portfolio, zip(postings, keys, strict=True), source)
+        _moved(c, portfolio, (p.traded_on for p in postings), today)
+        return ids
+
+
+def reverse(user: UUID, portfolio: UUID, transaction: UUID, note: str = "") -> UUID:
+    """Book the reversal of a transaction; its id. Reversing twice, or what later sales need, raises LedgerError."""
+    with engine.session(user) as c:
+        desk = _desk(c, portfolio, lock=True)
+        row = c.execute("SELECT kind, security_id, traded_on, currency, cash_currency FROM transactions WHERE portfolio_id = %s AND transaction_id = %s",
+                        (portfolio, transaction)).fetchone()  # fmt: skip
+        if row is None:
+            raise LedgerError("transaction", transaction, "there is no such transaction in this portfolio")
+        if row[0] == "reversal":
+            raise LedgerError("transaction", transaction, "a reversal cannot be reversed: book the transaction again instead")
+        if c.execute("SELECT 1 FROM transactions WHERE portfolio_id = %s AND reverses = %s", (portfolio, transaction)).fetchone():
+            raise LedgerError("transaction", transaction, "it has been reversed already")
+        _refuse_needed(desk, transaction, row[1])
+        new = c.execute(
+            "INSERT INTO transactions (portfolio_id, kind, security_id, currency, net, cash_currency, traded_on, settles_on, note, reverses, "
+            "idempotency_key, source, recorded_by) VALUES (%s, 'reversal', %s, %s, 0, %s, %s, %s, %s, %s, %s, 'form', %s) RETURNING transaction_id",
+            (portfolio, row[1], row[3], row[4], row[2], row[2], note, transaction, f"reversal:{transaction}", user)).fetchone()  # fmt: skip
+        assert new is not None
+        _moved(c, portfolio, [row[2]], None)
+        reversal: UUID = new[0]
+        return reversal
+
+
+def _refuse_needed(desk: _Desk, transaction: UUID, security: int | None) -> None:
+    """Raise where later sales need the units that a reversal would take away."""
+    if security is None:
+        return
+    moves = []
+    ledger = desk.ledger
+    for i in (ledger.security == security).nonzero()[0].tolist():
+        kind, day = int(ledger.kind[i]), int(ledger.traded_on[i])
+        if bytes(ledger.ids[i]) == transaction.bytes or kind not in (BUY, SELL, SPLIT):
+            continue
+        moves.append((day, 0, i, int(ledger.ratio[i])) if kind == SPLIT else (day, 1, i, int(ledger.quantity[i]) * (1 if kind == BUY else -1)))
+    if oversold(moves):
+        raise LedgerError("transaction", transaction, "later sales need its units: reverse those sales first")
+
+
+def import_csv(user: UUID, portfolio: UUID, raw: bytes, file_name: str, today: date, *, dry_run: bool = True, take_good: bool = False,
+               progress: Progress | None = None) -> Import:
+    """Read a CSV, give a verdict per row and, unless `dry_run`, book it in one transaction.
+
+    Rows that are in the ledger already are passed over, so the same file twice adds nothing, while two equal rows in one
+    file are two transactions. With refused rows nothing is booked unless `take_good`: then NothingBooked is raised.
+    Raises NotReadable where the file as a whole makes no sense.
+    """
+    say = progress or (lambda share, text: None)
+    text = importing.decoded(raw)
+    with engine.session(user) as c:
+        c.execute("SET LOCAL statement_timeout = '300s'")
+        desk = _desk(c, portfolio, lock=not dry_run)
+        verdicts = _judge(c, desk, text, today, say)
+        if dry_run:
+            say(1.0, "Checked")
+            return Import(tuple(verdicts), 0)
+        refused = sum(v.outcome == "refused" for v in verdicts)
+        if refused and not take_good:
+            raise NothingBooked(f"{refused} of {len(verdicts)} rows cannot be booked, so none was; correct them or choose to take the good ones")
+        good = [(v.posting, v.key) for v in verdicts if v.outcome == "book" and v.posting is not None]
+        say(0.75, f"Booking {len(good):,} transactions")
+        if good:
+            _insert(c, user, portfolio, good, f"import:{file_name}"[:200])
+            _moved(c, portfolio, (p.traded_on for p, _ in good), today)
+        c.execute("INSERT INTO imports (portfolio_id, file_name, file_sha256, rows, booked, duplicates, refused, by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+                  (portfolio, file_name[:200], hashlib.sha256(raw).hexdigest(), len(verdicts), len(good),
+                   sum(v.outcome == "duplicate" for v in verdicts), refused, user))  # fmt: skip
+        say(1.0, f"Booked {len(good):,} transactions")
+        return Import(tuple(verdicts), len(good))
+
+
+def _judge(c: psycopg.Connection, desk: _Desk, text: str, today: date, say: Progress) -> list[Verdict]:
+    lines = max(1, text.count("\n"))
+    rows: list[Row] = []
+    for row in importing.read(text, desk.securities, desk.currencies, desk.portfolio.base_currency):
+        rows.append(row)
+        if len(rows) % 2000 == 0:
+            say(min(0.3, 0.3 * len(rows) / lines), f"Read {len(rows):,} rows")
+    if not rows:
+        raise importing.NotReadable("the file has a header but no rows")
+    keys = list(importing.keys((f"ref:{r.cells['reference']}",) if r.cells.get("reference")
+                               else tuple(r.cells.get(name, "") for name in importing.COLUMNS) for r in rows))  # fmt: skip
+    there = {r[0] for r in c.execute("SELECT idempotency_key FROM transactions WHERE portfolio_id = %s AND idempotency_key = ANY (%s)",
+                                     (desk.portfolio.portfolio_id, keys)).fetchall()}  # fmt: skip
+    found: list[tuple[Posting | None, str, str]] = []
+    new: list[tuple[int, Posting]] = []
+    for n, (row, key) in enumerate(zip(rows, keys, strict=True)):
+        if n % 2000 == 0:
+            say(0.3 + 0.3 * n / len(rows), f"Checked {n:,} of {len(rows):,} rows")
+        if row.error is not None:
+            found.append((None, "refused", str(row.error)))
+        elif key in there:
+            found.append((None, "duplicate", "it is in the ledger already"))
+        else:
+            assert row.draft is not None
+            try:
+                posting = _complete(desk, row.draft, today)
+            except LedgerError as e:
+                found.append((None, "refused", str(e)))
+            else:
+                new.append((n, posting))
+                found.append((posting, "book", ""))
+    say(0.65, "Checking that every sale has its units")
+    for n, error in _refuse_oversold(desk, new).items():
+        found[n] = (None, "refused", str(error))
+    return [Verdict(row.line, outcome, reason, posting, key)  # type: ignore[arg-type]
+            for row, key, (posting, outcome, reason) in zip(rows, keys, found, strict=True)]  # fmt: skip
+
+
+_STAGED = ("kind", "security_id", "quantity", "price", "ratio", "gross", "fees", "taxes", "currency", "fx", "net", "cash_currency",
+           "traded_on", "settles_on", "note")  # fmt: skip
+
+
+def _insert(c: psycopg.Connection, user: UUID, portfolio: UUID, rows: Iterable[tuple[Posting, str | None]], source: str) -> list[UUID]:
+    """COPY into the ledger, in the order given; the new ids. A row without a key gets one of its own."""
+    rows = list(rows)
+    ids = [r[0] for r in c.execute("SELECT uuidv7() FROM generate_series(1, %s)", (len(rows),)).fetchall()]
+    columns = ", ".join(_STAGED)
+    with c.cursor() as cursor:  # COPY cannot fill a table with row-level security: it fills a staging table, INSERT asks the policies
+        cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS staged ON COMMIT DELETE ROWS AS SELECT transaction_id, {columns}, idempotency_key FROM transactions "
+                       "WITH NO DATA")  # fmt: skip
+        with cursor.copy(f"COPY staged (transaction_id, {columns}, idempotency_key) FROM STDIN") as copy:
+            for new, (p, key) in zip(ids, rows, strict=True):
+                copy.write_row((new, *(getattr(p, name) for name in _STAGED), key or f"own:{new}"))
+        cursor.execute(f"INSERT INTO transactions (portfolio_id, transaction_id, {columns}, idempotency_key, source, recorded_by) "
+                       f"SELECT %s, transaction_id, {columns}, idempotency_key, %s, %s FROM staged ORDER BY transaction_id", (portfolio, source, user))  # fmt: skip
+    return ids
+
+
+def _moved(c: psycopg.Connection, portfolio: UUID, days: Iterable[date], today: date | None) -> None:
+    """Raise the portfolio's version; a booking in the past marks the stored history from that day for rebuilding."""
+    first = min(days)
+    c.execute("UPDATE portfolios SET version = version + 1, restate_from = least(coalesce(restate_from, %s), %s) WHERE portfolio_id = %s",
+              (first, first, portfolio))  # fmt: skip
+
+
+def transactions(user: UUID, portfolio: UUID, limit: int = 10_000, first: date | None = None, last: date | None = None,
+                 known_at: Any = None) -> list[tuple[Any, ...]]:
+    """The ledger as people read it, newest first, with reversals: see `core.reports.transactions` for the columns."""
+    with engine.session(user) as c:
+        return c.execute(
+            """SELECT t.transaction_id, t.traded_on, t.settles_on, t.kind, s.symbol, t.quantity, t.price, t.ratio, t.gross, t.fees, t.taxes,
+                      t.net, t.cash_currency, t.currency, t.fx, t.note, t.source, u.display_name, t.recorded_at,
+                      EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id), t.reverses
+                 FROM transactions t LEFT JOIN securities s USING (security_id) JOIN users u ON u.user_id = t.recorded_by
+                WHERE t.portfolio_id = %(p)s AND t.traded_on BETWEEN %(first)s AND %(last)s
+                  AND (%(known)s::timestamptz IS NULL OR t.recorded_at <= %(known)s)
+                ORDER BY t.traded_on DESC, t.seq DESC LIMIT %(limit)s""",
+            {"p": portfolio, "first": first or date(1900, 1, 1), "last": last or date(9999, 1, 1), "limit": limit, "known": known_at}).fetchall()  # fmt: skip
+
+
+def create_portfolio(user: UUID, name: str, base_currency: str, benchmark: int | None = None, method: str = "fifo", note: str = "") -> UUID:
+    """A new portfolio that its creator manages. Raises ValueError naming the field."""
+    if not name.strip() or len(name.strip()) > 80:
+        raise ValueError(f"name {name!r}: 1 to 80 characters are needed")
+    if method not in ("fifo", "average"):
+        raise ValueError(f"cost method {method!r}: expected fifo or average")
+    with engine.session(user) as c:
+        if not c.execute("SELECT 1 FROM currencies WHERE currency = %s", (base_currency.upper(),)).fetchone():
+            raise ValueError(f"base currency {base_currency!r}: an ISO code such as USD or EUR is needed")
+        row = c.execute("SELECT uuidv7()").fetchone()
+        assert row is not None
+        try:
+            c.execute("SELECT create_portfolio(%s, %s, %s, %s, %s, %s)", (row[0], name.strip(), base_currency.upper(), benchmark, method, note))
+        except psycopg.errors.InsufficientPrivilege as e:
+            raise AccessDenied(str(e).splitlines()[0]) from e
+        new: UUID = row[0]
+        return new
+
+
+def edit_portfolio(user: UUID, portfolio: UUID, version: int, **changes: Any) -> None:
+    """Change name, benchmark_id, goal_value, goal_on or note, or archive (archived=True). Raises StaleEdit where somebody was faster."""
+    allowed = {"name", "benchmark_id", "goal_value", "goal_on", "note"}
+    with engine.session(user) as c:
+        _desk(c, portfolio, lock=True)
+        now = c.execute("SELECT version FROM portfolios WHERE portfolio_id = %s", (portfolio,)).fetchone()
+        if now is None or now[0] != version:
+            raise StaleEdit("somebody changed this portfolio in the meantime: look again, then repeat your change")
+        for field in changes.keys() & allowed:
+            c.execute(psycopg.sql.SQL("UPDATE portfolios SET {} = %s WHERE portfolio_id = %s").format(psycopg.sql.Identifier(field)),
+                      (changes[field], portfolio))  # fmt: skip
+        if changes.get("archived"):
+            c.execute("UPDATE portfolios SET archived_at = now() WHERE portfolio_id = %s", (portfolio,))
+        c.execute("UPDATE portfolios SET version = version + 1 WHERE portfolio_id = %s", (portfolio,))
+
+
+class StaleEdit(RuntimeError):
+    """Somebody else changed the row since it was read."""

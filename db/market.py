@@ -1,0 +1,193 @@
+"""Market data in and out: securities, quotes, bars, FX, calendars. Writes are set-based and idempotent, by the jobs role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from core.calendar import Sessions
+from core.ledger import Security
+from db import books, engine
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteRow:
+    """A quote as a feed gives it, price in the security's currency."""
+
+    security_id: int
+    price: Decimal
+    previous_close: Decimal | None
+    session: str
+    provider: str
+    quoted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A daily bar, raw. Only the close is required."""
+
+    security_id: int
+    on: date
+    close: Decimal
+    open: Decimal | None = None
+    high: Decimal | None = None
+    low: Decimal | None = None
+    volume: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewSecurity:
+    """Master data of a security to add or to bring up to date."""
+
+    symbol: str
+    name: str
+    exchange: str
+    currency: str
+    asset_class: str
+    sector: str | None = None
+    industry: str = ""
+    country: str | None = None
+    isin: str | None = None
+    issuer: str | None = None
+    dividend_frequency: str = "none"
+
+
+def touch(c: psycopg.Connection, *names: str) -> None:
+    """Say that this kind of data changed, so that readers load it anew."""
+    c.execute("UPDATE data_versions SET version = version + 1, updated_at = clock_timestamp() WHERE name = ANY (%s)", (list(names),))
+
+
+def securities(user: UUID) -> list[Security]:
+    """Every security, by symbol."""
+    with engine.session(user) as c:
+        return books.securities_of(c)
+
+
+def tracked(c: psycopg.Connection) -> list[Security]:
+    """The securities whose prices are refreshed: traded in some ledger or a portfolio's benchmark, not delisted."""
+    ids = [r[0] for r in c.execute(
+        "SELECT security_id FROM securities s WHERE status <> 'delisted' AND (EXISTS (SELECT FROM transactions t WHERE t.security_id = s.security_id) "
+        "OR EXISTS (SELECT FROM portfolios p WHERE p.benchmark_id = s.security_id))").fetchall()]  # fmt: skip
+    return books.securities_of(c, ids)
+
+
+def add_securities(c: psycopg.Connection, new: Iterable[NewSecurity]) -> dict[str, int]:
+    """Add or bring up to date; {symbol: security_id}."""
+    out: dict[str, int] = {}
+    for s in new:
+        sector_id = None
+        if s.sector:
+            row = c.execute(
+                "INSERT INTO sectors (sector, industry) VALUES (%s, %s) ON CONFLICT (sector, industry, subsector) DO UPDATE SET sector = EXCLUDED.sector "
+                "RETURNING sector_id", (s.sector, s.industry)).fetchone()  # fmt: skip
+            sector_id = row[0] if row else None
+        row = c.execute(
+            "INSERT INTO securities (symbol, exchange, name, isin, asset_class, sector_id, currency, issuer, country, dividend_frequency) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (exchange, symbol) DO UPDATE SET name = EXCLUDED.name, "
+            "sector_id = EXCLUDED.sector_id, country = EXCLUDED.country, isin = EXCLUDED.isin RETURNING security_id",
+            (s.symbol, s.exchange, s.name, s.isin, s.asset_class, sector_id, s.currency, s.issuer, s.country, s.dividend_frequency)).fetchone()  # fmt: skip
+        assert row is not None
+        out[s.symbol] = row[0]
+    touch(c, "securities")
+    return out
+
+
+def upsert_quotes(c: psycopg.Connection, quotes: Sequence[QuoteRow]) -> int:
+    """Bring the quote cache up to date in one statement; an older quote never replaces a newer one. Returns rows changed."""
+    if not quotes:
+        return 0
+    changed = c.execute(
+        """MERGE INTO asset_prices a
+           USING unnest(%s::int[], %s::numeric[], %s::numeric[], %s::text[], %s::text[], %s::timestamptz[])
+                 AS q (security_id, price, previous_close, session, provider, quoted_at) ON a.security_id = q.security_id
+           WHEN MATCHED AND q.quoted_at >= a.quoted_at THEN UPDATE SET price = q.price, previous_close = q.previous_close,
+                session = q.session, provider = q.provider, quoted_at = q.quoted_at, updated_at = now()
+           WHEN NOT MATCHED THEN INSERT (security_id, price, previous_close, session, provider, quoted_at)
+                VALUES (q.security_id, q.price, q.previous_close, q.session, q.provider, q.quoted_at)""",
+        ([q.security_id for q in quotes], [q.price for q in quotes], [q.previous_close for q in quotes], [q.session for q in quotes],
+         [q.provider for q in quotes], [q.quoted_at for q in quotes])).rowcount  # fmt: skip
+    touch(c, "quotes")
+    return changed
+
+
+def upsert_bars(c: psycopg.Connection, bars: Sequence[Bar], provider: str) -> int:
+    """Write daily bars; the same bar again changes nothing, a different close is kept as a correction. Rows changed."""
+    if not bars:
+        return 0
+    with c.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE IF NOT EXISTS new_bars (security_id int, day date, open numeric, high numeric, low numeric, "
+                       "close numeric, volume numeric) ON COMMIT DELETE ROWS")  # fmt: skip
+        cursor.execute("DELETE FROM new_bars")
+        with cursor.copy("COPY new_bars FROM STDIN") as copy:
+            for b in bars:
+                copy.write_row((b.security_id, b.on, b.open, b.high, b.low, b.close, b.volume))
+        cursor.execute(
+            """INSERT INTO price_history AS h (security_id, "on", open, high, low, close, volume, provider)
+               SELECT security_id, day, open, high, low, close, volume, %s FROM new_bars
+               ON CONFLICT (security_id, "on") DO UPDATE SET open = EXCLUDED.open, high = EXCLUDED.high, low = EXCLUDED.low,
+                      close = EXCLUDED.close, volume = EXCLUDED.volume, provider = EXCLUDED.provider, recorded_at = clock_timestamp()
+                WHERE h.close <> EXCLUDED.close""", (provider,))  # fmt: skip
+        changed = cursor.rowcount
+        if changed:
+            cursor.execute("SELECT pack_prices(%s)", (sorted({b.security_id for b in bars}),))
+            touch(c, "prices")
+    return changed
+
+
+def upsert_rates(c: psycopg.Connection, rates: Iterable[tuple[str, date, Decimal]], provider: str) -> int:
+    """Write FX: (currency, day, units of it per 1 EUR). Rows changed."""
+    with c.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE IF NOT EXISTS new_rates (currency text, day date, rate numeric) ON COMMIT DELETE ROWS")
+        cursor.execute("DELETE FROM new_rates")
+        with cursor.copy("COPY new_rates FROM STDIN") as copy:
+            for row in rates:
+                copy.write_row(row)
+        cursor.execute(
+            """INSERT INTO fx_rates AS f (base, quote, "on", rate, provider) SELECT 'EUR', currency, day, rate, %s FROM new_rates
+                JOIN currencies USING (currency)
+               ON CONFLICT (base, quote, "on") DO UPDATE SET rate = EXCLUDED.rate, provider = EXCLUDED.provider
+                WHERE f.rate <> EXCLUDED.rate""", (provider,))  # fmt: skip
+        changed = cursor.rowcount
+        if changed:
+            touch(c, "fx")
+    return changed
+
+
+def upsert_sessions(c: psycopg.Connection, exchange: str, sessions: Sequence[tuple[date, datetime, datetime]]) -> int:
+    """Write an exchange's calendar: (day, open, close) in UTC. Rows changed."""
+    changed = c.execute(
+        """INSERT INTO trading_sessions AS t (exchange, "on", open_at, close_at)
+           SELECT %s, * FROM unnest(%s::date[], %s::timestamptz[], %s::timestamptz[])
+           ON CONFLICT (exchange, "on") DO UPDATE SET open_at = EXCLUDED.open_at, close_at = EXCLUDED.close_at
+            WHERE (t.open_at, t.close_at) IS DISTINCT FROM (EXCLUDED.open_at, EXCLUDED.close_at)""",
+        (exchange, [s[0] for s in sessions], [s[1] for s in sessions], [s[2] for s in sessions])).rowcount  # fmt: skip
+    if changed:
+        touch(c, "sessions")
+    return changed
+
+
+def calendars(c: psycopg.Connection) -> dict[str, Sessions]:
+    """The calendars of all exchanges."""
+    return books.sessions_of(c)
+
+
+def last_bars(c: psycopg.Connection, ids: Sequence[int]) -> dict[int, tuple[date, Decimal]]:
+    """The newest bar of each security: (day, close)."""
+    rows = c.execute(
+        """SELECT s.id, b."on", b.close FROM unnest(%s::int[]) AS s (id) CROSS JOIN LATERAL
+           (SELECT "on", close FROM price_history WHERE security_id = s.id ORDER BY "on" DESC LIMIT 1) b""", (list(ids),)).fetchall()  # fmt: skip
+    return {r[0]: (r[1], r[2]) for r in rows}
+
+
+def bars_of(user: UUID, security: int, first: date | None = None) -> list[tuple[Any, ...]]:
+    """(day, open, high, low, close, volume, provider) of one security, oldest first."""
+    with engine.session(user) as c:
+        return c.execute(
+            'SELECT "on", open, high, low, close, volume, provider FROM price_history WHERE security_id = %s AND "on" >= %s ORDER BY "on"',
+            (security, first or date(1900, 1, 1))).fetchall()  # fmt: skip

@@ -1,0 +1,202 @@
+"""Snapshots: every portfolio and position at every bucket, written by one statement; and the charts read from them.
+
+A bucket is written once. The current day is recorded as it happens; past days are restated from the ledger when it changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import psycopg
+
+from core import VERSION
+from core.fx import day_number, day_of
+from core.ledger import CODE, FLOWS, MICRO, UNITS
+from core.lots import by_security
+from core.money import posted
+from core.reasons import NoRate
+from core.scope import PERIODS
+from core.valuation import cash_of, history, lots_of
+from db import books, engine
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of a chart, in the portfolio's base currency. `net_flow`: deposits less withdrawals since inception."""
+
+    at: datetime
+    total: Decimal
+    cash: Decimal
+    net_flow: Decimal
+    coverage: float
+    complete: bool
+
+
+def bucket_of(at: datetime, minutes: int) -> datetime:
+    """The start of the bucket that a time falls into."""
+    seconds = minutes * 60
+    return datetime.fromtimestamp(int(at.timestamp()) // seconds * seconds, UTC)
+
+
+def refresh_holdings(c: psycopg.Connection, today: date) -> int:
+    """Derive holdings and cash anew for every portfolio whose ledger changed; how many."""
+    stale = [r[0] for r in c.execute(
+        "SELECT p.portfolio_id FROM portfolios p LEFT JOIN holding_states s USING (portfolio_id) "
+        "WHERE p.archived_at IS NULL AND s.version IS DISTINCT FROM p.version ORDER BY 1").fetchall()]  # fmt: skip
+    for portfolio in stale:
+        book = books.load(c, portfolio).book
+        day = day_number(today)
+        c.execute("DELETE FROM holdings WHERE portfolio_id = %s", (portfolio,))
+        c.execute("DELETE FROM cash_balances WHERE portfolio_id = %s", (portfolio,))
+        for (_, security), lots in by_security(lots_of(book, day).open).items():
+            units = Decimal(sum(lot.units for lot in lots)) / UNITS
+            cost = Decimal(sum(lot.cost_base if lot.cost_base is not None else lot.cost for lot in lots)) / MICRO
+            c.execute("INSERT INTO holdings VALUES (%s, %s, %s, %s)", (portfolio, security, units, cost))
+        for currency, amount in cash_of(book, day).items():
+            c.execute("INSERT INTO cash_balances VALUES (%s, %s, %s)", (portfolio, currency, amount))
+        c.execute("INSERT INTO holding_states VALUES (%s, %s, %s) ON CONFLICT (portfolio_id) DO UPDATE SET version = EXCLUDED.version, "
+                  "net_flow = EXCLUDED.net_flow", (portfolio, book.portfolio.version, net_flow(book, day)))  # fmt: skip
+    return len(stale)
+
+
+def net_flow(book: books.Book, day: int) -> Decimal:
+    """Deposits less withdrawals up to a day, each at the rate of its own day, in the base currency."""
+    ledger, total = book.ledger.upto(day), Decimal(0)
+    codes = {CODE[k] for k in FLOWS}
+    for kind, amount, currency, on in zip(ledger.kind.tolist(), ledger.net.tolist(), ledger.cash_currency.tolist(), ledger.traded_on.tolist(), strict=True):
+        if kind in codes:
+            rate = book.rates.rate(ledger.currencies[currency], book.base, on)
+            if not isinstance(rate, NoRate):
+                total += Decimal(amount) / MICRO * rate
+    return posted(total, book.base)
+
+
+# One statement for all portfolios: price = the quote, else the last bar; FX = the last rate; a position that was never
+# priced stands with no value and lowers the coverage by its cost.
+_SNAPSHOT = """
+WITH due AS (SELECT exchange, max("on") AS day FROM trading_sessions WHERE close_at <= %(now)s GROUP BY exchange),
+fx AS (SELECT c.currency, CASE WHEN c.currency = 'EUR' THEN 1 ELSE f.rate END AS rate
+         FROM (SELECT currency FROM cash_balances UNION SELECT currency FROM securities WHERE security_id IN (SELECT security_id FROM holdings)
+               UNION SELECT base_currency FROM portfolios) c
+         LEFT JOIN LATERAL (SELECT rate FROM fx_rates WHERE base = 'EUR' AND quote = c.currency AND "on" <= (%(now)s AT TIME ZONE 'UTC')::date
+                             ORDER BY "on" DESC LIMIT 1) f ON true),
+priced AS MATERIALIZED (
+  SELECT s.security_id, s.currency, coalesce(a.price, b.close) AS price, coalesce(a.quoted_at, b.at) AS at,
+         coalesce((coalesce(a.quoted_at, b.at) AT TIME ZONE e.zone)::date >= d.day, true) AS fresh
+    FROM (SELECT DISTINCT security_id FROM holdings) h JOIN securities s USING (security_id) JOIN exchanges e USING (exchange)
+    LEFT JOIN due d USING (exchange) LEFT JOIN asset_prices a USING (security_id)
+    LEFT JOIN LATERAL (SELECT close, ("on" + time '21:00') AT TIME ZONE 'UTC' AS at FROM price_history
+                        WHERE security_id = s.security_id AND a.price IS NULL ORDER BY "on" DESC LIMIT 1) b ON true),
+positions AS MATERIALIZED (
+  SELECT h.portfolio_id, h.security_id, h.units, h.cost, q.price, q.at, q.fresh, h.units * q.price * base.rate / local.rate AS value
+    FROM holdings h JOIN portfolios p USING (portfolio_id) JOIN priced q USING (security_id)
+    JOIN fx base ON base.currency = p.base_currency LEFT JOIN fx local ON local.currency = q.currency
+   WHERE p.archived_at IS NULL),
+invested AS (
+  SELECT portfolio_id, coalesce(sum(value), 0) AS value, coalesce(sum(abs(value)) FILTER (WHERE fresh), 0) AS fresh,
+         coalesce(sum(coalesce(abs(value), abs(cost))), 0) AS weight, bool_or(value IS NULL) AS gaps
+    FROM positions GROUP BY portfolio_id),
+cash AS (
+  SELECT portfolio_id, sum(amount * base.rate / local.rate) AS value, bool_or(amount <> 0 AND local.rate IS NULL) AS gaps
+    FROM cash_balances JOIN portfolios p USING (portfolio_id) JOIN fx base ON base.currency = p.base_currency
+    LEFT JOIN fx local ON local.currency = cash_balances.currency GROUP BY portfolio_id),
+totals AS (
+  INSERT INTO portfolio_snapshots (portfolio_id, bucket, total, cash, invested, net_flow, coverage, complete, calculation_version)
+  SELECT p.portfolio_id, %(bucket)s, round(coalesce(i.value, 0) + coalesce(c.value, 0), m.minor_units), round(coalesce(c.value, 0), m.minor_units),
+         round(coalesce(i.value, 0), m.minor_units), s.net_flow, v.coverage, v.coverage >= %(limit)s AND NOT coalesce(i.gaps, false) AND NOT coalesce(c.gaps, false),
+         %(version)s
+    FROM portfolios p JOIN holding_states s USING (portfolio_id) JOIN currencies m ON m.currency = p.base_currency
+    LEFT JOIN invested i USING (portfolio_id) LEFT JOIN cash c USING (portfolio_id)
+    CROSS JOIN LATERAL (SELECT CASE WHEN coalesce(i.weight, 0) = 0 THEN 1 ELSE least(1, i.fresh / i.weight) END AS coverage) v
+   WHERE p.archived_at IS NULL AND (i.portfolio_id IS NOT NULL OR c.portfolio_id IS NOT NULL)
+  ON CONFLICT (portfolio_id, bucket) DO NOTHING RETURNING portfolio_id)
+INSERT INTO position_snapshots (portfolio_id, bucket, security_id, units, cost, value, price, price_age)
+SELECT portfolio_id, %(bucket)s, security_id, units, cost, round(value, 6), price, greatest(%(now)s - at, interval '0') FROM positions JOIN totals USING (portfolio_id)
+ON CONFLICT (portfolio_id, bucket, security_id) DO NOTHING
+"""
+
+
+def take(c: psycopg.Connection, now: datetime, minutes: int, coverage_limit: float) -> int:
+    """Write the snapshot of every portfolio for the bucket of `now`, unless it is there; how many positions were written."""
+    refresh_holdings(c, now.astimezone(UTC).date())
+    return c.execute(_SNAPSHOT, {"now": now, "bucket": bucket_of(now, minutes), "limit": coverage_limit, "version": VERSION}).rowcount
+
+
+def restate(c: psycopg.Connection, now: datetime, coverage_limit: float) -> int:
+    """Rebuild the stored closes of every portfolio whose ledger changed in the past; how many portfolios.
+
+    Past days get one snapshot at each session's close, from the Book; what was recorded within those days is dropped,
+    for it was valued on a ledger that has changed. The current day keeps what was recorded.
+    """
+    stale = c.execute("SELECT portfolio_id, version, restate_from FROM portfolios WHERE restate_from IS NOT NULL AND archived_at IS NULL "
+                      "ORDER BY 1 FOR NO KEY UPDATE SKIP LOCKED").fetchall()  # fmt: skip
+    for portfolio, version, first in stale:
+        book = books.load(c, portfolio).book
+        sessions = book.sessions.get(book.main_exchange)
+        done = sessions.last_completed(now) if sessions is not None else day_number(now.date()) - 1
+        if done is not None and sessions is not None and len(book.ledger):
+            past = history(book, done)
+            midnight = datetime.combine(day_of(done) + timedelta(days=1), datetime.min.time(), UTC)
+            c.execute("DELETE FROM portfolio_snapshots WHERE portfolio_id = %s AND bucket >= %s AND bucket < %s", (portfolio, first, midnight))
+            c.execute("DELETE FROM position_snapshots WHERE portfolio_id = %s AND bucket >= %s AND bucket < %s", (portfolio, first, midnight))
+            flows = (past.inflow - past.outflow).cumsum()
+            start = day_number(first)
+            close_of = dict(zip(sessions.days.tolist(), sessions.closes.tolist(), strict=True))
+            keep = [i for i, d in enumerate(past.days.tolist()) if d >= start and d in close_of]
+            c.execute(
+                """INSERT INTO portfolio_snapshots (portfolio_id, bucket, total, cash, invested, net_flow, coverage, complete, calculation_version)
+                   SELECT %s, to_timestamp(t.at), round(t.total::numeric, 2), round(t.cash::numeric, 2), round(t.total::numeric, 2) - round(t.cash::numeric, 2),
+                          round(t.flow::numeric, 2), round(t.coverage::numeric, 6), t.coverage >= %s, %s
+                     FROM unnest(%s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[]) AS t (at, total, cash, flow, coverage)
+                   ON CONFLICT (portfolio_id, bucket) DO NOTHING""",
+                (portfolio, coverage_limit, VERSION, [close_of[int(past.days[i])] for i in keep], past.total[keep].tolist(), past.cash[keep].tolist(),
+                 flows[keep].tolist(), past.coverage[keep].clip(0, 1).tolist()))  # fmt: skip
+        c.execute("UPDATE portfolios SET restated = %s, restate_from = NULL WHERE portfolio_id = %s AND version = %s", (version, portfolio, version))
+    return len(stale)
+
+
+_COLUMNS = "s.bucket, s.total, s.cash, s.net_flow, s.coverage::float8, s.complete"
+# how far back, and how wide a bucket is; None: one point a session
+STEPS = {"1D": ("0 days", "5 minutes"), "1W": ("7 days", "30 minutes"), "1M": ("1 month", "1 hour"), "3M": ("3 months", "3 hours"),
+         "YTD": (None, None), "1Y": ("1 year", None), "ALL": (None, None)}  # fmt: skip
+
+
+def chart(c: psycopg.Connection, portfolio: UUID, period: str, now: datetime, exchange: str = "XNYS") -> list[Point]:
+    """The last snapshot in each bucket of a period: one index probe a bucket, flat in the length of history.
+
+    Buckets come from the sessions of `exchange`: 1D 5 minutes of the current session, 1W 30 minutes, 1M an hour, 3M three
+    hours, YTD, 1Y and ALL one a session.
+    """
+    if period not in PERIODS:
+        raise ValueError(f"period {period!r}: expected one of {', '.join(PERIODS)}")
+    back, step = STEPS[period]
+    bounds = {"p": portfolio, "now": now, "exchange": exchange, "back": back, "step": step}
+    if step is not None:
+        grid = """SELECT g AS after, least(g + %(step)s::interval, close_at) AS upto FROM (
+                    SELECT open_at, close_at FROM trading_sessions WHERE exchange = %(exchange)s AND open_at <= %(now)s
+                       AND "on" >= (SELECT max("on") FROM trading_sessions WHERE exchange = %(exchange)s AND open_at <= %(now)s) - %(back)s::interval) t
+                  CROSS JOIN LATERAL generate_series(open_at, least(close_at, %(now)s) - interval '1 second', %(step)s::interval) g"""
+    else:
+        first = {"YTD": "date_trunc('year', %(now)s::timestamptz)::date - 5", "1Y": "(%(now)s::timestamptz - interval '1 year')::date",
+                 "ALL": "coalesce((SELECT min(bucket)::date FROM portfolio_snapshots WHERE portfolio_id = %(p)s), '-infinity')"}[period]  # fmt: skip
+        grid = f"""SELECT lag(close_at, 1, open_at - interval '1 day') OVER (ORDER BY "on") AS after, close_at AS upto
+                     FROM trading_sessions WHERE exchange = %(exchange)s AND "on" >= {first} AND open_at <= %(now)s"""
+    rows = c.execute(
+        f"""SELECT {_COLUMNS} FROM ({grid}) g CROSS JOIN LATERAL (
+              SELECT * FROM portfolio_snapshots WHERE portfolio_id = %(p)s AND bucket > g.after - CASE WHEN %(step)s::text IS NULL THEN interval '0' ELSE interval '1 microsecond' END
+                 AND bucket <= g.upto ORDER BY bucket DESC LIMIT 1) s ORDER BY s.bucket""", bounds, binary=True).fetchall()  # fmt: skip
+    points = [Point(*row) for row in rows]
+    if period == "YTD" and points:  # the last close of the old year is where the year starts
+        year = now.year
+        old = [p for p in points if p.at.year < year]
+        points = old[-1:] + [p for p in points if p.at.year >= year]
+    return points
+
+
+def chart_for(user: UUID, portfolio: UUID, period: str, now: datetime, exchange: str = "XNYS") -> list[Point]:
+    """The same on behalf of a person; nothing where the portfolio is not theirs to see."""
+    with engine.session(user) as c:
+        return chart(c, portfolio, period, now, exchange)
