@@ -226,9 +226,9 @@ def _renew(running: Embedded) -> None:
 def _forget_pools() -> None:
     """Close the product's own connections in this process: they would keep the database, or outlive it."""
     engine = sys.modules.get("db.engine")
-    dispose = getattr(engine, "dispose", None)
-    if dispose is not None:
-        dispose()
+    close = getattr(engine, "close", None)
+    if close is not None:
+        close()
 
 
 # --- things that may be missing ------------------------------------------------------------------
