@@ -1,0 +1,53 @@
+"""Market data feeds: one contract, one file a provider. To add one, write its file and its line in `FEEDS`.
+
+What every feed keeps to (`tests/test_feeds.py` holds each of them to it):
+prices are Decimals above zero in the security's main currency (pence become pounds on the way in); `quoted_at` is an
+aware UTC time and never after `now`; bars are raw closes of their day, oldest first for each security; a symbol that a
+feed does not know is absent from its answer; a feed that does not answer raises `FeedError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from importlib import import_module
+from typing import Protocol, cast
+
+from core.ledger import Security
+from db.market import Bar, QuoteRow
+
+# name in FEEDS → module and class; imported when asked for, so that a feed nobody uses costs nothing
+FEEDS = {
+    "replay": ("jobs.feeds.replay", "ReplayFeed"),
+    "yahoo": ("jobs.feeds.yahoo", "YahooFeed"),
+    "csv": ("jobs.feeds.csv_files", "CsvFeed"),
+}
+
+
+class FeedError(RuntimeError):
+    """The feed did not answer usefully: says which feed, what was asked, what came."""
+
+
+class Feed(Protocol):
+    """A source of market data."""
+
+    name: str
+
+    def quotes(self, securities: Sequence[Security], now: datetime) -> list[QuoteRow]:
+        """The last quote of each security that the feed knows; others are simply absent. Raises FeedError."""
+
+    def bars(self, securities: Sequence[Security], first: date, last: date) -> list[Bar]:
+        """Raw daily bars, both dates included. Raises FeedError."""
+
+    def rates(self, currencies: Sequence[str], first: date, last: date) -> list[tuple[str, date, Decimal]]:
+        """(currency, day, units of it per 1 EUR), both dates included; none for EUR itself. Raises FeedError."""
+
+
+def chain(names: Sequence[str]) -> list[Feed]:
+    """The feeds of these names in this order, each made anew."""
+    feeds = []
+    for name in names:
+        module, kind = FEEDS[name]
+        feeds.append(cast(Feed, getattr(import_module(module), kind)()))
+    return feeds
