@@ -45,9 +45,7 @@ CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 _DATA_DIR = Path(tempfile.mkdtemp(prefix="ballast-test-"))
 atexit.register(shutil.rmtree, _DATA_DIR, ignore_errors=True)
 sys.path.insert(0, str(ROOT))
-for _name in [
-    name for name in os.environ if name.startswith("PG") or name in ("DATABASE_URL", "WEB_DATABASE_URL")
-]:
+for _name in [name for name in os.environ if name.startswith("PG") or name in ("DATABASE_URL", "WEB_DATABASE_URL")]:
     del os.environ[_name]
 os.environ |= {"DATA_DIR": str(_DATA_DIR), "DEMO": "off", "BROWSER_OPEN": "off", "FEEDS": "csv"}
 os.environ |= {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "http_proxy": NOWHERE, "https_proxy": NOWHERE}
@@ -154,9 +152,7 @@ class Database:
     ) -> psycopg.Connection[Any]:
         """A connection that is closed after the test, acting for a user where one is given."""
         connection = self._stack.enter_context(closing(kind.connect(self.conninfo(role))))
-        if (
-            user_id is not None
-        ):  # the product sets it for each transaction; here the whole session is one user's
+        if user_id is not None:  # the product sets it for each transaction; here the whole session is one user's
             connection.execute("SELECT set_config('app.user_id', %s, false)", (str(user_id),))
             if kind is psycopg.Connection:
                 connection.commit()
