@@ -16,12 +16,46 @@ from decimal import Decimal, InvalidOperation
 
 from core.ledger import Draft, LedgerError, Security
 
-COLUMNS = ("date", "kind", "symbol", "quantity", "price", "gross", "fees", "taxes", "currency", "fx", "ratio", "settlement",
-           "exchange", "note", "reference")  # fmt: skip
-ALIASES = {"trade date": "date", "trade_date": "date", "traded_on": "date", "type": "kind", "action": "kind", "transaction_type": "kind",
-           "ticker": "symbol", "shares": "quantity", "units": "quantity", "amount": "gross", "fee": "fees", "commission": "fees",
-           "tax": "taxes", "withholding": "taxes", "settles_on": "settlement", "settlement_date": "settlement", "notes": "note",
-           "comment": "note", "id": "reference", "fx rate": "fx", "fx_rate": "fx"}  # fmt: skip
+COLUMNS = (
+    "date",
+    "kind",
+    "symbol",
+    "quantity",
+    "price",
+    "gross",
+    "fees",
+    "taxes",
+    "currency",
+    "fx",
+    "ratio",
+    "settlement",
+    "exchange",
+    "note",
+    "reference",
+)
+ALIASES = {
+    "trade date": "date",
+    "trade_date": "date",
+    "traded_on": "date",
+    "type": "kind",
+    "action": "kind",
+    "transaction_type": "kind",
+    "ticker": "symbol",
+    "shares": "quantity",
+    "units": "quantity",
+    "amount": "gross",
+    "fee": "fees",
+    "commission": "fees",
+    "tax": "taxes",
+    "withholding": "taxes",
+    "settles_on": "settlement",
+    "settlement_date": "settlement",
+    "notes": "note",
+    "comment": "note",
+    "id": "reference",
+    "fx rate": "fx",
+    "fx_rate": "fx",
+}
 TEMPLATE = (
     "date,kind,symbol,quantity,price,gross,fees,taxes,currency,fx,ratio,settlement,exchange,note,reference\r\n"
     "2026-01-05,deposit,,,,10000.00,,,USD,,,,,opening balance,\r\n"
@@ -63,14 +97,18 @@ def header_of(text: str) -> tuple[list[str], str]:
     names = [ALIASES.get(n, n) for n in names]
     for needed in ("date", "kind"):
         if needed not in names:
-            raise NotReadable(f"the header has no column {needed!r}; it has {', '.join(names[:12])}. Expected: {', '.join(COLUMNS)}")
+            raise NotReadable(
+                f"the header has no column {needed!r}; it has {', '.join(names[:12])}. Expected: {', '.join(COLUMNS)}"
+            )
     for name in names:
         if name in COLUMNS and names.count(name) > 1:
             raise NotReadable(f"the header names the column {name!r} twice")
     return names, delimiter
 
 
-def read(text: str, securities: Mapping[str, Security], currencies: frozenset[str], base_currency: str) -> Iterator[Row]:
+def read(
+    text: str, securities: Mapping[str, Security], currencies: frozenset[str], base_currency: str
+) -> Iterator[Row]:
     """The rows of a file as drafts. `securities` by symbol and by EXCHANGE:SYMBOL. Empty lines are passed over."""
     text = text.lstrip("\r\n")
     names, delimiter = header_of(text)
@@ -89,8 +127,13 @@ def read(text: str, securities: Mapping[str, Security], currencies: frozenset[st
         if not any(c.strip() for c in cells) or cells[0].startswith("#"):
             continue
         record = {n: c.strip() for n, c in zip(names, cells, strict=False)}
-        if len(cells) > len(names) and any(c.strip() for c in cells[len(names):]):
-            yield Row(line, record, None, LedgerError("row", f"with {len(cells)} cells", f"the header has {len(names)} columns"))
+        if len(cells) > len(names) and any(c.strip() for c in cells[len(names) :]):
+            yield Row(
+                line,
+                record,
+                None,
+                LedgerError("row", f"with {len(cells)} cells", f"the header has {len(names)} columns"),
+            )
             continue
         try:
             yield Row(line, record, draft(record, securities, currencies, base_currency), None)
@@ -98,7 +141,9 @@ def read(text: str, securities: Mapping[str, Security], currencies: frozenset[st
             yield Row(line, record, None, e)
 
 
-def draft(cells: Mapping[str, str], securities: Mapping[str, Security], currencies: frozenset[str], base_currency: str) -> Draft:
+def draft(
+    cells: Mapping[str, str], securities: Mapping[str, Security], currencies: frozenset[str], base_currency: str
+) -> Draft:
     """One record of text cells as a Draft. Raises LedgerError naming the field. The form uses it too."""
     kind = cells.get("kind", "").lower().replace(" ", "_").replace("-", "_")
     security = _security(cells, securities)
@@ -107,13 +152,21 @@ def draft(cells: Mapping[str, str], securities: Mapping[str, Security], currenci
         raise LedgerError("currency", currency, "an ISO code such as USD or EUR is needed")
     settlement = cells.get("settlement", "")
     return Draft(
-        kind=kind, traded_on=day("date", cells.get("date", "")), currency=currency, security=security,
-        quantity=number("quantity", cells.get("quantity", "")), price=number("price", cells.get("price", "")),
-        gross=number("gross", cells.get("gross", "")), fees=number("fees", cells.get("fees", "")) or Decimal(0),
-        taxes=number("taxes", cells.get("taxes", "")) or Decimal(0), fx=number("fx", cells.get("fx", "")),
-        ratio=number("ratio", cells.get("ratio", "")), settles_on=day("settlement", settlement) if settlement else None,
-        note=cells.get("note", "")[:500], reference=cells.get("reference", "")[:120],
-    )  # fmt: skip
+        kind=kind,
+        traded_on=day("date", cells.get("date", "")),
+        currency=currency,
+        security=security,
+        quantity=number("quantity", cells.get("quantity", "")),
+        price=number("price", cells.get("price", "")),
+        gross=number("gross", cells.get("gross", "")),
+        fees=number("fees", cells.get("fees", "")) or Decimal(0),
+        taxes=number("taxes", cells.get("taxes", "")) or Decimal(0),
+        fx=number("fx", cells.get("fx", "")),
+        ratio=number("ratio", cells.get("ratio", "")),
+        settles_on=day("settlement", settlement) if settlement else None,
+        note=cells.get("note", "")[:500],
+        reference=cells.get("reference", "")[:120],
+    )
 
 
 def _security(cells: Mapping[str, str], securities: Mapping[str, Security]) -> Security | None:
@@ -124,7 +177,9 @@ def _security(cells: Mapping[str, str], securities: Mapping[str, Security]) -> S
     found = securities.get(f"{exchange}:{symbol}" if exchange else symbol)
     if found is None:
         where = f" on {exchange}" if exchange else ""
-        raise LedgerError("symbol", symbol, f"no such security{where}; add it under Securities first, or correct the symbol")
+        raise LedgerError(
+            "symbol", symbol, f"no such security{where}; add it under Securities first, or correct the symbol"
+        )
     return found
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,26 @@ from core.money import posted
 UNITS = 10**10  # quantities and ratios travel as integers of 1e-10, as NUMERIC(28,10) stores them
 MICRO = 10**6  # posted money travels as integers of 1e-6, as NUMERIC(28,6) stores it
 
-KINDS = ("buy", "sell", "dividend", "interest", "fee", "tax", "deposit", "withdrawal", "split", "short", "cover",
-         "transfer_in", "transfer_out", "return_of_capital", "spin_off", "merger", "symbol_change", "reversal")  # fmt: skip
+KINDS = (
+    "buy",
+    "sell",
+    "dividend",
+    "interest",
+    "fee",
+    "tax",
+    "deposit",
+    "withdrawal",
+    "split",
+    "short",
+    "cover",
+    "transfer_in",
+    "transfer_out",
+    "return_of_capital",
+    "spin_off",
+    "merger",
+    "symbol_change",
+    "reversal",
+)
 CODE = {kind: i for i, kind in enumerate(KINDS)}
 BOOKABLE = ("buy", "sell", "dividend", "interest", "fee", "tax", "deposit", "withdrawal", "split")
 WITH_SECURITY = frozenset({"buy", "sell", "dividend", "split"})
@@ -27,9 +46,16 @@ WITH_UNITS = frozenset({"buy", "sell"})
 FLOWS = frozenset({"deposit", "withdrawal"})
 # sign of (gross, fees, taxes) in the cash that moves
 CASH = {
-    "buy": (-1, -1, -1), "sell": (1, -1, -1), "dividend": (1, -1, -1), "interest": (1, -1, -1), "fee": (-1, -1, -1),
-    "tax": (-1, -1, -1), "deposit": (1, -1, -1), "withdrawal": (-1, -1, -1), "split": (0, 0, 0),
-}  # fmt: skip
+    "buy": (-1, -1, -1),
+    "sell": (1, -1, -1),
+    "dividend": (1, -1, -1),
+    "interest": (1, -1, -1),
+    "fee": (-1, -1, -1),
+    "tax": (-1, -1, -1),
+    "deposit": (1, -1, -1),
+    "withdrawal": (-1, -1, -1),
+    "split": (0, 0, 0),
+}
 
 
 class LedgerError(ValueError):
@@ -137,17 +163,30 @@ def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Pos
     if d.security is not None and not d.security.tradable:
         raise LedgerError("symbol", d.security.symbol, "an index cannot be traded")
     if d.security is not None and d.kind in WITH_UNITS and d.currency != d.security.currency:
-        raise LedgerError("currency", d.currency, f"{d.security.symbol} trades in {d.security.currency}; give fx for the "
-                          f"rate at which cash moved in {base_currency}")
-    for field, value, digits, decimals in (("quantity", d.quantity, 28, 10), ("price", d.price, 28, 10), ("ratio", d.ratio, 28, 10),
-                                           ("fx", d.fx, 28, 10), ("gross", d.gross, 28, 6), ("fees", d.fees, 28, 6), ("taxes", d.taxes, 28, 6)):
+        raise LedgerError(
+            "currency",
+            d.currency,
+            f"{d.security.symbol} trades in {d.security.currency}; give fx for the "
+            f"rate at which cash moved in {base_currency}",
+        )
+    for field, value, digits, decimals in (
+        ("quantity", d.quantity, 28, 10),
+        ("price", d.price, 28, 10),
+        ("ratio", d.ratio, 28, 10),
+        ("fx", d.fx, 28, 10),
+        ("gross", d.gross, 28, 6),
+        ("fees", d.fees, 28, 6),
+        ("taxes", d.taxes, 28, 6),
+    ):
         _fits(field, value, digits, decimals)
     if d.fees < 0:
         raise LedgerError("fees", d.fees, "fees are given as a positive amount")
     if d.fx is not None and d.fx <= 0:
         raise LedgerError("fx", d.fx, "a positive rate is needed")
     if d.fx is not None and d.currency == base_currency and d.fx != 1:
-        raise LedgerError("fx", d.fx, f"the transaction is in the portfolio's own currency, {base_currency}: leave fx empty")
+        raise LedgerError(
+            "fx", d.fx, f"the transaction is in the portfolio's own currency, {base_currency}: leave fx empty"
+        )
     gross = _gross(d)
     plus, fee_sign, tax_sign = CASH[d.kind]
     fees, taxes = posted(d.fees, d.currency), posted(d.taxes, d.currency)
@@ -155,8 +194,24 @@ def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Pos
     cash_currency = d.currency
     if d.fx is not None:
         net, cash_currency = posted(net * d.fx, base_currency), base_currency
-    return Posting(d.kind, d.traded_on, d.settles_on or settles_on, d.security.security_id if d.security else None, d.quantity,
-                   d.price, d.ratio, gross, fees, taxes, d.currency, d.fx, net, cash_currency, d.note, d.reference)
+    return Posting(
+        d.kind,
+        d.traded_on,
+        d.settles_on or settles_on,
+        d.security.security_id if d.security else None,
+        d.quantity,
+        d.price,
+        d.ratio,
+        gross,
+        fees,
+        taxes,
+        d.currency,
+        d.fx,
+        net,
+        cash_currency,
+        d.note,
+        d.reference,
+    )
 
 
 def _gross(d: Draft) -> Decimal:
@@ -229,13 +284,37 @@ class Ledger:
         n = int(np.searchsorted(self.traded_on, day, side="right"))
         if n == len(self):
             return self
-        return Ledger(*(getattr(self, name)[:n] for name in COLUMNS), self.currencies)
+        return Ledger(**{name: getattr(self, name)[:n] for name in COLUMNS}, currencies=self.currencies)
 
 
-COLUMNS = ("portfolio", "kind", "security", "quantity", "ratio", "gross", "fees", "taxes", "net", "currency",
-           "cash_currency", "with_fx", "traded_on", "settles_on", "ids")  # fmt: skip
-_DTYPES = {"portfolio": np.int16, "kind": np.int8, "security": np.int32, "currency": np.int16, "cash_currency": np.int16,
-           "with_fx": np.bool_, "traded_on": np.int32, "settles_on": np.int32, "ids": np.dtype("V16")}  # fmt: skip
+COLUMNS = (
+    "portfolio",
+    "kind",
+    "security",
+    "quantity",
+    "ratio",
+    "gross",
+    "fees",
+    "taxes",
+    "net",
+    "currency",
+    "cash_currency",
+    "with_fx",
+    "traded_on",
+    "settles_on",
+    "ids",
+)
+_DTYPES: dict[str, Any] = {
+    "portfolio": np.int16,
+    "kind": np.int8,
+    "security": np.int32,
+    "currency": np.int16,
+    "cash_currency": np.int16,
+    "with_fx": np.bool_,
+    "traded_on": np.int32,
+    "settles_on": np.int32,
+    "ids": np.dtype("V16"),
+}
 
 
 def whole(value: Decimal | None, scale: int) -> int:
@@ -263,7 +342,7 @@ def from_postings(postings: Iterable[Posting], portfolio: int = 0) -> Ledger:
     currencies = tuple(sorted({p.currency for p in rows} | {p.cash_currency for p in rows}))
     index = {c: i for i, c in enumerate(currencies)}
     epoch = date(1970, 1, 1)
-    columns: dict[str, object] = {
+    columns: dict[str, list[Any]] = {
         "portfolio": [portfolio] * len(rows),
         "kind": [CODE[p.kind] for p in rows],
         "security": [p.security_id or 0 for p in rows],
@@ -274,12 +353,12 @@ def from_postings(postings: Iterable[Posting], portfolio: int = 0) -> Ledger:
         "settles_on": [(p.settles_on - epoch).days for p in rows],
         "ids": [i.to_bytes(16, "big") for i in range(len(rows))],
     }
-    arrays = {name: np.array(values, dtype=_DTYPES[name]) for name, values in columns.items()}
+    arrays: dict[str, Any] = {name: np.array(values, dtype=_DTYPES[name]) for name, values in columns.items()}
     arrays["quantity"] = fitting([whole(p.quantity, UNITS) for p in rows])
     arrays["ratio"] = fitting([whole(p.ratio, UNITS) for p in rows])
     for name in ("gross", "fees", "taxes", "net"):
         arrays[name] = fitting([whole(getattr(p, name), MICRO) for p in rows])
-    return Ledger(*(arrays[name] for name in COLUMNS), currencies)
+    return Ledger(**arrays, currencies=currencies)
 
 
 def oversold(moves: Sequence[tuple[int, int, int, int]]) -> dict[int, tuple[int, int]]:
@@ -304,7 +383,9 @@ def oversold(moves: Sequence[tuple[int, int, int, int]]) -> dict[int, tuple[int,
                 if row >= 0:  # a new sale of more than is held: leave it out and go on
                     refused[row] = (held, -units)
                     continue
-                if earlier_sale is not None:  # a new sale took what a booked one needs: leave the new one out, look again
+                if (
+                    earlier_sale is not None
+                ):  # a new sale took what a booked one needs: leave the new one out, look again
                     refused[earlier_sale] = (held, -units)
                     again = True
                     break

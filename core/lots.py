@@ -71,7 +71,7 @@ def share(amount: int, part: int, whole: int, unit: int) -> int:
 
 def posting_unit(currency: str) -> int:
     """The smallest posted amount of a currency, in 1e-6."""
-    return MICRO // 10 ** minor_units(currency)
+    return int(MICRO // 10 ** minor_units(currency))
 
 
 def _relieve(lots: list[Lot], wanted: int, unit: int, base_unit: int) -> list[tuple[Lot, int, int, int | None]]:
@@ -112,8 +112,23 @@ def derive(ledger: Ledger, methods: Sequence[str], bases: Sequence[str], rates: 
         if method not in METHODS:
             raise LedgerError("cost method", method, "not offered yet; expected one of " + ", ".join(METHODS))
     moving = np.flatnonzero(np.isin(ledger.kind, (BUY, SELL, SPLIT)))
-    cols = {name: getattr(ledger, name)[moving].tolist() for name in
-            ("portfolio", "kind", "security", "quantity", "ratio", "gross", "fees", "taxes", "net", "currency", "with_fx", "traded_on")}  # fmt: skip
+    cols = {
+        name: getattr(ledger, name)[moving].tolist()
+        for name in (
+            "portfolio",
+            "kind",
+            "security",
+            "quantity",
+            "ratio",
+            "gross",
+            "fees",
+            "taxes",
+            "net",
+            "currency",
+            "with_fx",
+            "traded_on",
+        )
+    }
     units_of = [posting_unit(c) for c in ledger.currencies]
     base_units = [posting_unit(b) for b in bases]
     held: dict[tuple[int, int], list[Lot]] = {}
@@ -137,7 +152,12 @@ def derive(ledger: Ledger, methods: Sequence[str], bases: Sequence[str], rates: 
         return int((Decimal(amount) * rate / unit).to_integral_value()) * unit
 
     for n, row in enumerate(moving.tolist()):
-        portfolio, security, kind, day = cols["portfolio"][n], cols["security"][n], cols["kind"][n], cols["traded_on"][n]
+        portfolio, security, kind, day = (
+            cols["portfolio"][n],
+            cols["security"][n],
+            cols["kind"][n],
+            cols["traded_on"][n],
+        )
         lots = held.setdefault((portfolio, security), [])
         quantity = cols["quantity"][n]
         if kind == BUY:
@@ -154,17 +174,27 @@ def derive(ledger: Ledger, methods: Sequence[str], bases: Sequence[str], rates: 
         elif kind == SELL:
             holding[portfolio, security] = holding.get((portfolio, security), 0) - quantity
             if holding[portfolio, security] < 0:
-                raise LedgerError("quantity", Decimal(quantity) / UNITS, "the ledger holds a sale of more than was held")
+                raise LedgerError(
+                    "quantity", Decimal(quantity) / UNITS, "the ledger holds a sale of more than was held"
+                )
             proceeds = cols["gross"][n] - cols["fees"][n] - cols["taxes"][n]
             proceeds_base = in_base(proceeds, n, portfolio, cols["net"][n])
             unit, base_unit = units_of[cols["currency"][n]], base_units[portfolio]
             left, left_units, left_base = proceeds, quantity, proceeds_base
             for lot, taken, cost, cost_base in _relieve(lots, quantity, unit, base_unit):
                 part = left if taken == left_units else share(left, taken, left_units, unit)
-                part_base = left_base if left_base is None or taken == left_units else share(left_base, taken, left_units, base_unit)
+                part_base = (
+                    left_base
+                    if left_base is None or taken == left_units
+                    else share(left_base, taken, left_units, base_unit)
+                )
                 left, left_units = left - part, left_units - taken
                 left_base = None if left_base is None or part_base is None else left_base - part_base
-                disposals.append(Disposal(portfolio, security, lot.opened_on, day, taken, part, cost, part_base, cost_base, lot.row, row))
+                disposals.append(
+                    Disposal(
+                        portfolio, security, lot.opened_on, day, taken, part, cost, part_base, cost_base, lot.row, row
+                    )
+                )
         else:
             for lot in lots:
                 lot.units = share(lot.units, cols["ratio"][n], UNITS, 1)

@@ -1,4 +1,4 @@
-"""Why a figure is undefined, in types. To add one: a frozen dataclass with a plain `str()`, named in `Reason`.
+"""Why a figure is undefined, in types. To add one: a frozen dataclass with a plain `str()`, in `Reason`.
 
 A function that cannot answer returns one of these instead of a number: `float | Reason`. Callers ask
 `isinstance(answer, Reason)`; pages, API and CSV show `str(reason)` and the class name as its code.

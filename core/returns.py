@@ -123,9 +123,7 @@ def annualised(total: float, days: int, year: float = YEAR_DAYS) -> float | Reas
     return float((1 + total) ** (year / days) - 1)
 
 
-def twr(
-    values: ArrayLike, inflows: ArrayLike = 0.0, outflows: ArrayLike = 0.0, opening: float = 0.0
-) -> float | Reason:
+def twr(values: ArrayLike, inflows: ArrayLike = 0.0, outflows: ArrayLike = 0.0, opening: float = 0.0) -> float | Reason:
     """The time-weighted return of the whole span: `daily_returns` linked geometrically. Deposits do not
     change it.
 
@@ -165,9 +163,7 @@ def _bucket(days: Dates, to: Bucket) -> Dates:
     if to == "M":
         return np.asarray(months.astype("datetime64[D]"))
     if to == "Q":
-        return np.asarray(
-            ((months.astype(np.int64) // 3) * 3).astype("datetime64[M]").astype("datetime64[D]")
-        )
+        return np.asarray(((months.astype(np.int64) // 3) * 3).astype("datetime64[M]").astype("datetime64[D]"))
     return np.asarray(days.astype("datetime64[Y]").astype("datetime64[D]"))
 
 
@@ -261,9 +257,7 @@ def period_return(
         if not or_since_start:
             return ShorterHistory(first, base)
         base = first
-    at_base, at_end = (
-        int(np.searchsorted(days, np.datetime64(day, "D"), side="right")) - 1 for day in (base, last)
-    )
+    at_base, at_end = (int(np.searchsorted(days, np.datetime64(day, "D"), side="right")) - 1 for day in (base, last))
     if at_end < 0:
         return ShorterHistory(first, last)
     return float(v[at_end] / v[at_base] - 1) if v[at_base] > 0 else NegativeBase()
@@ -332,9 +326,7 @@ def _bracketed(years: Floats, amount: Floats) -> float | Reason:
     return math.expm1((low + high) / 2)
 
 
-def modified_dietz(
-    start: float, end: float, flows: Sequence[tuple[float, float]], days: float
-) -> float | Reason:
+def modified_dietz(start: float, end: float, flows: Sequence[tuple[float, float]], days: float) -> float | Reason:
     """`(end - start - sum(F)) / (start + sum(F × (days - day) / days))`: the return where no daily value
     exists.
 

@@ -123,12 +123,22 @@ class Table:
             "notes": list(self.notes),
             "columns": [{"key": c.key, "title": c.title, "kind": c.kind.value, "note": c.note} for c in self.columns],
             "figures": [
-                {"key": f.key, "title": f.title, "kind": f.kind.value, "value": plain(f.value), "currency": f.currency,
-                 "change": plain(f.change), "reason": f.reason, "formula": f.formula}
+                {
+                    "key": f.key,
+                    "title": f.title,
+                    "kind": f.kind.value,
+                    "value": plain(f.value),
+                    "currency": f.currency,
+                    "change": plain(f.change),
+                    "reason": f.reason,
+                    "formula": f.formula,
+                }
                 for f in self.figures
             ],
             "rows": [{c.key: plain(v) for c, v in zip(self.columns, row, strict=True)} for row in self.rows],
-            "total": None if self.total is None else {c.key: plain(v) for c, v in zip(self.columns, self.total, strict=True)},
+            "total": None
+            if self.total is None
+            else {c.key: plain(v) for c, v in zip(self.columns, self.total, strict=True)},
         }
 
     def as_csv(self) -> str:

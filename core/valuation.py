@@ -75,7 +75,9 @@ def cash_of(book: Book, as_of: int) -> dict[str, Decimal]:
     return out
 
 
-def price_at(book: Book, security: int, as_of: int, quotes: Mapping[int, Quote]) -> tuple[Decimal, int, Decimal | None] | None:
+def price_at(
+    book: Book, security: int, as_of: int, quotes: Mapping[int, Quote]
+) -> tuple[Decimal, int, Decimal | None] | None:
     """(price, its day, the close before) at a day: the live quote where it is the newest, else the last bar."""
     series = book.prices.get(security)
     bar = series.at(as_of) if series is not None else None
@@ -94,10 +96,14 @@ def quote_day(book: Book, security: int, quote: Quote) -> int:
     """The day number of the session that a quote belongs to (its UTC date where the calendar is unknown)."""
     sessions = book.sessions.get(book.securities[security].exchange)
     i = sessions.current(quote.quoted_at) if sessions is not None else None
-    return day_number(quote.quoted_at.astimezone(UTC).date()) if sessions is None or i is None else int(sessions.days[i])
+    return (
+        day_number(quote.quoted_at.astimezone(UTC).date()) if sessions is None or i is None else int(sessions.days[i])
+    )
 
 
-def value(book: Book, as_of: int, quotes: Mapping[int, Quote], now: datetime, coverage_limit: float = 0.98) -> Valuation:
+def value(
+    book: Book, as_of: int, quotes: Mapping[int, Quote], now: datetime, coverage_limit: float = 0.98
+) -> Valuation:
     """The portfolio at the end of day `as_of` (a day number); with live `quotes` beside the Book where as_of is today.
 
     A missing price is carried forward with its age; a security that was never priced is left out of the total, named in
@@ -139,8 +145,23 @@ def value(book: Book, as_of: int, quotes: Mapping[int, Quote], now: datetime, co
             invested += value_base
             weight += abs(value_base)
             fresh_value += abs(value_base) if fresh else 0
-        positions.append(Position(security, units, cost, cost_base, price, priced_on, fresh, None if isinstance(rate, NoRate) else rate,
-                                  value_local, value_base, previous, reason, len(mine)))
+        positions.append(
+            Position(
+                security,
+                units,
+                cost,
+                cost_base,
+                price,
+                priced_on,
+                fresh,
+                None if isinstance(rate, NoRate) else rate,
+                value_local,
+                value_base,
+                previous,
+                reason,
+                len(mine),
+            )
+        )
     cash = cash_of(book, as_of)
     cash_base = Decimal(0)
     for currency, amount in cash.items():
@@ -152,8 +173,17 @@ def value(book: Book, as_of: int, quotes: Mapping[int, Quote], now: datetime, co
         cash_base += amount * rate
     coverage = float(fresh_value / weight) if weight else 1.0
     total = posted(invested + cash_base, book.base)
-    return Valuation(tuple(positions), cash, posted(cash_base, book.base), posted(invested, book.base), total, coverage, oldest,
-                     coverage >= coverage_limit and not missing, tuple(missing))
+    return Valuation(
+        tuple(positions),
+        cash,
+        posted(cash_base, book.base),
+        posted(invested, book.base),
+        total,
+        coverage,
+        oldest,
+        coverage >= coverage_limit and not missing,
+        tuple(missing),
+    )
 
 
 def last_session(book: Book, exchange: str, as_of: int, now: datetime) -> int:
@@ -207,7 +237,11 @@ def _grid(book: Book, as_of: int) -> NDArray[np.int32]:
     sessions = book.sessions.get(book.main_exchange)
     if sessions is not None and len(sessions.days):
         grid = sessions.between(first, as_of)
-        early = np.arange(first, min(int(sessions.days[0]), as_of + 1), dtype=np.int32) if first < int(sessions.days[0]) else grid[:0]
+        early = (
+            np.arange(first, min(int(sessions.days[0]), as_of + 1), dtype=np.int32)
+            if first < int(sessions.days[0])
+            else grid[:0]
+        )
         grid = np.concatenate([early, grid]).astype(np.int32)
     else:
         grid = np.arange(first, as_of + 1, dtype=np.int32)
@@ -255,11 +289,20 @@ def _history(book: Book, as_of: int) -> History:
         unknown = np.isnan(worth) & (units != 0)
         value[:, j] = np.where(np.isnan(worth), 0.0, worth)
         sessions = book.sessions.get(security.exchange)
-        due = days if sessions is None else sessions.days[np.maximum(np.searchsorted(sessions.days, days, side="right") - 1, 0)]
+        due = (
+            days
+            if sessions is None
+            else sessions.days[np.maximum(np.searchsorted(sessions.days, days, side="right") - 1, 0)]
+        )
         fresh += np.where(close_day >= due, np.abs(value[:, j]), 0.0)
         weight += np.abs(value[:, j])
-        flow = net[rows] * np.nan_to_num(np.select([ledger.cash_currency[rows] == i for i in range(len(ledger.currencies))],
-                                                   [to_base[c][at[rows]] for c in ledger.currencies], 0.0))
+        flow = net[rows] * np.nan_to_num(
+            np.select(
+                [ledger.cash_currency[rows] == i for i in range(len(ledger.currencies))],
+                [to_base[c][at[rows]] for c in ledger.currencies],
+                0.0,
+            )
+        )
         bought[:, j] = np.bincount(at[rows], weights=np.where(ledger.kind[rows] == BUY, -flow, 0.0), minlength=n)
         received[:, j] = np.bincount(at[rows], weights=np.where(ledger.kind[rows] == BUY, 0.0, flow), minlength=n)
         if unknown.any():  # never priced: its cost is the weight it lacks
@@ -269,13 +312,14 @@ def _history(book: Book, as_of: int) -> History:
     return History(days, value.sum(axis=1) + cash, cash, inflow, outflow, coverage, securities, value, bought, received)
 
 
-def units_by_day(kind: NDArray[np.int8], quantity: NDArray[np.float64], ratio: NDArray[np.float64], at: NDArray[np.int64],
-                 n: int) -> NDArray[np.float64]:
+def units_by_day(
+    kind: NDArray[np.int8], quantity: NDArray[np.float64], ratio: NDArray[np.float64], at: NDArray[np.int64], n: int
+) -> NDArray[np.float64]:
     """Units held at the end of each of `n` days of one security; a split multiplies what is held before that day's trades."""
     signed = np.where(kind == BUY, quantity, np.where(kind == SELL, -quantity, 0.0))
     splits = np.flatnonzero(kind == SPLIT)
     if not len(splits):
-        units = np.cumsum(np.bincount(at, weights=signed, minlength=n))
+        units: NDArray[np.float64] = np.cumsum(np.bincount(at, weights=signed, minlength=n)).astype(np.float64)
     else:
         units, held, start = np.zeros(n), 0.0, 0
         trades = np.bincount(at, weights=signed, minlength=n)

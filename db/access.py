@@ -42,7 +42,9 @@ class User:
 def sign_in(username: str, password: str) -> tuple[str, User]:
     """(token, user). The token goes into the cookie or the Authorization header; only its hash is kept. Raises SignInRefused."""
     with engine.session(None) as c:
-        row = c.execute("SELECT user_id, password_hash, recent_failures FROM credentials_of(%s)", (username,)).fetchone()
+        row = c.execute(
+            "SELECT user_id, password_hash, recent_failures FROM credentials_of(%s)", (username,)
+        ).fetchone()
     if row is not None and row[2] >= FAILURES_ALLOWED:
         raise SignInRefused("too many failed sign-ins for this name: try again in five minutes")
     try:
@@ -69,7 +71,9 @@ def user_of(token: str | None) -> User | None:
     if not token:
         return None
     with engine.session(None) as c:
-        row = c.execute("SELECT user_id, username, display_name, role FROM session_user_of(%s)", (_hash(token),)).fetchone()
+        row = c.execute(
+            "SELECT user_id, username, display_name, role FROM session_user_of(%s)", (_hash(token),)
+        ).fetchone()
     return User(*row) if row else None
 
 
@@ -79,7 +83,9 @@ def sign_out(token: str) -> None:
         c.execute("SELECT end_session(%s)", (_hash(token),))
 
 
-def create_user(username: str, password: str, role: Literal["viewer", "analyst", "admin"], display_name: str = "") -> UUID:
+def create_user(
+    username: str, password: str, role: Literal["viewer", "analyst", "admin"], display_name: str = ""
+) -> UUID:
     """A new person; run by the installation's owner (`python -m db.admin`). Raises ValueError on a taken or unfit name."""
     name = username.strip().lower()
     if len(name) < 2:
@@ -91,8 +97,10 @@ def create_user(username: str, password: str, role: Literal["viewer", "analyst",
     with engine.owner() as c:
         if c.execute("SELECT 1 FROM users WHERE username = %s", (name,)).fetchone():
             raise ValueError(f"username {name!r} is taken")
-        row = c.execute("INSERT INTO users (username, display_name, role) VALUES (%s, %s, %s) RETURNING user_id",
-                        (name, display_name or username.strip(), role)).fetchone()  # fmt: skip
+        row = c.execute(
+            "INSERT INTO users (username, display_name, role) VALUES (%s, %s, %s) RETURNING user_id",
+            (name, display_name or username.strip(), role),
+        ).fetchone()
         assert row is not None
         c.execute("INSERT INTO credentials (user_id, password_hash) VALUES (%s, %s)", (row[0], _hasher.hash(password)))
     user_id: UUID = row[0]
@@ -108,7 +116,9 @@ def users(user: User) -> list[tuple[UUID, str, str, str]]:
 def share(user: User, portfolio: UUID, username: str, access: Literal["read", "write", "manage"] | None) -> None:
     """Give somebody access to a portfolio, change it, or take it back (None). Needs `manage`. Raises AccessDenied, ValueError."""
     with engine.session(user.user_id) as c:
-        mine = c.execute("SELECT access FROM grants WHERE portfolio_id = %s AND user_id = %s", (portfolio, user.user_id)).fetchone()
+        mine = c.execute(
+            "SELECT access FROM grants WHERE portfolio_id = %s AND user_id = %s", (portfolio, user.user_id)
+        ).fetchone()
         if mine is None or mine[0] != "manage":
             raise AccessDenied("only who manages a portfolio may share it")
         other = c.execute("SELECT user_id FROM users WHERE username = %s", (username.strip().lower(),)).fetchone()
@@ -119,8 +129,11 @@ def share(user: User, portfolio: UUID, username: str, access: Literal["read", "w
         if access is None:
             c.execute("DELETE FROM grants WHERE portfolio_id = %s AND user_id = %s", (portfolio, other[0]))
         else:
-            c.execute("INSERT INTO grants (user_id, portfolio_id, access) VALUES (%s, %s, %s) "
-                      "ON CONFLICT (user_id, portfolio_id) DO UPDATE SET access = EXCLUDED.access", (other[0], portfolio, access))  # fmt: skip
+            c.execute(
+                "INSERT INTO grants (user_id, portfolio_id, access) VALUES (%s, %s, %s) "
+                "ON CONFLICT (user_id, portfolio_id) DO UPDATE SET access = EXCLUDED.access",
+                (other[0], portfolio, access),
+            )
 
 
 def _hash(token: str) -> bytes:

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 import psycopg
-from numpy.typing import NDArray
 
 from core.book import Book, Portfolio, Quote
 from core.calendar import Sessions
@@ -70,9 +70,11 @@ def load(c: psycopg.Connection, portfolio: UUID, known_at: datetime | None = Non
     if row is None:
         raise NoSuchPortfolio("there is no such portfolio, or you have no access to it")
     settings_row = Portfolio(*row)
-    versions = dict(c.execute("SELECT name, version FROM data_versions").fetchall())
-    version = (f"{settings_row.version}.{versions['securities']}.{versions['prices']}.{versions['fx']}.{versions['sessions']}."
-               f"{settings_row.method}.{settings_row.base_currency}.{settings_row.benchmark_id}")
+    versions: dict[str, int] = dict(c.execute("SELECT name, version FROM data_versions").fetchall())
+    version = (
+        f"{settings_row.version}.{versions['securities']}.{versions['prices']}.{versions['fx']}.{versions['sessions']}."
+        f"{settings_row.method}.{settings_row.base_currency}.{settings_row.benchmark_id}"
+    )
     key = (portfolio, known_at)
     with _lock:
         book = _books.get(key)
@@ -94,16 +96,34 @@ def forget() -> None:
         _sessions = (-1, {})
 
 
-def _read(c: psycopg.Connection, portfolio: Portfolio, known_at: datetime | None, version: str, sessions_version: int) -> Book:
+def _read(
+    c: psycopg.Connection, portfolio: Portfolio, known_at: datetime | None, version: str, sessions_version: int
+) -> Book:
     ledger = ledger_of(c, [portfolio.portfolio_id], known_at)
-    held = {int(s) for s in np.unique(ledger.security) if s} | ({portfolio.benchmark_id} if portfolio.benchmark_id else set())
+    held = {int(s) for s in np.unique(ledger.security) if s} | (
+        {portfolio.benchmark_id} if portfolio.benchmark_id else set()
+    )
     securities = {s.security_id: s for s in securities_of(c, sorted(held))}
     currencies = set(ledger.currencies) | {s.currency for s in securities.values()} | {portfolio.base_currency}
-    limits = {r[0]: (r[1], r[2]) for r in c.execute(
-        "SELECT DISTINCT ON (rule) rule, value, severity FROM limits WHERE portfolio_id = %s AND valid_from <= current_date "
-        "ORDER BY rule, valid_from DESC", (portfolio.portfolio_id,)).fetchall()}  # fmt: skip
-    return Book(portfolio, ledger, securities, prices_of(c, sorted(held), known_at), rates_of(c, sorted(currencies)),
-                sessions_of(c, sessions_version), version, known_at, limits)
+    limits = {
+        r[0]: (r[1], r[2])
+        for r in c.execute(
+            "SELECT DISTINCT ON (rule) rule, value, severity FROM limits WHERE portfolio_id = %s AND valid_from <= current_date "
+            "ORDER BY rule, valid_from DESC",
+            (portfolio.portfolio_id,),
+        ).fetchall()
+    }
+    return Book(
+        portfolio,
+        ledger,
+        securities,
+        prices_of(c, sorted(held), known_at),
+        rates_of(c, sorted(currencies)),
+        sessions_of(c, sessions_version),
+        version,
+        known_at,
+        limits,
+    )
 
 
 _LEDGER = """
@@ -132,8 +152,16 @@ _PACKED: dict[str, tuple[str, str]] = {
     "settles_on": ("int4send(settles_on - date '1970-01-01')", ">i4"),
     "ids": ("uuid_send(transaction_id)", "V16"),
 }
-_NATIVE = {"portfolio": np.int16, "kind": np.int8, "security": np.int32, "currency": np.int16, "cash_currency": np.int16,
-           "with_fx": np.bool_, "traded_on": np.int32, "settles_on": np.int32}  # fmt: skip
+_NATIVE = {
+    "portfolio": np.int16,
+    "kind": np.int8,
+    "security": np.int32,
+    "currency": np.int16,
+    "cash_currency": np.int16,
+    "with_fx": np.bool_,
+    "traded_on": np.int32,
+    "settles_on": np.int32,
+}
 _EXACT = {"quantity": 10, "ratio": 10, "gross": 6, "fees": 6, "taxes": 6, "net": 6}
 
 
@@ -147,12 +175,16 @@ def ledger_of(c: psycopg.Connection, portfolios: Sequence[UUID], known_at: datet
             row = c.execute(_LEDGER.format(columns=columns), parameters, binary=True).fetchone()
         wide = False
     except psycopg.errors.NumericValueOutOfRange:  # a value beyond int64: those columns travel as text
-        columns = ", ".join(f"coalesce(string_agg(coalesce({name}, 0)::text, ','), '')" if name in _EXACT
-                            else f"coalesce(string_agg({sql}, ''::bytea), ''::bytea)" for name, (sql, _) in _PACKED.items())
+        columns = ", ".join(
+            f"coalesce(string_agg(coalesce({name}, 0)::text, ','), '')"
+            if name in _EXACT
+            else f"coalesce(string_agg({sql}, ''::bytea), ''::bytea)"
+            for name, (sql, _) in _PACKED.items()
+        )
         row = c.execute(_LEDGER.format(columns=columns), parameters, binary=True).fetchone()
         wide = True
     assert row is not None
-    arrays: dict[str, NDArray[np.generic]] = {}
+    arrays: dict[str, Any] = {}
     for (name, (_, packed)), raw in zip(_PACKED.items(), row[1:], strict=True):
         if wide and name in _EXACT:
             from decimal import Decimal
@@ -164,7 +196,7 @@ def ledger_of(c: psycopg.Connection, portfolios: Sequence[UUID], known_at: datet
     there = np.union1d(arrays["currency"], arrays["cash_currency"]).astype(int)
     for name in ("currency", "cash_currency"):
         arrays[name] = np.searchsorted(there, arrays[name]).astype(np.int16)
-    return Ledger(*(arrays[name] for name in _PACKED), tuple(used[i] for i in there))  # type: ignore[arg-type]
+    return Ledger(**arrays, currencies=tuple(used[i] for i in there))
 
 
 def securities_of(c: psycopg.Connection, ids: Sequence[int] | None = None) -> list[Security]:
@@ -173,7 +205,8 @@ def securities_of(c: psycopg.Connection, ids: Sequence[int] | None = None) -> li
         "SELECT s.security_id, s.symbol, s.name, s.exchange, s.currency, s.asset_class, d.sector, nullif(d.industry, ''), s.country, "
         "s.status, a.tradable FROM securities s JOIN asset_classes a USING (asset_class) LEFT JOIN sectors d USING (sector_id) "
         "WHERE %(ids)s::int[] IS NULL OR security_id = ANY (%(ids)s) ORDER BY s.symbol, s.exchange",
-        {"ids": list(ids) if ids is not None else None}).fetchall()  # fmt: skip
+        {"ids": list(ids) if ids is not None else None},
+    ).fetchall()
     return [Security(*row) for row in rows]
 
 
@@ -184,7 +217,9 @@ def _series(days: bytes, values: bytes) -> Series:
 def prices_of(c: psycopg.Connection, ids: Sequence[int], known_at: datetime | None = None) -> dict[int, Series]:
     """Raw closes per security: from the packed arrays, or as they were known at a past time from bars and corrections."""
     if known_at is None:
-        rows = c.execute("SELECT security_id, days, closes FROM price_arrays WHERE security_id = ANY (%s)", (list(ids),), binary=True).fetchall()
+        rows = c.execute(
+            "SELECT security_id, days, closes FROM price_arrays WHERE security_id = ANY (%s)", (list(ids),), binary=True
+        ).fetchall()
     else:
         rows = c.execute(
             """SELECT security_id, string_agg(int4send("on" - date '1970-01-01'), ''::bytea ORDER BY "on"),
@@ -193,7 +228,10 @@ def prices_of(c: psycopg.Connection, ids: Sequence[int], known_at: datetime | No
                           (SELECT p.close FROM price_corrections p WHERE p.security_id = h.security_id AND p."on" = h."on"
                               AND p.known_from <= %(known)s AND p.recorded_at > %(known)s ORDER BY p.recorded_at LIMIT 1) END AS close
                          FROM price_history h WHERE h.security_id = ANY (%(ids)s)) b
-                WHERE close IS NOT NULL GROUP BY security_id""", {"known": known_at, "ids": list(ids)}, binary=True).fetchall()  # fmt: skip
+                WHERE close IS NOT NULL GROUP BY security_id""",
+            {"known": known_at, "ids": list(ids)},
+            binary=True,
+        ).fetchall()
     return {row[0]: _series(row[1], row[2]) for row in rows}
 
 
@@ -202,7 +240,10 @@ def rates_of(c: psycopg.Connection, currencies: Sequence[str]) -> Rates:
     rows = c.execute(
         """SELECT quote, string_agg(int4send("on" - date '1970-01-01'), ''::bytea ORDER BY "on"),
                   string_agg(float8send(rate::float8), ''::bytea ORDER BY "on")
-             FROM fx_rates WHERE base = 'EUR' AND quote = ANY (%s) GROUP BY quote""", (list(currencies),), binary=True).fetchall()  # fmt: skip
+             FROM fx_rates WHERE base = 'EUR' AND quote = ANY (%s) GROUP BY quote""",
+        (list(currencies),),
+        binary=True,
+    ).fetchall()
     return Rates({row[0]: _series(row[1], row[2]) for row in rows})
 
 
@@ -219,15 +260,27 @@ def sessions_of(c: psycopg.Connection, version: int | None = None) -> dict[str, 
         """SELECT exchange, zone, string_agg(int4send("on" - date '1970-01-01'), ''::bytea ORDER BY "on"),
                   string_agg(int8send(extract(epoch FROM open_at)::int8), ''::bytea ORDER BY "on"),
                   string_agg(int8send(extract(epoch FROM close_at)::int8), ''::bytea ORDER BY "on")
-             FROM trading_sessions JOIN exchanges USING (exchange) GROUP BY exchange, zone""", binary=True).fetchall()  # fmt: skip
-    found = {r[0]: Sessions(r[0], r[1], np.frombuffer(r[2], ">i4").astype(np.int32), np.frombuffer(r[3], ">i8").astype(np.int64),
-                            np.frombuffer(r[4], ">i8").astype(np.int64)) for r in rows}  # fmt: skip
+             FROM trading_sessions JOIN exchanges USING (exchange) GROUP BY exchange, zone""",
+        binary=True,
+    ).fetchall()
+    found = {
+        r[0]: Sessions(
+            r[0],
+            r[1],
+            np.frombuffer(r[2], ">i4").astype(np.int32),
+            np.frombuffer(r[3], ">i8").astype(np.int64),
+            np.frombuffer(r[4], ">i8").astype(np.int64),
+        )
+        for r in rows
+    }
     with _lock:
         _sessions = (version, found)
     return found
 
 
 def _quotes(c: psycopg.Connection, ids: Sequence[int]) -> dict[int, Quote]:
-    rows = c.execute("SELECT security_id, price, previous_close, session, provider, quoted_at FROM asset_prices WHERE security_id = ANY (%s)",
-                     (list(ids),)).fetchall()  # fmt: skip
+    rows = c.execute(
+        "SELECT security_id, price, previous_close, session, provider, quoted_at FROM asset_prices WHERE security_id = ANY (%s)",
+        (list(ids),),
+    ).fetchall()
     return {row[0]: Quote(*row[1:]) for row in rows}

@@ -6,7 +6,7 @@ login for all, a connection takes its role with SET ROLE; on the embedded server
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 from typing import Literal
@@ -43,7 +43,7 @@ def conninfo(role: Role) -> str:
     return settings.web_database_url if role == "ballast_web" and settings.web_database_url else settings.database_url
 
 
-def _configure(role: Role) -> object:
+def _configure(role: Role) -> Callable[[psycopg.Connection], None]:
     direct = _override is not None or settings.embedded or (role == "ballast_web" and bool(settings.web_database_url))
 
     def configure(connection: psycopg.Connection) -> None:
@@ -60,9 +60,15 @@ def pool(role: Role) -> ConnectionPool:
     with _lock:
         if role not in _pools:
             _pools[role] = ConnectionPool(
-                conninfo(role), min_size=1, max_size=8 if role == "ballast_web" else 4, open=True, timeout=20,
-                configure=_configure(role), kwargs={"application_name": role}, check=ConnectionPool.check_connection,
-            )  # fmt: skip
+                conninfo(role),
+                min_size=1,
+                max_size=8 if role == "ballast_web" else 4,
+                open=True,
+                timeout=20,
+                configure=_configure(role),
+                kwargs={"application_name": role},
+                check=ConnectionPool.check_connection,
+            )
         return _pools[role]
 
 

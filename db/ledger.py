@@ -72,8 +72,13 @@ def _desk(c: psycopg.Connection, portfolio: UUID, lock: bool) -> _Desk:
         raise books.NoSuchPortfolio("there is no such portfolio, or you have no access to it")
     if not c.execute("SELECT %s = ANY (writable())", (portfolio,)).fetchone()[0]:  # type: ignore[index]
         raise AccessDenied(f"you may look at {row[1]}, not book in it")
-    return _Desk(Portfolio(*row), books.ledger_of(c, [portfolio]), importing.by_symbol(books.securities_of(c)), books.sessions_of(c),
-                 frozenset(r[0] for r in c.execute("SELECT currency FROM currencies").fetchall()))  # fmt: skip
+    return _Desk(
+        Portfolio(*row),
+        books.ledger_of(c, [portfolio]),
+        importing.by_symbol(books.securities_of(c)),
+        books.sessions_of(c),
+        frozenset(r[0] for r in c.execute("SELECT currency FROM currencies").fetchall()),
+    )
 
 
 def _complete(desk: _Desk, draft: Draft, today: date) -> Posting:
@@ -87,10 +92,18 @@ def _refuse_oversold(desk: _Desk, postings: Sequence[tuple[int, Posting]]) -> di
     touched = {p.security_id for _, p in postings if p.kind == "sell"}
     moves: dict[int, list[tuple[int, int, int, int]]] = {s: [] for s in touched if s is not None}
     ledger = desk.ledger
-    for kind, security, day, quantity, ratio in zip(ledger.kind.tolist(), ledger.security.tolist(), ledger.traded_on.tolist(),
-                                                    ledger.quantity.tolist(), ledger.ratio.tolist(), strict=True):  # fmt: skip
+    for kind, security, day, quantity, ratio in zip(
+        ledger.kind.tolist(),
+        ledger.security.tolist(),
+        ledger.traded_on.tolist(),
+        ledger.quantity.tolist(),
+        ledger.ratio.tolist(),
+        strict=True,
+    ):
         if security in moves and kind in (BUY, SELL, SPLIT):
-            moves[security].append((day, 0, -1, ratio) if kind == SPLIT else (day, 1, -1, quantity if kind == BUY else -quantity))
+            moves[security].append(
+                (day, 0, -1, ratio) if kind == SPLIT else (day, 1, -1, quantity if kind == BUY else -quantity)
+            )
     for row, p in postings:
         if p.security_id in moves and p.kind in ("buy", "sell", "split"):
             day = day_number(p.traded_on)
@@ -102,7 +115,9 @@ def _refuse_oversold(desk: _Desk, postings: Sequence[tuple[int, Posting]]) -> di
     out: dict[int, OverSold] = {}
     for security, its in moves.items():
         for row, (held, wanted) in oversold(its).items():
-            out[row] = OverSold("quantity", _units(wanted), f"only {_units(held)} {symbols[security]} are held on that day")
+            out[row] = OverSold(
+                "quantity", _units(wanted), f"only {_units(held)} {symbols[security]} are held on that day"
+            )
     return out
 
 
@@ -111,7 +126,9 @@ def _units(number: int) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def append(user: UUID, portfolio: UUID, drafts: Sequence[Draft], today: date, source: str = "form", key: str | None = None) -> list[UUID]:
+def append(
+    user: UUID, portfolio: UUID, drafts: Sequence[Draft], today: date, source: str = "form", key: str | None = None
+) -> list[UUID]:
     """Book checked drafts, all or none; their ids. With `key` the same call again books nothing and answers the same ids.
 
     Raises LedgerError (field, value, what would be right), OverSold, AccessDenied, NoSuchPortfolio.
@@ -119,8 +136,10 @@ def append(user: UUID, portfolio: UUID, drafts: Sequence[Draft], today: date, so
     with engine.session(user) as c:
         desk = _desk(c, portfolio, lock=True)
         if key is not None:
-            there = c.execute("SELECT transaction_id FROM transactions WHERE idempotency_key = ANY (%s) AND portfolio_id = %s ORDER BY seq",
-                              ([f"{key}:{i}" for i in range(len(drafts))], portfolio)).fetchall()  # fmt: skip
+            there = c.execute(
+                "SELECT transaction_id FROM transactions WHERE idempotency_key = ANY (%s) AND portfolio_id = %s ORDER BY seq",
+                ([f"{key}:{i}" for i in range(len(drafts))], portfolio),
+            ).fetchall()
             if there:
                 return [r[0] for r in there]
         postings = [_complete(desk, d, today) for d in drafts]
@@ -136,19 +155,26 @@ def reverse(user: UUID, portfolio: UUID, transaction: UUID, note: str = "") -> U
     """Book the reversal of a transaction; its id. Reversing twice, or what later sales need, raises LedgerError."""
     with engine.session(user) as c:
         desk = _desk(c, portfolio, lock=True)
-        row = c.execute("SELECT kind, security_id, traded_on, currency, cash_currency FROM transactions WHERE portfolio_id = %s AND transaction_id = %s",
-                        (portfolio, transaction)).fetchone()  # fmt: skip
+        row = c.execute(
+            "SELECT kind, security_id, traded_on, currency, cash_currency FROM transactions WHERE portfolio_id = %s AND transaction_id = %s",
+            (portfolio, transaction),
+        ).fetchone()
         if row is None:
             raise LedgerError("transaction", transaction, "there is no such transaction in this portfolio")
         if row[0] == "reversal":
-            raise LedgerError("transaction", transaction, "a reversal cannot be reversed: book the transaction again instead")
-        if c.execute("SELECT 1 FROM transactions WHERE portfolio_id = %s AND reverses = %s", (portfolio, transaction)).fetchone():
+            raise LedgerError(
+                "transaction", transaction, "a reversal cannot be reversed: book the transaction again instead"
+            )
+        if c.execute(
+            "SELECT 1 FROM transactions WHERE portfolio_id = %s AND reverses = %s", (portfolio, transaction)
+        ).fetchone():
             raise LedgerError("transaction", transaction, "it has been reversed already")
         _refuse_needed(desk, transaction, row[1])
         new = c.execute(
             "INSERT INTO transactions (portfolio_id, kind, security_id, currency, net, cash_currency, traded_on, settles_on, note, reverses, "
             "idempotency_key, source, recorded_by) VALUES (%s, 'reversal', %s, %s, 0, %s, %s, %s, %s, %s, %s, 'form', %s) RETURNING transaction_id",
-            (portfolio, row[1], row[3], row[4], row[2], row[2], note, transaction, f"reversal:{transaction}", user)).fetchone()  # fmt: skip
+            (portfolio, row[1], row[3], row[4], row[2], row[2], note, transaction, f"reversal:{transaction}", user),
+        ).fetchone()
         assert new is not None
         _moved(c, portfolio, [row[2]], None)
         reversal: UUID = new[0]
@@ -165,13 +191,26 @@ def _refuse_needed(desk: _Desk, transaction: UUID, security: int | None) -> None
         kind, day = int(ledger.kind[i]), int(ledger.traded_on[i])
         if bytes(ledger.ids[i]) == transaction.bytes or kind not in (BUY, SELL, SPLIT):
             continue
-        moves.append((day, 0, i, int(ledger.ratio[i])) if kind == SPLIT else (day, 1, i, int(ledger.quantity[i]) * (1 if kind == BUY else -1)))
+        moves.append(
+            (day, 0, i, int(ledger.ratio[i]))
+            if kind == SPLIT
+            else (day, 1, i, int(ledger.quantity[i]) * (1 if kind == BUY else -1))
+        )
     if oversold(moves):
         raise LedgerError("transaction", transaction, "later sales need its units: reverse those sales first")
 
 
-def import_csv(user: UUID, portfolio: UUID, raw: bytes, file_name: str, today: date, *, dry_run: bool = True, take_good: bool = False,
-               progress: Progress | None = None) -> Import:
+def import_csv(
+    user: UUID,
+    portfolio: UUID,
+    raw: bytes,
+    file_name: str,
+    today: date,
+    *,
+    dry_run: bool = True,
+    take_good: bool = False,
+    progress: Progress | None = None,
+) -> Import:
     """Read a CSV, give a verdict per row and, unless `dry_run`, book it in one transaction.
 
     Rows that are in the ledger already are passed over, so the same file twice adds nothing, while two equal rows in one
@@ -189,15 +228,27 @@ def import_csv(user: UUID, portfolio: UUID, raw: bytes, file_name: str, today: d
             return Import(tuple(verdicts), 0)
         refused = sum(v.outcome == "refused" for v in verdicts)
         if refused and not take_good:
-            raise NothingBooked(f"{refused} of {len(verdicts)} rows cannot be booked, so none was; correct them or choose to take the good ones")
+            raise NothingBooked(
+                f"{refused} of {len(verdicts)} rows cannot be booked, so none was; correct them or choose to take the good ones"
+            )
         good = [(v.posting, v.key) for v in verdicts if v.outcome == "book" and v.posting is not None]
         say(0.75, f"Booking {len(good):,} transactions")
         if good:
             _insert(c, user, portfolio, good, f"import:{file_name}"[:200])
             _moved(c, portfolio, (p.traded_on for p, _ in good), today)
-        c.execute("INSERT INTO imports (portfolio_id, file_name, file_sha256, rows, booked, duplicates, refused, by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-                  (portfolio, file_name[:200], hashlib.sha256(raw).hexdigest(), len(verdicts), len(good),
-                   sum(v.outcome == "duplicate" for v in verdicts), refused, user))  # fmt: skip
+        c.execute(
+            "INSERT INTO imports (portfolio_id, file_name, file_sha256, rows, booked, duplicates, refused, by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                portfolio,
+                file_name[:200],
+                hashlib.sha256(raw).hexdigest(),
+                len(verdicts),
+                len(good),
+                sum(v.outcome == "duplicate" for v in verdicts),
+                refused,
+                user,
+            ),
+        )
         say(1.0, f"Booked {len(good):,} transactions")
         return Import(tuple(verdicts), len(good))
 
@@ -211,10 +262,21 @@ def _judge(c: psycopg.Connection, desk: _Desk, text: str, today: date, say: Prog
             say(min(0.3, 0.3 * len(rows) / lines), f"Read {len(rows):,} rows")
     if not rows:
         raise importing.NotReadable("the file has a header but no rows")
-    keys = list(importing.keys((f"ref:{r.cells['reference']}",) if r.cells.get("reference")
-                               else tuple(r.cells.get(name, "") for name in importing.COLUMNS) for r in rows))  # fmt: skip
-    there = {r[0] for r in c.execute("SELECT idempotency_key FROM transactions WHERE portfolio_id = %s AND idempotency_key = ANY (%s)",
-                                     (desk.portfolio.portfolio_id, keys)).fetchall()}  # fmt: skip
+    keys = list(
+        importing.keys(
+            (f"ref:{r.cells['reference']}",)
+            if r.cells.get("reference")
+            else tuple(r.cells.get(name, "") for name in importing.COLUMNS)
+            for r in rows
+        )
+    )
+    there = {
+        r[0]
+        for r in c.execute(
+            "SELECT idempotency_key FROM transactions WHERE portfolio_id = %s AND idempotency_key = ANY (%s)",
+            (desk.portfolio.portfolio_id, keys),
+        ).fetchall()
+    }
     found: list[tuple[Posting | None, str, str]] = []
     new: list[tuple[int, Posting]] = []
     for n, (row, key) in enumerate(zip(rows, keys, strict=True)):
@@ -236,39 +298,73 @@ def _judge(c: psycopg.Connection, desk: _Desk, text: str, today: date, say: Prog
     say(0.65, "Checking that every sale has its units")
     for n, error in _refuse_oversold(desk, new).items():
         found[n] = (None, "refused", str(error))
-    return [Verdict(row.line, outcome, reason, posting, key)  # type: ignore[arg-type]
-            for row, key, (posting, outcome, reason) in zip(rows, keys, found, strict=True)]  # fmt: skip
+    return [
+        Verdict(row.line, outcome, reason, posting, key)  # type: ignore[arg-type]
+        for row, key, (posting, outcome, reason) in zip(rows, keys, found, strict=True)
+    ]
 
 
-_STAGED = ("kind", "security_id", "quantity", "price", "ratio", "gross", "fees", "taxes", "currency", "fx", "net", "cash_currency",
-           "traded_on", "settles_on", "note")  # fmt: skip
+_STAGED = (
+    "kind",
+    "security_id",
+    "quantity",
+    "price",
+    "ratio",
+    "gross",
+    "fees",
+    "taxes",
+    "currency",
+    "fx",
+    "net",
+    "cash_currency",
+    "traded_on",
+    "settles_on",
+    "note",
+)
 
 
-def _insert(c: psycopg.Connection, user: UUID, portfolio: UUID, rows: Iterable[tuple[Posting, str | None]], source: str) -> list[UUID]:
+def _insert(
+    c: psycopg.Connection, user: UUID, portfolio: UUID, rows: Iterable[tuple[Posting, str | None]], source: str
+) -> list[UUID]:
     """COPY into the ledger, in the order given; the new ids. A row without a key gets one of its own."""
     rows = list(rows)
     ids = [r[0] for r in c.execute("SELECT uuidv7() FROM generate_series(1, %s)", (len(rows),)).fetchall()]
     columns = ", ".join(_STAGED)
-    with c.cursor() as cursor:  # COPY cannot fill a table with row-level security: it fills a staging table, INSERT asks the policies
-        cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS staged ON COMMIT DELETE ROWS AS SELECT transaction_id, {columns}, idempotency_key FROM transactions "
-                       "WITH NO DATA")  # fmt: skip
+    with (
+        c.cursor() as cursor
+    ):  # COPY cannot fill a table with row-level security: it fills a staging table, INSERT asks the policies
+        cursor.execute(
+            f"CREATE TEMP TABLE IF NOT EXISTS staged ON COMMIT DELETE ROWS AS SELECT transaction_id, {columns}, idempotency_key FROM transactions "
+            "WITH NO DATA"
+        )
         with cursor.copy(f"COPY staged (transaction_id, {columns}, idempotency_key) FROM STDIN") as copy:
             for new, (p, key) in zip(ids, rows, strict=True):
                 copy.write_row((new, *(getattr(p, name) for name in _STAGED), key or f"own:{new}"))
-        cursor.execute(f"INSERT INTO transactions (portfolio_id, transaction_id, {columns}, idempotency_key, source, recorded_by) "
-                       f"SELECT %s, transaction_id, {columns}, idempotency_key, %s, %s FROM staged ORDER BY transaction_id", (portfolio, source, user))  # fmt: skip
+        cursor.execute(
+            f"INSERT INTO transactions (portfolio_id, transaction_id, {columns}, idempotency_key, source, recorded_by) "
+            f"SELECT %s, transaction_id, {columns}, idempotency_key, %s, %s FROM staged ORDER BY transaction_id",
+            (portfolio, source, user),
+        )
     return ids
 
 
 def _moved(c: psycopg.Connection, portfolio: UUID, days: Iterable[date], today: date | None) -> None:
     """Raise the portfolio's version; a booking in the past marks the stored history from that day for rebuilding."""
     first = min(days)
-    c.execute("UPDATE portfolios SET version = version + 1, restate_from = least(coalesce(restate_from, %s), %s) WHERE portfolio_id = %s",
-              (first, first, portfolio))  # fmt: skip
+    c.execute(
+        "UPDATE portfolios SET version = version + 1, restate_from = least(coalesce(restate_from, %s), %s) WHERE portfolio_id = %s",
+        (first, first, portfolio),
+    )
 
 
-def transactions(user: UUID, portfolio: UUID, limit: int = 10_000, first: date | None = None, last: date | None = None,
-                 known_at: Any = None) -> list[tuple[Any, ...]]:
+def transactions(
+    user: UUID,
+    portfolio: UUID,
+    limit: int = 10_000,
+    first: date | None = None,
+    last: date | None = None,
+    known_at: Any = None,
+) -> list[tuple[Any, ...]]:
     """The ledger as people read it, newest first, with reversals: see `core.reports.transactions` for the columns."""
     with engine.session(user) as c:
         return c.execute(
@@ -279,10 +375,19 @@ def transactions(user: UUID, portfolio: UUID, limit: int = 10_000, first: date |
                 WHERE t.portfolio_id = %(p)s AND t.traded_on BETWEEN %(first)s AND %(last)s
                   AND (%(known)s::timestamptz IS NULL OR t.recorded_at <= %(known)s)
                 ORDER BY t.traded_on DESC, t.seq DESC LIMIT %(limit)s""",
-            {"p": portfolio, "first": first or date(1900, 1, 1), "last": last or date(9999, 1, 1), "limit": limit, "known": known_at}).fetchall()  # fmt: skip
+            {
+                "p": portfolio,
+                "first": first or date(1900, 1, 1),
+                "last": last or date(9999, 1, 1),
+                "limit": limit,
+                "known": known_at,
+            },
+        ).fetchall()
 
 
-def create_portfolio(user: UUID, name: str, base_currency: str, benchmark: int | None = None, method: str = "fifo", note: str = "") -> UUID:
+def create_portfolio(
+    user: UUID, name: str, base_currency: str, benchmark: int | None = None, method: str = "fifo", note: str = ""
+) -> UUID:
     """A new portfolio that its creator manages. Raises ValueError naming the field."""
     if not name.strip() or len(name.strip()) > 80:
         raise ValueError(f"name {name!r}: 1 to 80 characters are needed")
@@ -294,7 +399,10 @@ def create_portfolio(user: UUID, name: str, base_currency: str, benchmark: int |
         row = c.execute("SELECT uuidv7()").fetchone()
         assert row is not None
         try:
-            c.execute("SELECT create_portfolio(%s, %s, %s, %s, %s, %s)", (row[0], name.strip(), base_currency.upper(), benchmark, method, note))
+            c.execute(
+                "SELECT create_portfolio(%s, %s, %s, %s, %s, %s)",
+                (row[0], name.strip(), base_currency.upper(), benchmark, method, note),
+            )
         except psycopg.errors.InsufficientPrivilege as e:
             raise AccessDenied(str(e).splitlines()[0]) from e
         new: UUID = row[0]
@@ -310,8 +418,12 @@ def edit_portfolio(user: UUID, portfolio: UUID, version: int, **changes: Any) ->
         if now is None or now[0] != version:
             raise StaleEdit("somebody changed this portfolio in the meantime: look again, then repeat your change")
         for field in changes.keys() & allowed:
-            c.execute(psycopg.sql.SQL("UPDATE portfolios SET {} = %s WHERE portfolio_id = %s").format(psycopg.sql.Identifier(field)),
-                      (changes[field], portfolio))  # fmt: skip
+            c.execute(
+                psycopg.sql.SQL("UPDATE portfolios SET {} = %s WHERE portfolio_id = %s").format(
+                    psycopg.sql.Identifier(field)
+                ),
+                (changes[field], portfolio),
+            )
         if changes.get("archived"):
             c.execute("UPDATE portfolios SET archived_at = now() WHERE portfolio_id = %s", (portfolio,))
         c.execute("UPDATE portfolios SET version = version + 1 WHERE portfolio_id = %s", (portfolio,))

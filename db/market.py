@@ -60,7 +60,10 @@ class NewSecurity:
 
 def touch(c: psycopg.Connection, *names: str) -> None:
     """Say that this kind of data changed, so that readers load it anew."""
-    c.execute("UPDATE data_versions SET version = version + 1, updated_at = clock_timestamp() WHERE name = ANY (%s)", (list(names),))
+    c.execute(
+        "UPDATE data_versions SET version = version + 1, updated_at = clock_timestamp() WHERE name = ANY (%s)",
+        (list(names),),
+    )
 
 
 def securities(user: UUID) -> list[Security]:
@@ -71,9 +74,13 @@ def securities(user: UUID) -> list[Security]:
 
 def tracked(c: psycopg.Connection) -> list[Security]:
     """The securities whose prices are refreshed: traded in some ledger or a portfolio's benchmark, not delisted."""
-    ids = [r[0] for r in c.execute(
-        "SELECT security_id FROM securities s WHERE status <> 'delisted' AND (EXISTS (SELECT FROM transactions t WHERE t.security_id = s.security_id) "
-        "OR EXISTS (SELECT FROM portfolios p WHERE p.benchmark_id = s.security_id))").fetchall()]  # fmt: skip
+    ids = [
+        r[0]
+        for r in c.execute(
+            "SELECT security_id FROM securities s WHERE status <> 'delisted' AND (EXISTS (SELECT FROM transactions t WHERE t.security_id = s.security_id) "
+            "OR EXISTS (SELECT FROM portfolios p WHERE p.benchmark_id = s.security_id))"
+        ).fetchall()
+    ]
     return books.securities_of(c, ids)
 
 
@@ -85,13 +92,27 @@ def add_securities(c: psycopg.Connection, new: Iterable[NewSecurity]) -> dict[st
         if s.sector:
             row = c.execute(
                 "INSERT INTO sectors (sector, industry) VALUES (%s, %s) ON CONFLICT (sector, industry, subsector) DO UPDATE SET sector = EXCLUDED.sector "
-                "RETURNING sector_id", (s.sector, s.industry)).fetchone()  # fmt: skip
+                "RETURNING sector_id",
+                (s.sector, s.industry),
+            ).fetchone()
             sector_id = row[0] if row else None
         row = c.execute(
             "INSERT INTO securities (symbol, exchange, name, isin, asset_class, sector_id, currency, issuer, country, dividend_frequency) "
             "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (exchange, symbol) DO UPDATE SET name = EXCLUDED.name, "
             "sector_id = EXCLUDED.sector_id, country = EXCLUDED.country, isin = EXCLUDED.isin RETURNING security_id",
-            (s.symbol, s.exchange, s.name, s.isin, s.asset_class, sector_id, s.currency, s.issuer, s.country, s.dividend_frequency)).fetchone()  # fmt: skip
+            (
+                s.symbol,
+                s.exchange,
+                s.name,
+                s.isin,
+                s.asset_class,
+                sector_id,
+                s.currency,
+                s.issuer,
+                s.country,
+                s.dividend_frequency,
+            ),
+        ).fetchone()
         assert row is not None
         out[s.symbol] = row[0]
     touch(c, "securities")
@@ -110,8 +131,15 @@ def upsert_quotes(c: psycopg.Connection, quotes: Sequence[QuoteRow]) -> int:
                 session = q.session, provider = q.provider, quoted_at = q.quoted_at, updated_at = now()
            WHEN NOT MATCHED THEN INSERT (security_id, price, previous_close, session, provider, quoted_at)
                 VALUES (q.security_id, q.price, q.previous_close, q.session, q.provider, q.quoted_at)""",
-        ([q.security_id for q in quotes], [q.price for q in quotes], [q.previous_close for q in quotes], [q.session for q in quotes],
-         [q.provider for q in quotes], [q.quoted_at for q in quotes])).rowcount  # fmt: skip
+        (
+            [q.security_id for q in quotes],
+            [q.price for q in quotes],
+            [q.previous_close for q in quotes],
+            [q.session for q in quotes],
+            [q.provider for q in quotes],
+            [q.quoted_at for q in quotes],
+        ),
+    ).rowcount
     touch(c, "quotes")
     return changed
 
@@ -121,8 +149,10 @@ def upsert_bars(c: psycopg.Connection, bars: Sequence[Bar], provider: str) -> in
     if not bars:
         return 0
     with c.cursor() as cursor:
-        cursor.execute("CREATE TEMP TABLE IF NOT EXISTS new_bars (security_id int, day date, open numeric, high numeric, low numeric, "
-                       "close numeric, volume numeric) ON COMMIT DELETE ROWS")  # fmt: skip
+        cursor.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS new_bars (security_id int, day date, open numeric, high numeric, low numeric, "
+            "close numeric, volume numeric) ON COMMIT DELETE ROWS"
+        )
         cursor.execute("DELETE FROM new_bars")
         with cursor.copy("COPY new_bars FROM STDIN") as copy:
             for b in bars:
@@ -132,7 +162,9 @@ def upsert_bars(c: psycopg.Connection, bars: Sequence[Bar], provider: str) -> in
                SELECT security_id, day, open, high, low, close, volume, %s FROM new_bars
                ON CONFLICT (security_id, "on") DO UPDATE SET open = EXCLUDED.open, high = EXCLUDED.high, low = EXCLUDED.low,
                       close = EXCLUDED.close, volume = EXCLUDED.volume, provider = EXCLUDED.provider, recorded_at = clock_timestamp()
-                WHERE h.close <> EXCLUDED.close""", (provider,))  # fmt: skip
+                WHERE h.close <> EXCLUDED.close""",
+            (provider,),
+        )
         changed = cursor.rowcount
         if changed:
             cursor.execute("SELECT pack_prices(%s)", (sorted({b.security_id for b in bars}),))
@@ -143,7 +175,9 @@ def upsert_bars(c: psycopg.Connection, bars: Sequence[Bar], provider: str) -> in
 def upsert_rates(c: psycopg.Connection, rates: Iterable[tuple[str, date, Decimal]], provider: str) -> int:
     """Write FX: (currency, day, units of it per 1 EUR). Rows changed."""
     with c.cursor() as cursor:
-        cursor.execute("CREATE TEMP TABLE IF NOT EXISTS new_rates (currency text, day date, rate numeric) ON COMMIT DELETE ROWS")
+        cursor.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS new_rates (currency text, day date, rate numeric) ON COMMIT DELETE ROWS"
+        )
         cursor.execute("DELETE FROM new_rates")
         with cursor.copy("COPY new_rates FROM STDIN") as copy:
             for row in rates:
@@ -152,7 +186,9 @@ def upsert_rates(c: psycopg.Connection, rates: Iterable[tuple[str, date, Decimal
             """INSERT INTO fx_rates AS f (base, quote, "on", rate, provider) SELECT 'EUR', currency, day, rate, %s FROM new_rates
                 JOIN currencies USING (currency)
                ON CONFLICT (base, quote, "on") DO UPDATE SET rate = EXCLUDED.rate, provider = EXCLUDED.provider
-                WHERE f.rate <> EXCLUDED.rate""", (provider,))  # fmt: skip
+                WHERE f.rate <> EXCLUDED.rate""",
+            (provider,),
+        )
         changed = cursor.rowcount
         if changed:
             touch(c, "fx")
@@ -166,7 +202,8 @@ def upsert_sessions(c: psycopg.Connection, exchange: str, sessions: Sequence[tup
            SELECT %s, * FROM unnest(%s::date[], %s::timestamptz[], %s::timestamptz[])
            ON CONFLICT (exchange, "on") DO UPDATE SET open_at = EXCLUDED.open_at, close_at = EXCLUDED.close_at
             WHERE (t.open_at, t.close_at) IS DISTINCT FROM (EXCLUDED.open_at, EXCLUDED.close_at)""",
-        (exchange, [s[0] for s in sessions], [s[1] for s in sessions], [s[2] for s in sessions])).rowcount  # fmt: skip
+        (exchange, [s[0] for s in sessions], [s[1] for s in sessions], [s[2] for s in sessions]),
+    ).rowcount
     if changed:
         touch(c, "sessions")
     return changed
@@ -181,7 +218,9 @@ def last_bars(c: psycopg.Connection, ids: Sequence[int]) -> dict[int, tuple[date
     """The newest bar of each security: (day, close)."""
     rows = c.execute(
         """SELECT s.id, b."on", b.close FROM unnest(%s::int[]) AS s (id) CROSS JOIN LATERAL
-           (SELECT "on", close FROM price_history WHERE security_id = s.id ORDER BY "on" DESC LIMIT 1) b""", (list(ids),)).fetchall()  # fmt: skip
+           (SELECT "on", close FROM price_history WHERE security_id = s.id ORDER BY "on" DESC LIMIT 1) b""",
+        (list(ids),),
+    ).fetchall()
     return {r[0]: (r[1], r[2]) for r in rows}
 
 
@@ -190,4 +229,16 @@ def bars_of(user: UUID, security: int, first: date | None = None) -> list[tuple[
     with engine.session(user) as c:
         return c.execute(
             'SELECT "on", open, high, low, close, volume, provider FROM price_history WHERE security_id = %s AND "on" >= %s ORDER BY "on"',
-            (security, first or date(1900, 1, 1))).fetchall()  # fmt: skip
+            (security, first or date(1900, 1, 1)),
+        ).fetchall()
+
+
+def master(user: UUID) -> list[tuple[Any, ...]]:
+    """Every security with master data and last quote, in the column order of `core.reports.securities`."""
+    with engine.session(user) as c:
+        return c.execute(
+            """SELECT s.symbol, s.name, s.exchange, s.asset_class, d.sector, nullif(d.industry, ''), s.country, s.currency, s.isin, s.status,
+                      a.price, a.previous_close, a.quoted_at, a.provider, coalesce(length(p.days) / 4, 0), s.security_id
+                 FROM securities s LEFT JOIN sectors d USING (sector_id) LEFT JOIN asset_prices a USING (security_id)
+                 LEFT JOIN price_arrays p USING (security_id) ORDER BY s.symbol, s.exchange"""
+        ).fetchall()

@@ -36,7 +36,9 @@ def ensure_database(admin_conninfo: str, dbname: str) -> None:
     with psycopg.connect(admin_conninfo, autocommit=True) as c:
         if not c.execute("SELECT 1 FROM pg_database WHERE datname = %s", (dbname,)).fetchone():
             try:
-                c.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(dbname)))
+                c.execute(
+                    sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(dbname))
+                )
             except psycopg.errors.DuplicateDatabase:
                 return
 
@@ -46,7 +48,9 @@ def ensure_roles(connection: psycopg.Connection) -> None:
     for role in ROLES:
         name = sql.Identifier(role)
         if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
-            connection.execute(sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE").format(name))
+            connection.execute(
+                sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE").format(name)
+            )
         connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(name))
     connection.execute("GRANT USAGE, CREATE ON SCHEMA public TO ballast_owner")
     connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")

@@ -13,33 +13,47 @@ from db import engine
 
 
 def claim(c: psycopg.Connection, job: str, scheduled_for: datetime, worker: str) -> UUID | None:
-    """Take a run: its id, or None where somebody has it already."""
-    row = c.execute("INSERT INTO job_runs (job, scheduled_for, worker) VALUES (%s, %s, %s) ON CONFLICT (job, scheduled_for) DO NOTHING RETURNING run_id",
-                    (job, scheduled_for, worker)).fetchone()  # fmt: skip
+    """Take a run: its id, or None where somebody has it already. One that a dead process left behind is taken up again."""
+    row = c.execute(
+        "INSERT INTO job_runs (job, scheduled_for, worker) VALUES (%s, %s, %s) ON CONFLICT (job, scheduled_for) DO UPDATE SET "
+        "status = 'running', worker = EXCLUDED.worker, started_at = clock_timestamp(), finished_at = NULL, error = NULL "
+        "WHERE job_runs.status = 'abandoned' RETURNING run_id",
+        (job, scheduled_for, worker),
+    ).fetchone()
     return row[0] if row else None
 
 
 def succeeded(c: psycopg.Connection, run: UUID, detail: dict[str, Any], attempts: int = 1) -> None:
     """The run did its work; `detail` says what."""
-    c.execute("UPDATE job_runs SET status = 'succeeded', finished_at = clock_timestamp(), detail = %s, attempts = %s WHERE run_id = %s",
-              (json.dumps(detail, default=str), attempts, run))  # fmt: skip
+    c.execute(
+        "UPDATE job_runs SET status = 'succeeded', finished_at = clock_timestamp(), detail = %s, attempts = %s WHERE run_id = %s",
+        (json.dumps(detail, default=str), attempts, run),
+    )
 
 
 def failed(c: psycopg.Connection, run: UUID, job: str, error: str, attempts: int = 1) -> None:
     """The run gave up after its attempts; it is kept as a dead letter."""
-    c.execute("UPDATE job_runs SET status = 'failed', finished_at = clock_timestamp(), error = %s, attempts = %s WHERE run_id = %s", (error[:4000], attempts, run))
+    c.execute(
+        "UPDATE job_runs SET status = 'failed', finished_at = clock_timestamp(), error = %s, attempts = %s WHERE run_id = %s",
+        (error[:4000], attempts, run),
+    )
     c.execute("INSERT INTO dead_letters (run_id, job, error) VALUES (%s, %s, %s)", (run, job, error[:4000]))
 
 
 def abandon(c: psycopg.Connection, worker: str) -> int:
     """Close the runs that a worker which is gone left open; how many. Called by a new leader."""
-    return c.execute("UPDATE job_runs SET status = 'abandoned', finished_at = clock_timestamp(), error = 'the process that ran it ended' "
-                     "WHERE status = 'running' AND worker <> %s", (worker,)).rowcount  # fmt: skip
+    return c.execute(
+        "UPDATE job_runs SET status = 'abandoned', finished_at = clock_timestamp(), error = 'the process that ran it ended' "
+        "WHERE status = 'running' AND worker <> %s",
+        (worker,),
+    ).rowcount
 
 
 def last_success(c: psycopg.Connection, job: str) -> datetime | None:
     """When this job last succeeded, by the time it was scheduled for."""
-    row = c.execute("SELECT max(scheduled_for) FROM job_runs WHERE job = %s AND status = 'succeeded'", (job,)).fetchone()
+    row = c.execute(
+        "SELECT max(scheduled_for) FROM job_runs WHERE job = %s AND status = 'succeeded'", (job,)
+    ).fetchone()
     return row[0] if row else None
 
 
@@ -47,27 +61,37 @@ def clean(c: psycopg.Connection, days: int = 30, frequent_hours: int = 24) -> in
     """Drop old runs: those of jobs that run every few seconds after a day, others after `days`; dead letters stay."""
     return c.execute(
         "DELETE FROM job_runs r WHERE NOT EXISTS (SELECT FROM dead_letters d WHERE d.run_id = r.run_id) AND (started_at < now() - make_interval(days => %s) "
-        "OR (job IN ('quotes', 'restate') AND status = 'succeeded' AND started_at < now() - make_interval(hours => %s)))", (days, frequent_hours)).rowcount  # fmt: skip
+        "OR (job IN ('quotes', 'restate') AND status = 'succeeded' AND started_at < now() - make_interval(hours => %s)))",
+        (days, frequent_hours),
+    ).rowcount
 
 
 def feed_succeeded(c: psycopg.Connection, feed: str) -> None:
     """Note that a feed answered."""
-    c.execute("INSERT INTO feed_states (feed, last_success_at, successes) VALUES (%s, clock_timestamp(), 1) ON CONFLICT (feed) DO UPDATE SET "
-              "last_success_at = clock_timestamp(), successes = feed_states.successes + 1, failures_in_row = 0", (feed,))  # fmt: skip
+    c.execute(
+        "INSERT INTO feed_states (feed, last_success_at, successes) VALUES (%s, clock_timestamp(), 1) ON CONFLICT (feed) DO UPDATE SET "
+        "last_success_at = clock_timestamp(), successes = feed_states.successes + 1, failures_in_row = 0",
+        (feed,),
+    )
 
 
 def feed_failed(c: psycopg.Connection, feed: str, error: str) -> None:
     """Note that a feed failed, and how."""
-    c.execute("INSERT INTO feed_states (feed, last_failure_at, last_error, failures, failures_in_row) VALUES (%s, clock_timestamp(), %s, 1, 1) "
-              "ON CONFLICT (feed) DO UPDATE SET last_failure_at = clock_timestamp(), last_error = EXCLUDED.last_error, "
-              "failures = feed_states.failures + 1, failures_in_row = feed_states.failures_in_row + 1", (feed, error[:2000]))  # fmt: skip
+    c.execute(
+        "INSERT INTO feed_states (feed, last_failure_at, last_error, failures, failures_in_row) VALUES (%s, clock_timestamp(), %s, 1, 1) "
+        "ON CONFLICT (feed) DO UPDATE SET last_failure_at = clock_timestamp(), last_error = EXCLUDED.last_error, "
+        "failures = feed_states.failures + 1, failures_in_row = feed_states.failures_in_row + 1",
+        (feed, error[:2000]),
+    )
 
 
 def recent(user: UUID, limit: int = 200) -> list[tuple[Any, ...]]:
     """(job, scheduled_for, started_at, finished_at, status, attempts, detail as text, error), newest first."""
     with engine.session(user) as c:
-        return c.execute("SELECT job, scheduled_for, started_at, finished_at, status, attempts, detail::text, error FROM job_runs ORDER BY started_at DESC LIMIT %s",
-                         (limit,)).fetchall()  # fmt: skip
+        return c.execute(
+            "SELECT job, scheduled_for, started_at, finished_at, status, attempts, detail::text, error FROM job_runs ORDER BY started_at DESC LIMIT %s",
+            (limit,),
+        ).fetchall()
 
 
 def by_job(user: UUID) -> list[tuple[Any, ...]]:
@@ -76,25 +100,38 @@ def by_job(user: UUID) -> list[tuple[Any, ...]]:
         return c.execute(
             "SELECT job, count(*), count(*) FILTER (WHERE status = 'failed'), max(started_at), max(finished_at) FILTER (WHERE status = 'succeeded'), "
             "(array_agg(status ORDER BY started_at DESC))[1], avg(extract(epoch FROM finished_at - started_at) * 1000)::float8 "
-            "FROM job_runs GROUP BY job ORDER BY job").fetchall()  # fmt: skip
+            "FROM job_runs GROUP BY job ORDER BY job"
+        ).fetchall()
 
 
 def feeds(user: UUID) -> list[tuple[Any, ...]]:
     """(feed, last success, last failure, last error, successes, failures, failures in a row)."""
     with engine.session(user) as c:
-        return c.execute("SELECT feed, last_success_at, last_failure_at, last_error, successes, failures, failures_in_row FROM feed_states ORDER BY feed").fetchall()
+        return c.execute(
+            "SELECT feed, last_success_at, last_failure_at, last_error, successes, failures, failures_in_row FROM feed_states ORDER BY feed"
+        ).fetchall()
 
 
 def dead_letters(user: UUID) -> list[tuple[Any, ...]]:
     """(job, when, error) of every failed run that nobody settled, newest first."""
     with engine.session(user) as c:
-        return c.execute("SELECT job, at, error FROM dead_letters WHERE settled_at IS NULL ORDER BY at DESC LIMIT 200").fetchall()
+        return c.execute(
+            "SELECT job, at, error FROM dead_letters WHERE settled_at IS NULL ORDER BY at DESC LIMIT 200"
+        ).fetchall()
 
 
 def health() -> dict[str, Any]:
     """Whether the database answers, when the scheduler last worked and when quotes last came; asked by /health."""
     with engine.session(None) as c:
-        row = c.execute("SELECT now(), (SELECT max(finished_at) FROM job_runs WHERE status = 'succeeded'), (SELECT max(updated_at) FROM asset_prices), "
-                        "(SELECT version_num FROM alembic_version)").fetchone()  # fmt: skip
+        row = c.execute(
+            "SELECT now(), (SELECT max(finished_at) FROM job_runs WHERE status = 'succeeded'), (SELECT max(updated_at) FROM asset_prices), "
+            "(SELECT version_num FROM alembic_version)"
+        ).fetchone()
     assert row is not None
-    return {"database": "ok", "time": row[0], "scheduler_last_success": row[1], "quotes_updated": row[2], "schema": row[3]}
+    return {
+        "database": "ok",
+        "time": row[0],
+        "scheduler_last_success": row[1],
+        "quotes_updated": row[2],
+        "schema": row[3],
+    }

@@ -13,6 +13,7 @@ from uuid import UUID
 import psycopg
 
 from core import VERSION
+from core.book import Book
 from core.fx import day_number, day_of
 from core.ledger import CODE, FLOWS, MICRO, UNITS
 from core.lots import by_security
@@ -43,9 +44,13 @@ def bucket_of(at: datetime, minutes: int) -> datetime:
 
 def refresh_holdings(c: psycopg.Connection, today: date) -> int:
     """Derive holdings and cash anew for every portfolio whose ledger changed; how many."""
-    stale = [r[0] for r in c.execute(
-        "SELECT p.portfolio_id FROM portfolios p LEFT JOIN holding_states s USING (portfolio_id) "
-        "WHERE p.archived_at IS NULL AND s.version IS DISTINCT FROM p.version ORDER BY 1").fetchall()]  # fmt: skip
+    stale = [
+        r[0]
+        for r in c.execute(
+            "SELECT p.portfolio_id FROM portfolios p LEFT JOIN holding_states s USING (portfolio_id) "
+            "WHERE p.archived_at IS NULL AND s.version IS DISTINCT FROM p.version ORDER BY 1"
+        ).fetchall()
+    ]
     for portfolio in stale:
         book = books.load(c, portfolio).book
         day = day_number(today)
@@ -57,16 +62,21 @@ def refresh_holdings(c: psycopg.Connection, today: date) -> int:
             c.execute("INSERT INTO holdings VALUES (%s, %s, %s, %s)", (portfolio, security, units, cost))
         for currency, amount in cash_of(book, day).items():
             c.execute("INSERT INTO cash_balances VALUES (%s, %s, %s)", (portfolio, currency, amount))
-        c.execute("INSERT INTO holding_states VALUES (%s, %s, %s) ON CONFLICT (portfolio_id) DO UPDATE SET version = EXCLUDED.version, "
-                  "net_flow = EXCLUDED.net_flow", (portfolio, book.portfolio.version, net_flow(book, day)))  # fmt: skip
+        c.execute(
+            "INSERT INTO holding_states VALUES (%s, %s, %s) ON CONFLICT (portfolio_id) DO UPDATE SET version = EXCLUDED.version, "
+            "net_flow = EXCLUDED.net_flow",
+            (portfolio, book.portfolio.version, net_flow(book, day)),
+        )
     return len(stale)
 
 
-def net_flow(book: books.Book, day: int) -> Decimal:
+def net_flow(book: Book, day: int) -> Decimal:
     """Deposits less withdrawals up to a day, each at the rate of its own day, in the base currency."""
     ledger, total = book.ledger.upto(day), Decimal(0)
     codes = {CODE[k] for k in FLOWS}
-    for kind, amount, currency, on in zip(ledger.kind.tolist(), ledger.net.tolist(), ledger.cash_currency.tolist(), ledger.traded_on.tolist(), strict=True):
+    for kind, amount, currency, on in zip(
+        ledger.kind.tolist(), ledger.net.tolist(), ledger.cash_currency.tolist(), ledger.traded_on.tolist(), strict=True
+    ):
         if kind in codes:
             rate = book.rates.rate(ledger.currencies[currency], book.base, on)
             if not isinstance(rate, NoRate):
@@ -122,7 +132,9 @@ ON CONFLICT (portfolio_id, bucket, security_id) DO NOTHING
 def take(c: psycopg.Connection, now: datetime, minutes: int, coverage_limit: float) -> int:
     """Write the snapshot of every portfolio for the bucket of `now`, unless it is there; how many positions were written."""
     refresh_holdings(c, now.astimezone(UTC).date())
-    return c.execute(_SNAPSHOT, {"now": now, "bucket": bucket_of(now, minutes), "limit": coverage_limit, "version": VERSION}).rowcount
+    return c.execute(
+        _SNAPSHOT, {"now": now, "bucket": bucket_of(now, minutes), "limit": coverage_limit, "version": VERSION}
+    ).rowcount
 
 
 def restate(c: psycopg.Connection, now: datetime, coverage_limit: float) -> int:
@@ -131,8 +143,10 @@ def restate(c: psycopg.Connection, now: datetime, coverage_limit: float) -> int:
     Past days get one snapshot at each session's close, from the Book; what was recorded within those days is dropped,
     for it was valued on a ledger that has changed. The current day keeps what was recorded.
     """
-    stale = c.execute("SELECT portfolio_id, version, restate_from FROM portfolios WHERE restate_from IS NOT NULL AND archived_at IS NULL "
-                      "ORDER BY 1 FOR NO KEY UPDATE SKIP LOCKED").fetchall()  # fmt: skip
+    stale = c.execute(
+        "SELECT portfolio_id, version, restate_from FROM portfolios WHERE restate_from IS NOT NULL AND archived_at IS NULL "
+        "ORDER BY 1 FOR NO KEY UPDATE SKIP LOCKED"
+    ).fetchall()
     for portfolio, version, first in stale:
         book = books.load(c, portfolio).book
         sessions = book.sessions.get(book.main_exchange)
@@ -140,8 +154,14 @@ def restate(c: psycopg.Connection, now: datetime, coverage_limit: float) -> int:
         if done is not None and sessions is not None and len(book.ledger):
             past = history(book, done)
             midnight = datetime.combine(day_of(done) + timedelta(days=1), datetime.min.time(), UTC)
-            c.execute("DELETE FROM portfolio_snapshots WHERE portfolio_id = %s AND bucket >= %s AND bucket < %s", (portfolio, first, midnight))
-            c.execute("DELETE FROM position_snapshots WHERE portfolio_id = %s AND bucket >= %s AND bucket < %s", (portfolio, first, midnight))
+            c.execute(
+                "DELETE FROM portfolio_snapshots WHERE portfolio_id = %s AND bucket >= %s AND bucket < %s",
+                (portfolio, first, midnight),
+            )
+            c.execute(
+                "DELETE FROM position_snapshots WHERE portfolio_id = %s AND bucket >= %s AND bucket < %s",
+                (portfolio, first, midnight),
+            )
             flows = (past.inflow - past.outflow).cumsum()
             start = day_number(first)
             close_of = dict(zip(sessions.days.tolist(), sessions.closes.tolist(), strict=True))
@@ -152,16 +172,35 @@ def restate(c: psycopg.Connection, now: datetime, coverage_limit: float) -> int:
                           round(t.flow::numeric, 2), round(t.coverage::numeric, 6), t.coverage >= %s, %s
                      FROM unnest(%s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[]) AS t (at, total, cash, flow, coverage)
                    ON CONFLICT (portfolio_id, bucket) DO NOTHING""",
-                (portfolio, coverage_limit, VERSION, [close_of[int(past.days[i])] for i in keep], past.total[keep].tolist(), past.cash[keep].tolist(),
-                 flows[keep].tolist(), past.coverage[keep].clip(0, 1).tolist()))  # fmt: skip
-        c.execute("UPDATE portfolios SET restated = %s, restate_from = NULL WHERE portfolio_id = %s AND version = %s", (version, portfolio, version))
+                (
+                    portfolio,
+                    coverage_limit,
+                    VERSION,
+                    [close_of[int(past.days[i])] for i in keep],
+                    past.total[keep].tolist(),
+                    past.cash[keep].tolist(),
+                    flows[keep].tolist(),
+                    past.coverage[keep].clip(0, 1).tolist(),
+                ),
+            )
+        c.execute(
+            "UPDATE portfolios SET restated = %s, restate_from = NULL WHERE portfolio_id = %s AND version = %s",
+            (version, portfolio, version),
+        )
     return len(stale)
 
 
 _COLUMNS = "s.bucket, s.total, s.cash, s.net_flow, s.coverage::float8, s.complete"
 # how far back, and how wide a bucket is; None: one point a session
-STEPS = {"1D": ("0 days", "5 minutes"), "1W": ("7 days", "30 minutes"), "1M": ("1 month", "1 hour"), "3M": ("3 months", "3 hours"),
-         "YTD": (None, None), "1Y": ("1 year", None), "ALL": (None, None)}  # fmt: skip
+STEPS = {
+    "1D": ("0 days", "5 minutes"),
+    "1W": ("7 days", "30 minutes"),
+    "1M": ("1 month", "1 hour"),
+    "3M": ("3 months", "3 hours"),
+    "YTD": (None, None),
+    "1Y": ("1 year", None),
+    "ALL": (None, None),
+}
 
 
 def chart(c: psycopg.Connection, portfolio: UUID, period: str, now: datetime, exchange: str = "XNYS") -> list[Point]:
@@ -180,14 +219,20 @@ def chart(c: psycopg.Connection, portfolio: UUID, period: str, now: datetime, ex
                        AND "on" >= (SELECT max("on") FROM trading_sessions WHERE exchange = %(exchange)s AND open_at <= %(now)s) - %(back)s::interval) t
                   CROSS JOIN LATERAL generate_series(open_at, least(close_at, %(now)s) - interval '1 second', %(step)s::interval) g"""
     else:
-        first = {"YTD": "date_trunc('year', %(now)s::timestamptz)::date - 5", "1Y": "(%(now)s::timestamptz - interval '1 year')::date",
-                 "ALL": "coalesce((SELECT min(bucket)::date FROM portfolio_snapshots WHERE portfolio_id = %(p)s), '-infinity')"}[period]  # fmt: skip
+        first = {
+            "YTD": "date_trunc('year', %(now)s::timestamptz)::date - 5",
+            "1Y": "(%(now)s::timestamptz - interval '1 year')::date",
+            "ALL": "coalesce((SELECT min(bucket)::date FROM portfolio_snapshots WHERE portfolio_id = %(p)s), '-infinity')",
+        }[period]
         grid = f"""SELECT lag(close_at, 1, open_at - interval '1 day') OVER (ORDER BY "on") AS after, close_at AS upto
                      FROM trading_sessions WHERE exchange = %(exchange)s AND "on" >= {first} AND open_at <= %(now)s"""
     rows = c.execute(
         f"""SELECT {_COLUMNS} FROM ({grid}) g CROSS JOIN LATERAL (
               SELECT * FROM portfolio_snapshots WHERE portfolio_id = %(p)s AND bucket > g.after - CASE WHEN %(step)s::text IS NULL THEN interval '0' ELSE interval '1 microsecond' END
-                 AND bucket <= g.upto ORDER BY bucket DESC LIMIT 1) s ORDER BY s.bucket""", bounds, binary=True).fetchall()  # fmt: skip
+                 AND bucket <= g.upto ORDER BY bucket DESC LIMIT 1) s ORDER BY s.bucket""",
+        bounds,
+        binary=True,
+    ).fetchall()
     points = [Point(*row) for row in rows]
     if period == "YTD" and points:  # the last close of the old year is where the year starts
         year = now.year

@@ -241,9 +241,7 @@ def sterling(returns: ArrayLike, periods: float = 252, extra: float = 0.10) -> f
 
 
 @metric("Burke ratio", kind="number", minimum=1, a_year=True, undefined=NoDrawdown())
-def burke(
-    returns: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252, modified: bool = False
-) -> float:
+def burke(returns: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252, modified: bool = False) -> float:
     """`annual excess return / sqrt(sum of the squared depths of all drawdowns)`.
 
     Input: simple returns per period; the annual return of the risk-free rate is subtracted from the annual

@@ -116,20 +116,20 @@ def _over(numerator: Floats, denominator: Floats) -> Floats:
 
 def _beta(excess: Floats, there: Mask, bench: Floats) -> Floats:
     given = np.isfinite(bench)
-    answer = np.full(excess.shape[0], np.nan)
     if not given.any():
-        return answer
-    level = float(bench[given].mean())
-    b = np.where(given, bench - level, 0.0)
+        return np.full(excess.shape[0], np.nan)
     both = there & given
     n = both.sum(axis=1)
-    n = np.where(n > 1, n, np.nan)
-    r = np.where(both, excess, 0.0)
-    sum_b, sum_bb = both @ b, both @ (b * b)
-    variation = sum_bb - sum_b * sum_b / n
-    largest = float(np.max(np.abs(bench[given])))
-    flat = variation <= n * (DUST * largest) ** 2
-    return np.where(flat, np.nan, (r @ b - r.sum(axis=1) * sum_b / n) / np.where(flat, np.nan, variation))
+    n = np.where(n > 1, n, np.nan)[:, None]
+    if bool(both.all()):
+        about = (bench - bench.mean())[None, :]
+    else:
+        b = np.where(both, bench, 0.0)
+        about = np.where(both, b - b.sum(axis=1, keepdims=True) / n, 0.0)
+    variation = np.einsum("ij,ij->i", about, about)
+    flat = ~(variation > n[:, 0] * (DUST * float(np.max(np.abs(bench[given])))) ** 2)
+    covariation = excess @ about[0] if about.shape[0] == 1 else np.einsum("ij,ij->i", excess, about)
+    return np.asarray(covariation / np.where(flat, np.nan, variation), dtype=np.float64)
 
 
 def _tails(r: Floats, complete: bool, window: int | None, minimum: int) -> dict[str, Floats]:

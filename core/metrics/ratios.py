@@ -79,9 +79,7 @@ def sharpe(
 
 
 @metric("Adjusted Sharpe ratio", kind="number", minimum=4, undefined=ZeroVariance(), a_year=True)
-def adjusted_sharpe(
-    returns: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252, ddof: int = 1
-) -> float:
+def adjusted_sharpe(returns: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252, ddof: int = 1) -> float:
     """`SR × (1 + S / 6 × SR - (K - 3) / 24 × SR²)`: the geometric Sharpe ratio, less for negative skew and
     fat tails.
 
@@ -207,9 +205,7 @@ def excess_kurtosis(returns: ArrayLike) -> float:
     return kurtosis(returns, "sample excess")
 
 
-def kurtosis(
-    returns: ArrayLike, method: Literal["moment", "excess", "sample", "sample excess"] = "moment"
-) -> float:
+def kurtosis(returns: ArrayLike, method: Literal["moment", "excess", "sample", "sample excess"] = "moment") -> float:
     """`mean(((r - mean) / sd)⁴)` with the population deviation: 3 for a normal distribution.
 
     `excess` subtracts 3; `sample` and `sample excess` correct for n as in `excess_kurtosis`, before and

@@ -1,5 +1,4 @@
-"""The registry of metrics: `@metric` over a plain function, and `compute`, which calls them by the names of
-their inputs.
+"""The registry of metrics: `@metric` over a plain function, and `compute`, which gives it what it asks for.
 
 Inputs are parameters named `returns`, `benchmark`, `risk_free`, `dates` or `values`; every other parameter
 is an option with a default. Inside a metric undefined is NaN; `compute` turns it into a typed reason.

@@ -149,9 +149,7 @@ def r_squared(returns: ArrayLike, benchmark: ArrayLike) -> float:
     return correlation(returns, benchmark) ** 2
 
 
-def _capture(
-    returns: ArrayLike, benchmark: ArrayLike, periods: float, side: Side, count_missing: bool
-) -> float:
+def _capture(returns: ArrayLike, benchmark: ArrayLike, periods: float, side: Side, count_missing: bool) -> float:
     r, b = np.broadcast_arrays(floats(returns), floats(benchmark))
     kept = b > 0 if side == "up" else b < 0
     if not count_missing:
@@ -161,9 +159,7 @@ def _capture(
 
 
 @metric("Up capture", kind="percent", minimum=1, undefined=NO_UP)
-def up_capture(
-    returns: ArrayLike, benchmark: ArrayLike, periods: float = 252, count_missing: bool = False
-) -> float:
+def up_capture(returns: ArrayLike, benchmark: ArrayLike, periods: float = 252, count_missing: bool = False) -> float:
     """`annual return / annual return of the benchmark`, both over the common days on which the benchmark
     gains.
 
@@ -176,9 +172,7 @@ def up_capture(
 
 
 @metric("Down capture", kind="percent", minimum=1, undefined=NO_DOWN)
-def down_capture(
-    returns: ArrayLike, benchmark: ArrayLike, periods: float = 252, count_missing: bool = False
-) -> float:
+def down_capture(returns: ArrayLike, benchmark: ArrayLike, periods: float = 252, count_missing: bool = False) -> float:
     """`annual return / annual return of the benchmark`, both over the common days on which the benchmark
     loses.
 
@@ -285,9 +279,7 @@ def treynor(
 
 
 @metric("M²", kind="percent", undefined=ZeroVariance(), a_year=True)
-def m_squared(
-    returns: ArrayLike, benchmark: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252
-) -> float:
+def m_squared(returns: ArrayLike, benchmark: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252) -> float:
     """`RF + (R - RF) × sd(b) / sd(r)`: the annual return if the portfolio were levered to the benchmark's
     risk.
 

@@ -1,4 +1,4 @@
-"""What several metrics share: missing days dropped, common days, excess over the risk-free rate, safe ratios."""
+"""What several metrics share: missing days dropped, common days, excess returns, ratios over zero."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -98,9 +98,7 @@ def parametric_var(
     r = last(returns, window)
     if r.size <= ddof:
         return math.nan
-    return -(
-        (0.0 if zero_mean else float(r.mean())) + NormalDist().inv_cdf(1 - confidence) * deviation(r, ddof)
-    )
+    return -((0.0 if zero_mean else float(r.mean())) + NormalDist().inv_cdf(1 - confidence) * deviation(r, ddof))
 
 
 def parametric_shortfall(
@@ -118,9 +116,7 @@ def parametric_shortfall(
     return -float(r.mean()) + deviation(r, ddof) * density / (1 - confidence)
 
 
-def modified_var(
-    returns: ArrayLike, confidence: float = 0.95, window: int | None = WINDOW, ddof: int = 0
-) -> float:
+def modified_var(returns: ArrayLike, confidence: float = 0.95, window: int | None = WINDOW, ddof: int = 0) -> float:
     """Cornish-Fisher VaR: normal VaR whose quantile is corrected for skewness S and excess kurtosis K
     (moments).
 

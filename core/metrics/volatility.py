@@ -97,9 +97,7 @@ def upper_partial_moment(returns: ArrayLike, target: ArrayLike = 0.0, order: flo
     return lower_partial_moment(-excess(returns, target), 0.0, order)
 
 
-def frequency(
-    returns: ArrayLike, target: ArrayLike = 0.0, side: Literal["above", "below"] = "below"
-) -> float:
+def frequency(returns: ArrayLike, target: ArrayLike = 0.0, side: Literal["above", "below"] = "below") -> float:
     """The share of observations strictly above or below the target: a fraction; NaN without observations.
     Source: Bacon, ch. 4.
     """

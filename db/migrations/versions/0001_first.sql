@@ -393,6 +393,7 @@ GRANT DELETE ON grants TO ballast_web;
 GRANT UPDATE (name, benchmark_id, goal_value, goal_on, note, version, restate_from, archived_at) ON portfolios TO ballast_web;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO ballast_jobs;
 REVOKE SELECT ON credentials, sessions FROM ballast_jobs;
+GRANT SELECT (expires_at) ON sessions TO ballast_jobs;                -- enough to drop those that ran out
 GRANT INSERT, UPDATE ON securities, sectors, trading_sessions, asset_prices, price_history, price_arrays, corporate_actions, fx_rates,
   data_versions, portfolio_snapshots, position_snapshots, holdings, cash_balances, holding_states, job_runs, dead_letters, feed_states, installation TO ballast_jobs;
 GRANT INSERT ON price_corrections TO ballast_jobs;

@@ -1,0 +1,90 @@
+"""Reports: functions with typed columns. From one of them come the page block, the JSON, the CSV and the API's list.
+
+To add one, write a function with `@report` in a module of this package. It asks for its inputs by parameter name:
+`view` (a View), or rows that the database gives (`chart`, `ledger`, `master`, `bars`, `runs`, `jobs`, `feeds`, `letters`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from core.table import Column, Context, Figure, Table
+
+INPUTS = ("view", "chart", "ledger", "master", "bars", "runs", "jobs", "feeds", "letters")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a report function answers: rows, and what stands beside them."""
+
+    rows: list[tuple[Any, ...]]
+    figures: tuple[Figure, ...] = ()
+    total: tuple[Any, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report: its name (the function's), title, columns, and the inputs that it asks for."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    inputs: tuple[str, ...]
+    make: Callable[..., Made]
+    empty: str
+
+    @property
+    def definition(self) -> str:
+        """What it says and how it is computed: the function's docstring."""
+        return inspect.getdoc(self.make) or ""
+
+    def table(self, context: Context, **inputs: Any) -> Table:
+        """Run it. `inputs` holds at least what it asks for."""
+        made = self.make(**{name: inputs[name] for name in self.inputs})
+        return Table(
+            self.name,
+            self.title,
+            self.columns,
+            tuple(made.rows),
+            context,
+            made.figures,
+            made.total,
+            made.notes,
+            self.empty,
+        )
+
+
+_reports: dict[str, Report] = {}
+REPORTS: Mapping[str, Report] = MappingProxyType(_reports)
+
+
+def report(
+    title: str, *columns: Column, empty: str = "Nothing here yet."
+) -> Callable[[Callable[..., Made]], Callable[..., Made]]:
+    """Register a report function under its own name. Raises ValueError on a duplicate, an unknown input or a missing docstring."""
+
+    def register(function: Callable[..., Made]) -> Callable[..., Made]:
+        name, inputs = function.__name__, tuple(inspect.signature(function).parameters)
+        if name in _reports:
+            raise ValueError(f"report {name} is registered twice")
+        if unknown := set(inputs) - set(INPUTS):
+            raise ValueError(f"report {name} asks for {sorted(unknown)}; it may ask for {', '.join(INPUTS)}")
+        if not inspect.getdoc(function):
+            raise ValueError(f"report {name} has no definition: write it as the docstring")
+        if len({c.key for c in columns}) != len(columns):
+            raise ValueError(f"report {name} names a column twice")
+        _reports[name] = Report(name, title, columns, inputs, function, empty)
+        return function
+
+    return register
+
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

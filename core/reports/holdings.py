@@ -1,0 +1,312 @@
+"""What is held: summary, holdings, open lots, realised gains, cash."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from core.fx import day_of
+from core.ledger import CODE, MICRO, UNITS
+from core.money import posted
+from core.reasons import NoRate, Reason
+from core.reports import Made, report
+from core.rules import check
+from core.table import Column, Figure, Kind
+from core.view import View, money
+
+
+def ratio(part: Decimal | None, whole: Decimal | None) -> float | None:
+    """part / whole as a fraction; None where either is missing or the whole is not positive."""
+    return float(part / whole) if part is not None and whole is not None and whole > 0 else None
+
+
+@report(
+    "Overview",
+    Column("figure", "Figure"),
+    Column("value", "Value", Kind.TEXT, "as in JSON: money in the base currency, returns as fractions"),
+    Column("unit", "Unit"),
+    Column("reason", "Why it is missing"),
+    empty="This portfolio has no transactions yet: import a CSV or enter the first one.",
+)
+def overview(view: View) -> Made:
+    """What the portfolio is worth, what changed and what needs attention.
+
+    Value = posted(Σ units × last price × FX + cash). Day and year-to-date change exclude deposits and withdrawals;
+    returns are time-weighted. Unrealised gain = value − cost at the rates of the purchase days.
+    """
+    v = view.valuation
+    day, ytd = view.span("1D"), view.span("YTD")
+    if isinstance(ytd, Reason):
+        ytd = view.span("ALL")
+    unrealised = [
+        p.value_base - p.cost_base for p in v.positions if p.value_base is not None and p.cost_base is not None
+    ]
+    cost = sum((p.cost_base for p in v.positions if p.value_base is not None and p.cost_base is not None), Decimal(0))
+    gain = posted(sum(unrealised, Decimal(0)), view.base)
+    base = view.base
+    missing = "; ".join(str(m) for m in v.missing)
+
+    def span_figure(key: str, title: str, span: object, formula: str) -> Figure:
+        if isinstance(span, Reason):
+            return Figure(key, title, None, Kind.MONEY, base, str(span), formula=formula)
+        gained = posted(Decimal(repr(round(span.gain, 6))), base)  # type: ignore[attr-defined]
+        twr = span.twr  # type: ignore[attr-defined]
+        return Figure(
+            key, title, gained, Kind.MONEY, base, None, twr if isinstance(twr, float) else None, formula=formula
+        )
+
+    figures = (
+        Figure(
+            "total", "Value", v.total, Kind.MONEY, base, missing or None, formula="Σ units × last price × FX + cash"
+        ),
+        span_figure(
+            "day", "Day change", day, "value now − value at the close before − net deposits; % is time-weighted"
+        ),
+        span_figure("ytd", "Year to date", ytd, "value now − value at year end − net deposits; % is time-weighted"),
+        Figure(
+            "unrealised",
+            "Unrealised gain",
+            gain,
+            Kind.MONEY,
+            base,
+            None,
+            ratio(gain, cost),
+            formula="value − cost of open lots, at purchase-day FX",
+        ),
+        Figure(
+            "cash",
+            "Cash",
+            v.cash_base,
+            Kind.MONEY,
+            base,
+            None,
+            ratio(v.cash_base, v.total),
+            "share of the value",
+            "Σ posted cash × FX",
+        ),
+        Figure(
+            "coverage",
+            "Priced",
+            v.coverage,
+            Kind.PERCENT,
+            None,
+            missing or None,
+            note="share of the value with a fresh price",
+        ),
+    )
+    alerts = [
+        f"{f.rule.title}: {f.worst} at {f.value:.1%}, limit {f.limit:.1%}"
+        for f in check(view)
+        if f.state == "breach" and f.value is not None
+    ]
+    extra = (
+        Figure("invested", "Invested", v.invested, Kind.MONEY, base),
+        Figure("positions", "Positions", len(v.positions), Kind.COUNT),
+        Figure("breaches", "Rules breached", len(alerts), Kind.COUNT),
+    )
+    rows = []
+    for f in (*figures, *extra):
+        rows.append((f.key, f.value, f.currency or f.kind.value, f.reason))
+        if f.change is not None:
+            rows.append((f"{f.key}_share" if f.key == "cash" else f"{f.key}_return", f.change, "fraction", None))
+    return Made(rows, (*figures, *extra), notes=tuple(alerts))
+
+
+@report(
+    "Holdings",
+    Column("symbol", "Symbol"),
+    Column("name", "Name", wide_only=True),
+    Column("units", "Units", Kind.UNITS),
+    Column("price", "Price", Kind.PRICE, "last price in the security's currency"),
+    Column("currency", "Currency", wide_only=True),
+    Column("priced_on", "Priced on", Kind.DATE, "trading day of that price", wide_only=True),
+    Column("value", "Value", Kind.MONEY, "units × price × FX, in the base currency"),
+    Column("weight", "Weight", Kind.PERCENT, "share of the total value, cash included"),
+    Column("day_change", "Day", Kind.PERCENT, "price against the close before"),
+    Column(
+        "cost",
+        "Cost",
+        Kind.MONEY,
+        "cost of the open lots, purchase fees included, at the rates of the purchase days",
+        wide_only=True,
+    ),
+    Column("unrealised", "Unrealised gain", Kind.MONEY, "value − cost"),
+    Column("unrealised_percent", "Unrealised %", Kind.PERCENT, "unrealised gain / cost"),
+    Column(
+        "realised",
+        "Realised gain",
+        Kind.MONEY,
+        "proceeds of sales − cost of what was sold, since inception",
+        wide_only=True,
+    ),
+    Column("income", "Income", Kind.MONEY, "dividends net of taxes and fees, since inception", wide_only=True),
+    Column("security_id", "Security", Kind.COUNT, wide_only=True),
+    Column("note", "Remark", wide_only=True),
+    empty="Nothing is held at this date. Enter a purchase or import transactions.",
+)
+def holdings(view: View) -> Made:
+    """Every open position: units, price, value, weight, cost, unrealised and realised gain, income. Base currency."""
+    v = view.valuation
+    realised: dict[int, Decimal] = {}
+    for d in view.lots.disposals:
+        if d.proceeds_base is not None and d.cost_base is not None:
+            realised[d.security] = realised.get(d.security, Decimal(0)) + Decimal(d.proceeds_base - d.cost_base) / MICRO
+    income = _income(view)
+    rows: list[tuple[Any, ...]] = []
+    for p in v.positions:
+        number = p.security.security_id
+        value = None if p.value_base is None else posted(p.value_base, view.base)
+        gain = None if value is None or p.cost_base is None else value - p.cost_base
+        note = (
+            str(p.reason)
+            if p.reason
+            else ""
+            if p.fresh or p.priced_on is None
+            else f"price carried forward since {day_of(p.priced_on)}"
+        )
+        change = float(p.price / p.previous - 1) if p.price is not None and p.previous else None
+        rows.append(
+            (p.security.symbol, p.security.name, p.units, p.price, p.security.currency, None if p.priced_on is None else day_of(p.priced_on), value,
+             ratio(value, v.total), change, p.cost_base, gain, ratio(gain, p.cost_base), realised.get(number, Decimal(0)),
+             income.get(number, Decimal(0)), number, note)
+        )  # fmt: skip
+    rows.sort(key=lambda r: (-(r[6] if r[6] is not None else Decimal(0)), r[0]))
+
+    def added(i: int) -> Decimal:
+        return sum((r[i] for r in rows if isinstance(r[i], Decimal)), Decimal(0))
+
+    cost = added(9)
+    total = ("Total", f"{len(rows)} positions", None, None, None, None, posted(v.invested, view.base), ratio(v.invested, v.total), None, cost, added(10),
+             ratio(added(10), cost), added(12), added(13), None, "")  # fmt: skip
+    return Made(rows, total=total if rows else None, notes=tuple(str(m) for m in v.missing))
+
+
+def _income(view: View) -> dict[int, Decimal]:
+    """Net dividends per security in the base currency, each at its own day's rate."""
+    out: dict[int, Decimal] = {}
+    ledger = view.book.ledger.upto(view.as_of)
+    for i in (ledger.kind == CODE["dividend"]).nonzero()[0].tolist():
+        rate = view.book.rates.rate(
+            ledger.currencies[int(ledger.cash_currency[i])], view.base, int(ledger.traded_on[i])
+        )
+        if not isinstance(rate, NoRate):
+            number = int(ledger.security[i])
+            out[number] = out.get(number, Decimal(0)) + posted(Decimal(int(ledger.net[i])) / MICRO * rate, view.base)
+    return out
+
+
+@report(
+    "Open lots",
+    Column("symbol", "Symbol"),
+    Column("opened_on", "Bought", Kind.DATE),
+    Column("units", "Units", Kind.UNITS),
+    Column("cost", "Cost", Kind.MONEY, "purchase fees included, in the security's currency"),
+    Column("currency", "Currency", wide_only=True),
+    Column("cost_base", "Cost in base currency", Kind.MONEY, "at the rate of the purchase day"),
+    Column("unit_cost", "Cost per unit", Kind.PRICE, "cost / units, for display only", wide_only=True),
+    Column("value", "Value", Kind.MONEY, "in the base currency"),
+    Column("unrealised", "Unrealised gain", Kind.MONEY),
+    Column("days_held", "Days held", Kind.COUNT, wide_only=True),
+    empty="No open lots at this date.",
+)
+def lots(view: View) -> Made:
+    """Every open lot with what is left of its total cost. With `security` in the scope, those of one security.
+
+    A partial sale takes its posted share of the cost and the rest stays. Under average cost a security has one lot.
+    """
+    positions = {p.security.security_id: p for p in view.valuation.positions}
+    rows = []
+    for lot in view.lots.open:
+        if view.scope.security is not None and lot.security != view.scope.security:
+            continue
+        p = positions[lot.security]
+        units, cost, cost_base = Decimal(lot.units) / UNITS, money(lot.cost), money(lot.cost_base)
+        value = None if p.price is None or p.rate is None else posted(units * p.price * p.rate, view.base)
+        assert cost is not None
+        rows.append(
+            (p.security.symbol, day_of(lot.opened_on), units, cost, p.security.currency, cost_base, cost / units if units else None, value,
+             None if value is None or cost_base is None else value - cost_base, view.as_of - lot.opened_on)
+        )  # fmt: skip
+    rows.sort(key=lambda r: (r[0], r[1]))
+    notes = (
+        ("Method: average cost, one pooled lot per security.",)
+        if view.book.portfolio.method == "average"
+        else ("Method: first in, first out.",)
+    )
+    return Made(rows, notes=notes)
+
+
+@report(
+    "Realised gains",
+    Column("symbol", "Symbol"),
+    Column("opened_on", "Bought", Kind.DATE),
+    Column("closed_on", "Sold", Kind.DATE),
+    Column("units", "Units", Kind.UNITS),
+    Column("proceeds", "Proceeds", Kind.MONEY, "net of sale fees and taxes, in the base currency"),
+    Column("cost", "Cost", Kind.MONEY, "purchase fees included, at the rate of the purchase day"),
+    Column("gain", "Gain", Kind.MONEY),
+    Column("gain_percent", "Gain %", Kind.PERCENT),
+    Column("days_held", "Days held", Kind.COUNT, wide_only=True),
+    empty="Nothing has been sold up to this date.",
+)
+def realised(view: View) -> Made:
+    """Every sale, lot by lot: proceeds − cost in the base currency, each side at the rate of its own day."""
+    rows, gains = [], Decimal(0)
+    for d in view.lots.disposals:
+        if view.scope.security is not None and d.security != view.scope.security:
+            continue
+        proceeds, cost = money(d.proceeds_base), money(d.cost_base)
+        gain = None if proceeds is None or cost is None else proceeds - cost
+        gains += gain or 0
+        symbol = view.book.securities[d.security].symbol
+        rows.append(
+            (
+                symbol,
+                day_of(d.opened_on),
+                day_of(d.closed_on),
+                Decimal(d.units) / UNITS,
+                proceeds,
+                cost,
+                gain,
+                ratio(gain, cost),
+                d.closed_on - d.opened_on,
+            )
+        )
+    rows.sort(key=lambda r: (r[2], r[0]), reverse=True)
+    total = (
+        "Total",
+        None,
+        None,
+        None,
+        sum((r[4] for r in rows if r[4]), Decimal(0)),
+        sum((r[5] for r in rows if r[5]), Decimal(0)),
+        gains,
+        None,
+        None,
+    )
+    return Made(rows, total=total if rows else None)
+
+
+@report(
+    "Cash",
+    Column("currency", "Currency"),
+    Column("amount", "Amount", Kind.MONEY, "posted, by trade date"),
+    Column("rate", "FX rate", Kind.PRICE, "base currency for one unit"),
+    Column("value", "Value", Kind.MONEY, "in the base currency"),
+    empty="No cash has moved yet.",
+)
+def cash(view: View) -> Made:
+    """Cash by currency and its value in the base currency: the sum of every posted net amount up to the date."""
+    rows: list[tuple[object, ...]] = []
+    for currency, amount in sorted(view.valuation.cash.items()):
+        rate = view.book.rates.rate(currency, view.base, view.as_of)
+        known = not isinstance(rate, NoRate)
+        rows.append(
+            (
+                currency,
+                amount,
+                rate if known else None,
+                posted(amount * rate, view.base) if not isinstance(rate, NoRate) else None,
+            )
+        )
+    return Made(rows, total=("Total", None, None, view.valuation.cash_base) if rows else None)

@@ -1,0 +1,251 @@
+"""How it went: returns by period, growth against the benchmark, months, performers, the value chart."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from core.fx import day_of
+from core.metrics.drawdown import drawdown_curve
+from core.money import posted
+from core.reasons import Reason
+from core.reports import Made, report
+from core.returns import growth as growth_of
+from core.returns import link, monthly
+from core.table import Column, Figure, Kind
+from core.view import View
+
+TABLE_PERIODS = (("1D", "Day"), ("1W", "Week"), ("MTD", "Month to date"), ("QTD", "Quarter to date"), ("YTD", "Year to date"),
+                 ("1Y", "1 year"), ("3Y", "3 years"), ("5Y", "5 years"), ("ALL", "Since inception"))  # fmt: skip
+
+
+def amount(value: float, currency: str) -> Decimal:
+    """A float of the statistical side as posted money."""
+    return posted(Decimal(repr(round(value, 6))), currency)
+
+
+def number(value: float | Reason) -> float | None:
+    """The number, or None where there is a reason instead."""
+    return value if isinstance(value, float) else None
+
+
+@report(
+    "Returns by period",
+    Column("period", "Period"),
+    Column("start", "From close of", Kind.DATE, wide_only=True),
+    Column("start_value", "Start value", Kind.MONEY, wide_only=True),
+    Column("net_flow", "Net deposits", Kind.MONEY, "deposits less withdrawals", wide_only=True),
+    Column("end_value", "End value", Kind.MONEY, wide_only=True),
+    Column("gain", "Gain", Kind.MONEY, "end − start − net deposits"),
+    Column("twr", "Return", Kind.PERCENT, "time-weighted: daily r = (V_end + out) / (V_start + in) − 1, linked"),
+    Column("annualised", "Annualised", Kind.PERCENT, "over at least a year, actual/365"),
+    Column(
+        "benchmark", "Benchmark", Kind.PERCENT, "price return of the benchmark on the same days, in the base currency"
+    ),
+    Column("active", "Active", Kind.PERCENT, "return − benchmark"),
+    Column("reason", "Remark", wide_only=True),
+    empty="There is no history yet.",
+)
+def performance(view: View) -> Made:
+    """Value change, net deposits, gain and time-weighted return per period, each under its own name.
+
+    A period longer than the portfolio's life has a reason instead of a number.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for period, title in TABLE_PERIODS:
+        span = view.span(period)
+        if isinstance(span, Reason):
+            if len(view.days):
+                rows.append((title, None, None, None, None, None, None, None, None, None, str(span)))
+            continue
+        twr, bench = number(span.twr), number(span.benchmark)
+        rows.append(
+            (title, span.start, amount(span.start_value, view.base), amount(span.net_flow, view.base), amount(span.end_value, view.base),
+             amount(span.gain, view.base), twr, number(span.annual), bench, None if twr is None or bench is None else twr - bench,
+             str(span.twr) if isinstance(span.twr, Reason) else "")
+        )  # fmt: skip
+    return Made(rows)
+
+
+@report(
+    "Growth",
+    Column("on", "Date", Kind.DATE),
+    Column("value", "Value", Kind.MONEY, "at the close, in the base currency"),
+    Column("net_flow", "Net deposits", Kind.MONEY, "deposits less withdrawals since inception"),
+    Column("growth", "Growth of 1", Kind.NUMBER, "time-weighted, 1 at the start of the period"),
+    Column("benchmark", "Benchmark", Kind.NUMBER, "the same of the benchmark"),
+    Column("drawdown", "Drawdown", Kind.PERCENT, "growth against its highest so far in the period"),
+    Column("coverage", "Priced", Kind.PERCENT, "share of the value with a fresh price"),
+    empty="There is no history yet.",
+)
+def growth(view: View) -> Made:
+    """The daily series of the period (`period`): value, net deposits, growth of 1 against the benchmark, drawdown."""
+    if not len(view.days):
+        return Made([])
+    inside = view.within(view.scope.period)
+    if not inside.any():
+        return Made([])
+    r = view.returns[inside]
+    curve, fall = growth_of(r)[1:], drawdown_curve(r)
+    bench = None if view.benchmark_returns is None else growth_of(view.benchmark_returns[inside])[1:]
+    flow = np.cumsum(view.past.inflow - view.past.outflow)[inside]
+    coverage = view.past.coverage[inside].copy()
+    coverage[-1] = view.valuation.coverage
+    total, days = view.total[inside], view.days[inside]
+    fall = fall[-len(days) :] if len(fall) != len(days) else fall
+    rows = [
+        (day_of(int(d)), amount(float(total[i]), view.base), amount(float(flow[i]), view.base), float(curve[i]),
+         None if bench is None else float(bench[i]), float(fall[i]), float(coverage[i]))
+        for i, d in enumerate(days)
+    ]  # fmt: skip
+    twr, low = link(r), int(np.argmin(fall))
+    figures = [
+        Figure("twr", "Return", float(twr), Kind.PERCENT, formula="Π (1 + r) − 1 over the period"),
+        Figure(
+            "drawdown",
+            "Deepest drawdown",
+            float(fall[low]),
+            Kind.PERCENT,
+            note=f"on {day_of(int(days[low])).isoformat()}",
+        ),
+        Figure("now_drawdown", "Below its high", float(fall[-1]), Kind.PERCENT),
+    ]
+    if bench is not None and view.benchmark_returns is not None:
+        b = float(link(view.benchmark_returns[inside]))
+        figures[1:1] = [
+            Figure("benchmark", "Benchmark", b, Kind.PERCENT),
+            Figure("active", "Active return", float(twr) - b, Kind.PERCENT),
+        ]
+    base = view.base_day(view.scope.period)
+    notes = () if isinstance(base, int) else (f"Shown since inception: {base}.",)
+    return Made(rows, tuple(figures), notes=notes)
+
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@report(
+    "Monthly returns",
+    Column("year", "Year", Kind.TEXT),
+    *(Column(m.lower(), m, Kind.PERCENT) for m in _MONTHS),
+    Column("total", "Year total", Kind.PERCENT),
+    empty="There is no full day of history yet.",
+)
+def monthly_returns(view: View) -> Made:
+    """Time-weighted return of every calendar month and year; the first and the last may be partial."""
+    if not len(view.days):
+        return Made([])
+    months = monthly([day_of(int(d)) for d in view.days], view.returns)
+    rows = [
+        (
+            str(year),
+            *(None if np.isnan(x) else float(x) for x in months.months[i]),
+            None if np.isnan(months.totals[i]) else float(months.totals[i]),
+        )
+        for i, year in enumerate(months.years)
+    ]
+    return Made(rows[::-1])
+
+
+@report(
+    "Performers",
+    Column("symbol", "Symbol"),
+    Column("name", "Name", wide_only=True),
+    Column("gain", "Gain", Kind.MONEY, "end value − start value − bought + received, in the base currency"),
+    Column("return", "Return", Kind.PERCENT, "gain / (start value + bought)"),
+    Column("price_return", "Price return", Kind.PERCENT, "of the security itself, in its currency", wide_only=True),
+    Column("category", "Category", note="strong ≥ 20 %, good ≥ 5 %, flat ≥ −5 %, weak ≥ −20 %, poor below"),
+    Column("security_id", "Security", Kind.COUNT, wide_only=True),
+    empty="Nothing was held in this period.",
+)
+def performers(view: View) -> Made:
+    """What each security earned in the period, best first; sold ones included. Gain counts sales and dividends."""
+    if not len(view.days):
+        return Made([])
+    inside, h = view.within(view.scope.period), view.past
+    if not inside.any():
+        return Made([])
+    i = int(np.argmax(inside))
+    start = h.value[i - 1] if i else np.zeros(len(h.securities))
+    bought, received = h.bought[inside].sum(axis=0), h.received[inside].sum(axis=0)
+    gain, capital = view.last_values - start - bought + received, start + bought
+    rows = []
+    for j, number_ in enumerate(h.securities):
+        if capital[j] <= 0.005:
+            continue
+        share = float(gain[j] / capital[j])
+        price = view.price_returns(number_)[inside]
+        security = view.book.securities[number_]
+        rows.append((security.symbol, security.name, amount(float(gain[j]), view.base), share,
+                     float(link(price)) if np.isfinite(price).any() else None, category(share), number_))  # fmt: skip
+    return Made(sorted(rows, key=lambda r: -r[3]))
+
+
+def category(share: float) -> str:
+    """The performance category of a return."""
+    for floor, name in ((0.20, "strong"), (0.05, "good"), (-0.05, "flat"), (-0.20, "weak")):
+        if share >= floor:
+            return name
+    return "poor"
+
+
+@report(
+    "Movers",
+    Column("symbol", "Symbol"),
+    Column("name", "Name", wide_only=True),
+    Column("price", "Price", Kind.PRICE),
+    Column("day_change", "Day", Kind.PERCENT, "price against the close before"),
+    Column("contribution", "Change in value", Kind.MONEY, "units × price change × FX, in the base currency"),
+    empty="No position has two prices yet.",
+)
+def movers(view: View) -> Made:
+    """Open positions by their price change of the day, largest move first."""
+    rows = []
+    for p in view.valuation.positions:
+        if p.price is not None and p.previous and p.rate is not None:
+            rows.append((p.security.symbol, p.security.name, p.price, float(p.price / p.previous - 1),
+                         posted(p.units * (p.price - p.previous) * p.rate, view.base)))  # fmt: skip
+    return Made(sorted(rows, key=lambda r: -abs(r[3])))
+
+
+@report(
+    "Value",
+    Column("at", "Time", Kind.TIME, "UTC"),
+    Column("value", "Value", Kind.MONEY, "in the base currency"),
+    Column("net_flow", "Net deposits", Kind.MONEY, "deposits less withdrawals since inception"),
+    Column("cash", "Cash", Kind.MONEY),
+    Column("coverage", "Priced", Kind.PERCENT, "share of the value with a fresh price"),
+    empty="No snapshot has been taken in this period yet: the scheduler writes one every few minutes while the market is open.",
+)
+def value_chart(view: View, chart: list[Any]) -> Made:
+    """The recorded snapshots of the period, one a bucket: 1D 5 min, 1W 30 min, 1M an hour, 3M three hours, else daily.
+
+    Value change, net deposits and gain are told apart: gain = end − start − net deposits.
+    """
+    rows = [(p.at, p.total, p.net_flow, p.cash, p.coverage) for p in chart]
+    live = view.valuation
+    times = view.quote_times()
+    if view.live and times and rows and max(times) > rows[-1][0]:
+        rows.append((max(times), live.total, rows[-1][2], live.cash_base, live.coverage))
+    if not rows:
+        return Made([])
+    change, flow = rows[-1][1] - rows[0][1], rows[-1][2] - rows[0][2]
+    figures = (
+        Figure("start", "Start value", rows[0][1], Kind.MONEY, view.base),
+        Figure("change", "Value change", change, Kind.MONEY, view.base),
+        Figure("net_flow", "Net deposits", flow, Kind.MONEY, view.base),
+        Figure(
+            "gain",
+            "Gain",
+            change - flow,
+            Kind.MONEY,
+            view.base,
+            change=float((change - flow) / rows[0][1]) if rows[0][1] > 0 else None,
+        ),
+    )
+    notes = tuple("Some points are incomplete: not every position had a fresh price." for p in chart if not p.complete)[
+        :1
+    ]
+    return Made(rows, figures, notes=notes)

@@ -1,0 +1,50 @@
+"""What the timetable asks before it works: is there anything to restate, from which day are prices needed, what has expired."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import psycopg
+
+
+def restatements(c: psycopg.Connection) -> bool:
+    """Whether the past of any portfolio must be rebuilt."""
+    row = c.execute(
+        "SELECT EXISTS (SELECT FROM portfolios WHERE restate_from IS NOT NULL AND archived_at IS NULL)"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def first_trades(c: psycopg.Connection, ids: Sequence[int]) -> dict[int, date]:
+    """The first day that each security is needed from: its first trade, or that of a portfolio measured against it."""
+    rows = c.execute(
+        "SELECT id, min(traded_on) FROM (SELECT security_id AS id, traded_on FROM transactions UNION ALL "
+        "SELECT p.benchmark_id, t.traded_on FROM portfolios p JOIN transactions t USING (portfolio_id)) t "
+        "WHERE id = ANY (%s) GROUP BY id",
+        (list(ids),),
+    ).fetchall()
+    return {r[0]: r[1] for r in rows}
+
+
+def currencies(c: psycopg.Connection) -> dict[str, tuple[date, date | None]]:
+    """Every currency in use but the euro: the first day it is needed, and the day of its newest rate (None: no rate yet)."""
+    rows = c.execute(
+        """SELECT u.currency, u.first, f.last FROM (
+             SELECT currency, min(traded_on) AS first FROM (
+               SELECT t.currency, t.traded_on FROM transactions t UNION ALL SELECT t.cash_currency, t.traded_on FROM transactions t UNION ALL
+               SELECT p.base_currency, t.traded_on FROM portfolios p JOIN transactions t USING (portfolio_id) UNION ALL
+               SELECT s.currency, t.traded_on FROM securities s JOIN transactions t USING (security_id) UNION ALL
+               SELECT s.currency, t.traded_on FROM securities s JOIN portfolios p ON p.benchmark_id = s.security_id
+                 JOIN transactions t USING (portfolio_id)) x GROUP BY currency) u
+           CROSS JOIN LATERAL (SELECT max("on") AS last FROM fx_rates WHERE base = 'EUR' AND quote = u.currency) f
+           WHERE u.currency <> 'EUR' ORDER BY 1"""
+    ).fetchall()
+    return {r[0]: (r[1], r[2]) for r in rows}
+
+
+def forget_expired(c: psycopg.Connection) -> tuple[int, int]:
+    """Drop sign-ins that ran out and failed attempts of more than a day ago: (sign-ins, attempts)."""
+    sessions = c.execute("DELETE FROM sessions WHERE expires_at < now()").rowcount
+    failures = c.execute("DELETE FROM sign_in_failures WHERE at < now() - interval '1 day'").rowcount
+    return sessions, failures

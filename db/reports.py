@@ -1,0 +1,129 @@
+"""Answers reports: gives each the inputs that it asks for, on behalf of one person. Pages, API and CSV all call `answer`.
+
+Access is asked on every call. Tables are kept while nothing they were made from has changed: the key holds the person,
+the scope, the Book's version and the quotes' version.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from threading import Lock
+from typing import Any
+
+from core import VERSION
+from core.reports import REPORTS
+from core.scope import BadScope, Scope
+from core.table import Context, Table
+from core.view import View
+from db import books, engine, ledger, market, runs, snapshots
+from db.access import AccessDenied, User
+from settings import settings
+
+KEPT = 512
+_tables: OrderedDict[tuple[Any, ...], Table] = OrderedDict()
+_lock = Lock()
+ADMIN_ONLY = frozenset({"runs", "jobs", "feeds", "letters"})
+
+
+class NoSuchReport(LookupError):
+    """There is no report of this name: says which there are."""
+
+
+def view(user: User, scope: Scope, now: datetime | None = None) -> View:
+    """The View of a scope for this person. Raises NoSuchPortfolio."""
+    return _view(user, scope, now or datetime.now(UTC))[0]
+
+
+def _view(user: User, scope: Scope, now: datetime) -> tuple[View, tuple[Any, ...]]:
+    found = books.live(user.user_id, scope.portfolio, scope.known_at)
+    key = ("view", user.user_id, scope, found.book.version, found.quotes_version, _tick(now))
+    cached = found.book.derived.get(key)
+    if cached is None:
+        cached = View(found.book, scope, found.quotes, now, settings.coverage_limit)
+        stale = [k for k in found.book.derived if isinstance(k, tuple) and k[0] == "view" and k[4:] != key[4:]]
+        for k in stale:
+            found.book.derived.pop(k, None)
+        found.book.derived[key] = cached
+    return cached, key
+
+
+def _tick(now: datetime) -> int:
+    """Freshness and the open session depend on the clock: looked at anew every ten seconds."""
+    return int(now.timestamp()) // 10
+
+
+def answer(user: User, name: str, scope: Scope | None = None, now: datetime | None = None) -> Table:
+    """One report for one person. Raises NoSuchReport, NoSuchPortfolio, AccessDenied, BadScope."""
+    report = REPORTS.get(name)
+    if report is None:
+        raise NoSuchReport(f"there is no report {name!r}; there are {', '.join(sorted(REPORTS))}")
+    now = now or datetime.now(UTC)
+    if ADMIN_ONLY & set(report.inputs) and user.role != "admin":
+        raise AccessDenied("only admins see the runs of the installation")
+    needs_portfolio = {"view", "chart", "ledger"} & set(report.inputs)
+    if needs_portfolio and scope is None:
+        raise BadScope("portfolio", "", "the id of one of your portfolios")
+    inputs: dict[str, Any] = {}
+    context = Context(now.date(), None, VERSION)
+    key: tuple[Any, ...] | None = None
+    if needs_portfolio:
+        assert scope is not None
+        looked, key = _view(user, scope, now)
+        cached = _tables.get((name, *key)) if report.inputs == ("view",) else None
+        if cached is not None:
+            return cached
+        inputs["view"] = looked
+        context = Context(looked.on, looked.base, VERSION, looked.valuation.coverage, scope.known_at)
+    for wanted in report.inputs:
+        if wanted in _LOADERS:
+            inputs[wanted] = _LOADERS[wanted](user, scope, inputs.get("view"), now)
+    table = report.table(context, **inputs)
+    if key is not None and report.inputs == ("view",):
+        with _lock:
+            _tables[name, *key] = table
+            while len(_tables) > KEPT:
+                _tables.popitem(last=False)
+    return table
+
+
+def _chart(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
+    assert scope is not None
+    at = now if looked.live else looked.now
+    return snapshots.chart_for(user.user_id, scope.portfolio, scope.period, at, looked.book.main_exchange)
+
+
+def _ledger(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
+    assert scope is not None
+    return ledger.transactions(user.user_id, scope.portfolio, last=scope.as_of, known_at=scope.known_at)
+
+
+def _bars(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
+    if scope is None or scope.security is None:
+        raise BadScope("security", "", "the number of a security")
+    return market.bars_of(user.user_id, scope.security, date(1900, 1, 1))
+
+
+_LOADERS: dict[str, Callable[[User, Scope | None, Any, datetime], Any]] = {
+    "chart": _chart,
+    "ledger": _ledger,
+    "bars": _bars,
+    "master": lambda user, scope, looked, now: market.master(user.user_id),
+    "runs": lambda user, scope, looked, now: runs.recent(user.user_id),
+    "jobs": lambda user, scope, looked, now: runs.by_job(user.user_id),
+    "feeds": lambda user, scope, looked, now: runs.feeds(user.user_id),
+    "letters": lambda user, scope, looked, now: runs.dead_letters(user.user_id),
+}
+
+
+def portfolios(user: User) -> list[Any]:
+    """The portfolios this person may see."""
+    return books.portfolios(user.user_id)
+
+
+def quotes_version(user: User) -> int:
+    """Raised by every refresh of the quotes: a page asks it to know whether to draw again."""
+    with engine.session(user.user_id) as c:
+        row = c.execute("SELECT version FROM data_versions WHERE name = 'quotes'").fetchone()
+    return int(row[0]) if row else 0
