@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from core.ledger import Security
 from db.market import Bar, QuoteRow
@@ -26,7 +26,14 @@ FEEDS = {
 
 
 class FeedError(RuntimeError):
-    """The feed did not answer usefully: says which feed, what was asked, what came."""
+    """The feed did not answer usefully: says which feed, what was asked, what came.
+
+    `partial` holds what it could give all the same, so that one bad row does not cost the good ones.
+    """
+
+    def __init__(self, message: str, partial: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.partial = list(partial)
 
 
 class Feed(Protocol):

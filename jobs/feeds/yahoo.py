@@ -1,0 +1,301 @@
+"""The yahoo feed, through yfinance: off until FEEDS names it. Yahoo's terms allow personal use only.
+
+yfinance (and the pandas it brings) is loaded at the first question. It does the signing on and the transport; the replies
+are read here, so that no float passes through a frame on its way to a Decimal.
+
+Yahoo's "raw" closes are adjusted for every split up to today (not for dividends; that is what `auto_adjust=False` means).
+A bar here is the price of its own day: closes are multiplied, and volumes divided, by all splits after it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import structlog
+
+from core.ledger import Security
+from core.money import major_quote
+from db.market import Bar, QuoteRow
+from jobs.feeds import FeedError
+from settings import settings
+
+CEILING = 5.0  # seconds for one request
+BUDGET = 20.0  # seconds for a round of quotes
+LONG_BUDGET = 120.0  # seconds for a round of bars: one request a security
+SUFFIXES = {
+    "XNYS": "",
+    "XNAS": "",
+    "XLON": ".L",
+    "XETR": ".DE",
+    "XPAR": ".PA",
+    "XAMS": ".AS",
+    "XSWX": ".SW",
+    "XTKS": ".T",
+    "XTSE": ".TO",
+}
+PHASES = {"PRE": "pre", "REGULAR": "regular", "POST": "post"}  # everything else is closed
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+PLACES = Decimal("1e-10")
+log = structlog.get_logger("yahoo")
+
+
+def symbol_of(security: Security) -> str | None:
+    """What Yahoo calls a security; None where it does not list the exchange here."""
+    suffix = SUFFIXES.get(security.exchange)
+    return None if suffix is None else security.symbol.replace(".", "-").replace("/", "-") + suffix
+
+
+class Clamp:
+    """Mixed into a session: no request lasts longer than the ceiling, all since `begin` no longer than the budget.
+
+    yfinance passes its own 30 seconds for cookies and crumbs whatever one asks for; without this, a network that
+    swallows packets costs minutes.
+    """
+
+    ceiling = CEILING
+    deadline = 0.0
+
+    def begin(self, budget: float) -> None:
+        """A new batch starts now."""
+        self.deadline = time.monotonic() + budget
+
+    def request(self, method: str, url: str, *arguments: Any, timeout: Any = None, **named: Any) -> Any:
+        """The request, in the time that is left."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the time for this batch of market data is used up")
+        asked = timeout if isinstance(timeout, int | float) else self.ceiling
+        limit = min(self.ceiling, left, asked)
+        return super().request(method, url, *arguments, timeout=limit, **named)  # type: ignore[misc]
+
+
+def clamped(kind: type[Any], **named: Any) -> Any:
+    """A session of this kind that keeps to the limits."""
+    return type("ClampedSession", (Clamp, kind), {})(**named)
+
+
+class YahooFeed:
+    """Quotes, bars and FX from Yahoo Finance. `session`: a clamped session to use instead of its own (tests)."""
+
+    name = "yahoo"
+
+    def __init__(self, session: Any = None) -> None:
+        self._session = session
+        self._ready = False
+
+    def quotes(self, securities: Sequence[Security], now: datetime) -> list[QuoteRow]:
+        """The regular session's last price of each, all in one request."""
+        named = {symbol: s for s in securities if (symbol := symbol_of(s))}
+        if not named:
+            return []
+        self._begin(BUDGET)
+        parameters = {"symbols": ",".join(named), "formatted": "false", "lang": "en-US", "region": "US"}
+        reply = self._ask("https://query1.finance.yahoo.com/v7/finance/quote", parameters, "quotes")
+        return [] if reply is None else quotes_in(reply, named, now)
+
+    def bars(self, securities: Sequence[Security], first: date, last: date) -> list[Bar]:
+        """One request a security, from `first` to today: splits after `last` matter, too."""
+        self._begin(LONG_BUDGET)
+        found: list[Bar] = []
+        for security in securities:
+            symbol = symbol_of(security)
+            reply = self._chart(symbol, first, found) if symbol else None
+            if reply is not None:
+                found += bars_in(reply, security, first, last)
+        return found
+
+    def rates(self, currencies: Sequence[str], first: date, last: date) -> list[tuple[str, date, Decimal]]:
+        """The closes of the pairs with the euro."""
+        self._begin(LONG_BUDGET)
+        found: list[tuple[str, date, Decimal]] = []
+        for currency in currencies:
+            reply = self._chart(f"EUR{currency}=X", first, found) if currency != "EUR" else None
+            if reply is not None:
+                found += [(currency, on, row["close"]) for on, row in _rows(reply) if first <= on <= last]
+        return found
+
+    def _chart(self, symbol: str, first: date, so_far: Sequence[Any]) -> Any:
+        start = int((datetime(first.year, first.month, first.day, tzinfo=UTC) - EPOCH).total_seconds())
+        parameters = {
+            "period1": start - 86400,  # the exchange's midnight is not ours
+            "period2": int(time.time()) + 86400,
+            "interval": "1d",
+            "includePrePost": "false",
+            "events": "div,splits",
+        }
+        try:
+            return self._ask(f"https://query2.finance.yahoo.com/v8/finance/chart/{symbol}", parameters, symbol)
+        except FeedError as error:
+            raise FeedError(str(error), partial=so_far) from error
+
+    def _begin(self, budget: float) -> None:
+        if not self._ready:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                import yfinance
+            warnings.filterwarnings("ignore", module="yfinance")
+            folder = settings.data_dir / "yahoo"
+            folder.mkdir(parents=True, exist_ok=True)
+            yfinance.set_tz_cache_location(str(folder))
+            if self._session is None:
+                from curl_cffi.requests import Session
+
+                self._session = clamped(Session, impersonate="chrome")
+            self._ready = True
+        self._session.begin(budget)
+
+    def _ask(self, url: str, parameters: Mapping[str, Any], what: str) -> Any:
+        """The reply as JSON, None where Yahoo does not know the symbol. Raises FeedError."""
+        from yfinance.data import YfData
+        from yfinance.exceptions import YFException, YFRateLimitError
+
+        try:
+            response = YfData(session=self._session).get(url, params=dict(parameters), timeout=CEILING)
+            status, text = response.status_code, response.text
+        except YFRateLimitError as error:
+            raise FeedError(f"yahoo: asked for {what}, answered 429: too many requests") from error
+        except (YFException, OSError) as error:  # what curl_cffi and requests raise are OSErrors
+            raise FeedError(f"yahoo: asked for {what}, no answer: {type(error).__name__}: {error}") from error
+        if status == 404 and "/chart/" in url:
+            return None
+        if status != 200:
+            raise FeedError(f"yahoo: asked for {what}, answered {status}: {text[:200]!r}")
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise FeedError(f"yahoo: asked for {what}, the answer is not JSON: {text[:200]!r}") from error
+
+
+def quotes_in(reply: Any, named: Mapping[str, Security], now: datetime) -> list[QuoteRow]:
+    """The usable quotes in a reply of /v7/finance/quote: priced, timed, in the security's currency."""
+    answer = _part(reply, "quoteResponse")
+    found: dict[int, QuoteRow] = {}
+    for row in answer.get("result") or []:
+        security = named.get(row.get("symbol", ""))
+        price, currency = _price(row.get("regularMarketPrice")), row.get("currency")
+        second = row.get("regularMarketTime")
+        if security is None or price is None or not currency or not second:
+            continue
+        price, main = major_quote(price, currency)
+        if main != security.currency:
+            log.warning(
+                "quote in another currency", symbol=security.symbol, currency=currency, expected=security.currency
+            )
+            continue
+        previous = _price(row.get("regularMarketPreviousClose"))
+        found[security.security_id] = QuoteRow(
+            security.security_id,
+            price,
+            None if previous is None else major_quote(previous, currency)[0],
+            PHASES.get(row.get("marketState", ""), "closed"),
+            "yahoo",
+            min(EPOCH + timedelta(seconds=int(second)), now.astimezone(UTC)),
+        )
+    return list(found.values())
+
+
+def bars_in(reply: Any, security: Security, first: date, last: date) -> list[Bar]:
+    """The bars in a reply of /v8/finance/chart, as they were on their day: splits undone, in the main currency."""
+    result = _result(reply)
+    if result is None:
+        return []
+    currency = result["meta"].get("currency")
+    if not currency or major_quote(Decimal(1), currency)[1] != security.currency:
+        if currency:
+            log.warning(
+                "bars in another currency", symbol=security.symbol, currency=currency, expected=security.currency
+            )
+        return []
+    splits = _splits(result)
+    found = []
+    for on, row in _rows(reply):
+        if not first <= on <= last:
+            continue
+        ratio = Decimal(1)
+        for day, each in splits:
+            if day > on:
+                ratio *= each
+        volume = row.pop("volume", None)
+        prices = {k: (major_quote(v, currency)[0] * ratio).quantize(PLACES, ROUND_HALF_EVEN) for k, v in row.items()}
+        if prices["close"] > 0:
+            shares = None if volume is None else (volume / ratio).quantize(Decimal("0.01"))
+            found.append(Bar(security.security_id, on, volume=shares, **prices))
+    return found
+
+
+def _part(reply: Any, name: str) -> dict[str, Any]:
+    """The named part of a reply; its error becomes a FeedError, but for symbols that Yahoo does not know."""
+    part = reply.get(name) if isinstance(reply, dict) else None
+    if not isinstance(part, dict):
+        raise FeedError(f"yahoo: an answer without {name}: {str(reply)[:200]!r}")
+    error = part.get("error")
+    if error and error.get("code") not in ("Not Found", "Bad Request"):
+        raise FeedError(f"yahoo: {error.get('code')}: {error.get('description')}")
+    return part
+
+
+def _result(reply: Any) -> dict[str, Any] | None:
+    """The one result of a chart, None where there is none."""
+    results = _part(reply, "chart").get("result")
+    if not results:
+        return None
+    result = results[0]
+    if not isinstance(result, dict) or "meta" not in result:
+        raise FeedError(f"yahoo: a chart without meta: {str(reply)[:200]!r}")
+    return result
+
+
+def _rows(reply: Any) -> list[tuple[date, dict[str, Decimal]]]:
+    """(day at the exchange, its prices and volume) of every bar that has a close; the last of a day counts."""
+    result = _result(reply)
+    stamps = result.get("timestamp") if result else None
+    if result is None or not stamps:
+        return []
+    columns = (result.get("indicators", {}).get("quote") or [{}])[0]
+    closes = columns.get("close")
+    if not isinstance(closes, list) or any(isinstance(c, list) and len(c) != len(stamps) for c in columns.values()):
+        raise FeedError(f"yahoo: a chart of {result['meta'].get('symbol')} with columns of different lengths")
+    zone = ZoneInfo(result["meta"].get("exchangeTimezoneName") or "UTC")
+    rows = {}
+    for i, stamp in enumerate(stamps):
+        close = _price(closes[i])
+        if close is None:
+            continue
+        row = {"close": close}
+        for name in ("open", "high", "low"):
+            price = _price(columns[name][i]) if columns.get(name) else None
+            if price is not None:
+                row[name] = price
+        if columns.get("volume") and columns["volume"][i] is not None:
+            row["volume"] = Decimal(columns["volume"][i])
+        rows[(EPOCH + timedelta(seconds=stamp)).astimezone(zone).date()] = row
+    return sorted(rows.items(), key=lambda each: each[0])
+
+
+def _splits(result: Mapping[str, Any]) -> list[tuple[date, Decimal]]:
+    """(first day on the new basis, new shares for one old)."""
+    zone = ZoneInfo(result["meta"].get("exchangeTimezoneName") or "UTC")
+    found = []
+    for event in ((result.get("events") or {}).get("splits") or {}).values():
+        new, old = Decimal(str(event["numerator"])), Decimal(str(event["denominator"]))
+        if new > 0 and old > 0:
+            found.append(((EPOCH + timedelta(seconds=event["date"])).astimezone(zone).date(), new / old))
+    return sorted(found)
+
+
+def _price(value: Any) -> Decimal | None:
+    """A price as it was meant: charts carry float32 widened to float64 (134.38999938964844 is 134.39). None if unusable."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        return None
+    narrow = np.float32(value)
+    if len(repr(value)) > 11 and float(narrow) == value:
+        return Decimal(str(narrow))
+    return Decimal(repr(value))
