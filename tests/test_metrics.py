@@ -1,8 +1,9 @@
 """The registry of metrics, laws of single metrics, and the panel against the metrics column by column."""
 
-import importlib
+import importlib.util
 import math
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -297,3 +298,14 @@ def test_the_panel_of_prices_matches_the_returns_of_each() -> None:
     prices = np.cumprod(1 + np.random.default_rng(5).normal(0, 0.01, (150, 4)), axis=0)
     returns_ = simple_returns(prices)
     assert panel(returns_, None).volatility[2] == pytest.approx(volatility.volatility(simple_returns(prices[:, 2])))
+
+
+def test_the_page_of_definitions_is_what_the_docstrings_say() -> None:
+    folder = Path(__file__).resolve().parent.parent / "docs"
+    spec = importlib.util.spec_from_file_location("definitions", folder / "definitions.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    written = (folder / "definitions.md").read_text(encoding="utf-8")
+    assert written == module.text(), "run: python docs/definitions.py"

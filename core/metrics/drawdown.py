@@ -173,7 +173,7 @@ def longest_recovery_days(returns: ArrayLike, dates: ArrayLike | Sequence[date])
     high.
 
     Input: simple returns and their dates. Unit: calendar days; drawdowns still open count 0. Source: LEAN,
-    `Statistics.GetMaxDrawdownRecovery`.
+    DrawdownRecoveryTests.
     """
     return float(max((d.days for d in drawdowns(dates, returns) if d.recovery), default=0))
 

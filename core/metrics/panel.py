@@ -15,7 +15,7 @@ from core.metrics.series import DUST
 from core.metrics.tail import NEEDED, WINDOW, sorted_quantile, tail_size
 from core.returns import Floats, floats
 
-BLOCK = 32
+BLOCK = 16
 Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
@@ -77,7 +77,7 @@ def _block(
     volatility = _deviation(filled, known, several, complete)
 
     if rate.ndim == 0:
-        excess = filled - rate if complete else np.where(known, r - rate, 0.0)
+        excess = filled if not rate else filled - rate if complete else np.where(known, r - rate, 0.0)
         spread, count, there = volatility, several, known
     else:
         there = known & np.isfinite(rate)
@@ -88,9 +88,11 @@ def _block(
     losses = np.minimum(excess, 0.0)
     downside = np.sqrt(np.einsum("ij,ij->i", losses, losses) / count)
 
-    wealth = np.cumprod(1 + filled, axis=1)
-    high = np.maximum(np.maximum.accumulate(wealth, axis=1), 1.0)
-    np.divide(wealth, high, out=wealth)
+    wealth = filled + 1
+    np.cumprod(wealth, axis=1, out=wealth)
+    high = np.maximum.accumulate(wealth, axis=1)
+    np.maximum(high, 1.0, out=high)
+    wealth /= high
     return {
         "observations": n,
         "volatility": volatility * math.sqrt(periods),
