@@ -62,9 +62,7 @@ def first_bars(c: Connection, series: Iterable[tuple[int, Sequence[date], Sequen
             for security, days, closes in series:
                 ids.append(security)
                 rows += len(days)
-                copy.write(
-                    "".join(f"{security}\t{d}\t{x!r}\t{provider}\n" for d, x in zip(days, closes, strict=True))
-                )
+                copy.write("".join(f"{security}\t{d}\t{x!r}\t{provider}\n" for d, x in zip(days, closes, strict=True)))
         cursor.execute("SELECT pack_prices(%s)", (ids,))
     _touch(c, "prices")
     return rows
@@ -76,9 +74,7 @@ def first_rates(c: Connection, series: Iterable[tuple[str, Sequence[date], Seque
     with c.cursor() as cursor, cursor.copy('COPY fx_rates (base, quote, "on", rate, provider) FROM STDIN') as copy:
         for currency, days, rates in series:
             rows += len(days)
-            copy.write(
-                "".join(f"EUR\t{currency}\t{d}\t{x!r}\t{provider}\n" for d, x in zip(days, rates, strict=True))
-            )
+            copy.write("".join(f"EUR\t{currency}\t{d}\t{x!r}\t{provider}\n" for d, x in zip(days, rates, strict=True)))
     _touch(c, "fx")
     return rows
 
@@ -89,9 +85,7 @@ def rated_until(c: Connection) -> dict[str, date]:
 
 
 def _touch(c: Connection, name: str) -> None:
-    c.execute(
-        "UPDATE data_versions SET version = version + 1, updated_at = clock_timestamp() WHERE name = %s", (name,)
-    )
+    c.execute("UPDATE data_versions SET version = version + 1, updated_at = clock_timestamp() WHERE name = %s", (name,))
 
 
 # ── the demo ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -100,7 +94,8 @@ def _touch(c: Connection, name: str) -> None:
 def demo_portfolio(c: Connection, owner: UUID, name: str) -> UUID | None:
     """The portfolio of this name that the demo's user created, None where there is none yet. As the owner."""
     row = c.execute(
-        "SELECT portfolio_id FROM portfolios WHERE created_by = %s AND name = %s ORDER BY created_at LIMIT 1", (owner, name)
+        "SELECT portfolio_id FROM portfolios WHERE created_by = %s AND name = %s ORDER BY created_at LIMIT 1",
+        (owner, name),
     ).fetchone()
     return row[0] if row else None
 
@@ -117,7 +112,8 @@ def set_limits(c: Connection, portfolio: UUID, limits: Iterable[tuple[str, Decim
     """Write (rule, value, severity) from a day on, unless they stand."""
     for rule, value, severity in limits:
         c.execute(
-            "INSERT INTO limits VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING", (portfolio, rule, since, value, severity)
+            "INSERT INTO limits VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (portfolio, rule, since, value, severity),
         )
 
 
