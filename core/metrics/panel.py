@@ -124,13 +124,14 @@ def _beta(excess: Floats, there: Mask, bench: Floats) -> Floats:
     n = both.sum(axis=1)
     n = np.where(n > 1, n, np.nan)[:, None]
     if bool(both.all()):
-        about = (bench - bench.mean())[None, :]
+        b = bench[None, :] - bench.mean()
+        r = excess - excess.mean(axis=1, keepdims=True)
     else:
-        b = np.where(both, bench, 0.0)
-        about = np.where(both, b - b.sum(axis=1, keepdims=True) / n, 0.0)
-    variation = np.einsum("ij,ij->i", about, about)
+        b, r = (np.where(both, values, 0.0) for values in (bench, excess))
+        b, r = (np.where(both, v - v.sum(axis=1, keepdims=True) / n, 0.0) for v in (b, r))
+    variation = np.einsum("ij,ij->i", b, b)
     flat = ~(variation > n[:, 0] * (DUST * float(np.max(np.abs(bench[given])))) ** 2)
-    covariation = excess @ about[0] if about.shape[0] == 1 else np.einsum("ij,ij->i", excess, about)
+    covariation = r @ b[0] if b.shape[0] == 1 else np.einsum("ij,ij->i", r, b)
     return np.asarray(covariation / np.where(flat, np.nan, variation), dtype=np.float64)
 
 
