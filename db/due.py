@@ -48,3 +48,42 @@ def forget_expired(c: psycopg.Connection) -> tuple[int, int]:
     sessions = c.execute("DELETE FROM sessions WHERE expires_at < now()").rowcount
     failures = c.execute("DELETE FROM sign_in_failures WHERE at < now() - interval '1 day'").rowcount
     return sessions, failures
+
+
+def restate_for(
+    c: psycopg.Connection, loaded: Sequence[tuple[int, date, date, bool]], currencies: Sequence[str] = ()
+) -> int:
+    """Have the past rebuilt where prices came late; how many portfolios. Days that were recorded as they happened stay.
+
+    `loaded`: (security, day before the first new bar, last day, whether these are its first bars at all). `currencies`: those
+    that had no rate until now. First prices rebuild from the first trade on; later ones from the first session unrecorded.
+    """
+    late = c.execute(
+        """UPDATE portfolios p SET restate_from = least(p.restate_from, d.first) FROM (
+             SELECT t.portfolio_id, min(CASE WHEN b.anew THEN t.first ELSE s."on" END) AS first
+               FROM (SELECT portfolio_id, security_id, min(traded_on) AS first FROM transactions
+                      WHERE security_id = ANY (%(ids)s) GROUP BY 1, 2) t
+               JOIN unnest(%(ids)s::int[], %(after)s::date[], %(upto)s::date[], %(anew)s::bool[]) AS b (security_id, after, upto, anew)
+                    USING (security_id)
+               JOIN securities USING (security_id)
+               JOIN trading_sessions s ON s.exchange = securities.exchange AND s."on" > b.after AND s."on" <= b.upto AND s."on" >= t.first
+              WHERE b.anew OR NOT EXISTS (SELECT FROM portfolio_snapshots h
+                      WHERE h.portfolio_id = t.portfolio_id AND h.bucket > s.open_at AND h.bucket <= s.close_at)
+              GROUP BY 1) d
+            WHERE p.portfolio_id = d.portfolio_id AND p.archived_at IS NULL""",
+        {
+            "ids": [each[0] for each in loaded],
+            "after": [each[1] for each in loaded],
+            "upto": [each[2] for each in loaded],
+            "anew": [each[3] for each in loaded],
+        },
+    ).rowcount
+    return (
+        late
+        + c.execute(
+            """UPDATE portfolios p SET restate_from = least(p.restate_from, d.first) FROM (
+                 SELECT portfolio_id, min(traded_on) AS first FROM transactions WHERE currency = ANY (%(all)s) OR cash_currency = ANY (%(all)s)
+                  GROUP BY 1) d WHERE p.portfolio_id = d.portfolio_id AND p.archived_at IS NULL""",
+            {"all": list(currencies)},
+        ).rowcount
+    )
