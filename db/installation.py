@@ -7,13 +7,15 @@ at every start, whether there is anything to do.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg import sql
 
 Connection = psycopg.Connection[Any]
 
@@ -28,6 +30,11 @@ def remember(c: Connection, key: str, value: Any) -> Any:
     """Write a fact unless it stands already; the value that stands."""
     c.execute("INSERT INTO installation VALUES (%s, %s) ON CONFLICT (key) DO NOTHING", (key, json.dumps(value)))
     return fact(c, key)
+
+
+def alone(c: Connection, what: str) -> None:
+    """Wait until nobody else does this; it is ours to the end of the transaction."""
+    c.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", (what,))
 
 
 def calendars_due(c: Connection, until: date) -> list[str]:
@@ -54,11 +61,31 @@ def currencies(c: Connection) -> list[str]:
     return [r[0] for r in c.execute("SELECT currency FROM currencies ORDER BY 1").fetchall()]
 
 
+@contextmanager
+def _checked_once(c: Connection, table: str) -> Iterator[None]:
+    """Check a table's references in one go after the rows are in, not row by row. As the owner."""
+    names = [
+        r[0]
+        for r in c.execute(
+            "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'f' ORDER BY 1", (table,)
+        ).fetchall()
+    ]
+    off, on = (f"ALTER TABLE {{}} ALTER CONSTRAINT {{}} {how}" for how in ("NOT ENFORCED", "ENFORCED"))
+    for name in names:
+        c.execute(sql.SQL(off).format(sql.Identifier(table), sql.Identifier(name)))
+    yield
+    for name in names:
+        c.execute(sql.SQL(on).format(sql.Identifier(table), sql.Identifier(name)))
+
+
 def first_bars(c: Connection, series: Iterable[tuple[int, Sequence[date], Sequence[float]]], provider: str) -> int:
-    """Write (security, days, closes) of securities that have no bars yet, and pack them; rows written."""
+    """Write (security, days, closes) of securities that have no bars yet, and pack them; rows written. As the owner."""
     ids, rows = [], 0
     with c.cursor() as cursor:
-        with cursor.copy('COPY price_history (security_id, "on", close, provider) FROM STDIN') as copy:
+        with (
+            _checked_once(c, "price_history"),
+            cursor.copy('COPY price_history (security_id, "on", close, provider) FROM STDIN') as copy,
+        ):
             for security, days, closes in series:
                 ids.append(security)
                 rows += len(days)
@@ -69,9 +96,13 @@ def first_bars(c: Connection, series: Iterable[tuple[int, Sequence[date], Sequen
 
 
 def first_rates(c: Connection, series: Iterable[tuple[str, Sequence[date], Sequence[float]]], provider: str) -> int:
-    """Write (currency, days, units per euro) of currencies that have no rates yet; rows written."""
+    """Write (currency, days, units per euro) of currencies that have no rates yet; rows written. As the owner."""
     rows = 0
-    with c.cursor() as cursor, cursor.copy('COPY fx_rates (base, quote, "on", rate, provider) FROM STDIN') as copy:
+    with (
+        _checked_once(c, "fx_rates"),
+        c.cursor() as cursor,
+        cursor.copy('COPY fx_rates (base, quote, "on", rate, provider) FROM STDIN') as copy,
+    ):
         for currency, days, rates in series:
             rows += len(days)
             copy.write("".join(f"EUR\t{currency}\t{d}\t{x!r}\t{provider}\n" for d, x in zip(days, rates, strict=True)))
