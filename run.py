@@ -83,9 +83,13 @@ class Launcher:
         self.children: list[Child] = []
         self.stopping = 0  # how many times we were asked to
         self.stages: list[str] = []
-        self._wake_up, self._woken_by = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
+        self._wake_up, self._woken_by = os.pipe()
         os.set_blocking(self._wake_up, False)
         os.set_blocking(self._woken_by, False)
+        self._events = select.poll()
+        self._events.register(self._wake_up, select.POLLIN)
+        if in_front_of_terminal():  # only whoever leads the terminal's session is told by signal that it hung up
+            self._events.register(0, 0)
 
     # --- the course of things ---
 
@@ -321,9 +325,20 @@ class Launcher:
 
     def _wait(self, seconds: float) -> None:
         """Until a signal comes or a child ends, `seconds` at most."""
-        select.select([self._wake_up], [], [], seconds)
+        for descriptor, event in self._events.poll(seconds * 1000):
+            if descriptor == 0:
+                self._events.unregister(0)
+                self.stopping += bool(event & select.POLLHUP)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_up, 512)
+
+
+def in_front_of_terminal() -> bool:
+    """Whether someone sits at a terminal that we run in front of, not in the background."""
+    try:
+        return os.isatty(0) and os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
