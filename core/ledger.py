@@ -131,14 +131,15 @@ class Posting:
 
 
 def _fits(field: str, value: Decimal | None, digits: int, decimals: int) -> None:
-    if value is None:
+    if value is None or value == 0:
         return
     if not value.is_finite():
         raise LedgerError(field, value, "a finite number is needed")
     if abs(value) >= Decimal(10) ** (digits - decimals):
         raise LedgerError(field, value, f"at most {digits - decimals} digits before the decimal point")
-    exponent = value.normalize().as_tuple().exponent
-    if isinstance(exponent, int) and exponent < -decimals:
+    if -decimals <= value.as_tuple().exponent:  # type: ignore[operator]
+        return
+    if -decimals > value.normalize().as_tuple().exponent:  # type: ignore[operator]
         raise LedgerError(field, value, f"at most {decimals} decimals")
 
 

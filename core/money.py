@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 # ISO 4217 minor units that are not 2
 MINOR_UNITS = {"JPY": 0, "KRW": 0, "ISK": 0, "CLP": 0, "VND": 0, "KWD": 3, "BHD": 3, "OMR": 3, "JOD": 3, "TND": 3}
 # Quotes in a hundredth of the currency, as exchanges print them
 MINOR_QUOTES = {"GBp": "GBP", "GBX": "GBP", "ZAc": "ZAR", "ZAC": "ZAR", "ILA": "ILS"}
+
+_STEPS = [Decimal(1).scaleb(-n) for n in range(5)]
+_WIDE = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
 class MixedCurrency(ValueError):
@@ -24,9 +27,7 @@ def posted(amount: Decimal, currency: str) -> Decimal:
     """The amount as it is posted: rounded half-even to the currency's minor unit. Raises TypeError on a float."""
     if not isinstance(amount, Decimal):
         raise TypeError(f"money is a Decimal, not {type(amount).__name__}: {amount!r}")
-    with localcontext() as context:
-        context.prec = 60
-        return amount.quantize(Decimal(1).scaleb(-minor_units(currency)), rounding=ROUND_HALF_EVEN)
+    return amount.quantize(_STEPS[MINOR_UNITS.get(currency, 2)], context=_WIDE)
 
 
 def major_quote(price: Decimal, currency: str) -> tuple[Decimal, str]:
