@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import signal
 import socket
@@ -283,6 +284,24 @@ def test_asked_to_stop_it_leaves_nothing(
     assert time.monotonic() - began < 5
     assert not gone(processes, [run.folder, run.word], limit=2)
     assert not list(run.folder.rglob(".s.PGSQL*"))
+
+
+def test_a_terminal_that_hangs_up_stops_it(
+    tmp_path: Path, port: int, processes: Callable[[Path | str], list[str]]
+) -> None:
+    """Only the leader of the terminal's session is told by signal; here that is a shell that does not pass it on."""
+    folder, word = tmp_path / "my data", f"stand-in-{port}"
+    code = LAUNCH.format(root=str(ROOT), word=word, setup=SETUP, web=WEB, jobs=JOBS)
+    environment = {**os.environ, "DATA_DIR": str(folder), "PORT": str(port), "DEMO": "on", "FEEDS": ""}
+    leader, terminal = pty.fork()
+    if leader == 0:
+        os.execve("/bin/sh", ["sh", "-c", 'trap "" HUP; "$0" -c "$1"; true', sys.executable, code], environment)
+    said = b""
+    while b"jobs are up" not in said:
+        said += os.read(terminal, 4096)
+    os.close(terminal)
+    os.waitpid(leader, 0)
+    assert not gone(processes, [folder, word], limit=5)
 
 
 def test_killed_it_leaves_nothing(
