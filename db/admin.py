@@ -1,0 +1,74 @@
+"""For whoever runs the installation: `python -m db.admin create-admin NAME`, `create-user NAME ROLE`, `list-users`.
+
+The password is asked for twice, or taken from BALLAST_PASSWORD where nobody sits at the terminal. To add a command, write a
+function and its lines in `main`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from collections.abc import Sequence
+from typing import Literal, cast
+
+from db import access, embedded, engine, installation
+
+
+def create(name: str, role: Literal["viewer", "analyst", "admin"]) -> None:
+    """A new person of this role. Raises ValueError where name or password will not do."""
+    access.create_user(name, _password(name), role)
+    print(f"{name} may sign in now, as {role}.")
+
+
+def list_users() -> None:
+    """Everybody, with role and since when."""
+    with engine.owner() as c:
+        rows = installation.people(c)
+    if not rows:
+        print("Nobody yet: python -m db.admin create-admin NAME")
+    for _, username, display_name, role, since, disabled in rows:
+        print(f"{username:<20} {role:<8} {since:%Y-%m-%d}  {display_name}{'  (disabled)' if disabled else ''}")
+
+
+def _password(name: str) -> str:
+    given = os.environ.get("BALLAST_PASSWORD")
+    if given:
+        return given
+    if not sys.stdin.isatty():
+        raise ValueError("password: there is no terminal to ask at; set BALLAST_PASSWORD")
+    first = getpass.getpass(f"Password for {name}: ")
+    if getpass.getpass("Once more: ") != first:
+        raise ValueError("password: the two differ")
+    return first
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m db.admin", description=__doc__.splitlines()[0] if __doc__ else "")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("create-admin", help="add a person who may do everything").add_argument("name")
+    user = commands.add_parser("create-user", help="add a person")
+    user.add_argument("name")
+    user.add_argument("role", choices=access.ROLES)
+    commands.add_parser("list-users", help="who may sign in")
+    given = parser.parse_args(arguments)
+    try:
+        with embedded.hold():
+            engine.ensure()
+            if given.command == "list-users":
+                list_users()
+            else:
+                role = "admin" if given.command == "create-admin" else given.role
+                create(given.name, cast(Literal["viewer", "analyst", "admin"], role))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        engine.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
