@@ -136,5 +136,15 @@ def share(user: User, portfolio: UUID, username: str, access: Literal["read", "w
             )
 
 
+def grants(user: User, portfolio: UUID) -> list[tuple[str, str, str, str]]:
+    """(username, display name, role, access) of who may see a portfolio. Who does not manage it sees only the own line."""
+    with engine.session(user.user_id) as c:
+        return c.execute(
+            "SELECT u.username, u.display_name, u.role, g.access FROM grants g JOIN users u USING (user_id) "
+            "WHERE g.portfolio_id = %s ORDER BY array_position('{manage,write,read}', g.access), u.username",
+            (portfolio,),
+        ).fetchall()
+
+
 def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
