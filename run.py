@@ -46,7 +46,7 @@ DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 class Commands:
     """What is started; tests put stand-ins here."""
 
-    setup: Sequence[str] = (sys.executable, "-m", "db.setup")
+    setup: Sequence[str] = (sys.executable, "-m", "jobs.setup")
     web: Sequence[str] = (
         sys.executable,
         "-m",
