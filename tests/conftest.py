@@ -225,6 +225,9 @@ def _forget_pools() -> None:
     close = getattr(engine, "close", None)
     if close is not None:
         close()
+    forget = getattr(sys.modules.get("db.books"), "forget", None)
+    if forget is not None:  # calendars and Books are kept by version, and every database starts at the same versions
+        forget()
 
 
 # --- things that may be missing ------------------------------------------------------------------
