@@ -115,8 +115,8 @@ def close_of_day(at: datetime) -> Write:
             failures[f"rates from {first}"] = str(error)
     if failures and not bars and not rates:
         raise FeedError("; ".join(failures.values()))
-    for answer in (*bars, *rates):
-        failures |= answer.failures
+    failures |= {name: why for answer in bars for name, why in answer.failures.items()}
+    failures |= {name: why for answer in rates for name, why in answer.failures.items()}
     _asked.update(lack.new_securities | lack.new_currencies)
     came = _newest(bars)
     loaded = [

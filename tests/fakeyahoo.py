@@ -1,0 +1,99 @@
+"""Yahoo Finance without a network: a transport for `requests` that answers from memory. Nothing leaves the process.
+
+`FakeYahoo(charts=…, quotes=…)` answers what it was given, in the shapes Yahoo uses, and 404 for the rest; `trouble`
+makes it fail instead: "429", "down", "slow", "500", "html".
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+from requests.adapters import BaseAdapter
+
+from jobs.feeds.yahoo import clamped
+
+NOT_FOUND = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
+
+
+class FakeYahoo(BaseAdapter):
+    """Answers for `https://`; `asked` keeps (address, time-out) of every request."""
+
+    def __init__(self, charts: dict[str, Any] | None = None, quotes: list[dict[str, Any]] | None = None) -> None:
+        super().__init__()
+        self.charts, self.rows = charts or {}, quotes or []
+        self.trouble = ""
+        self.trouble_after = 0  # charts that are answered before it begins
+        self.asked: list[tuple[str, Any]] = []
+
+    def session(self) -> Any:
+        """A clamped session whose requests all come here."""
+        session = clamped(requests.Session)
+        session.trust_env = False
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, self)
+        return session
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def send(self, request: Any, timeout: Any = None, **_: Any) -> requests.Response:  # type: ignore[override]
+        """The answer to one request."""
+        address = urlsplit(request.url)
+        data = "/chart/" in address.path or address.path.startswith("/v7/")
+        answered = len([where for where, _ in self.asked if "/chart/" in where])
+        self.asked.append((address.netloc + address.path, timeout))
+        trouble = self.trouble if answered >= self.trouble_after else ""
+        if trouble == "down":
+            raise requests.ConnectionError("no route to host")
+        if trouble == "slow":
+            raise requests.ReadTimeout("timed out")
+        status, body = 404, b""
+        if trouble == "429":
+            status, body = 429, b"Too Many Requests"
+        elif trouble == "500" and data:
+            status, body = 500, b"oops"
+        elif trouble == "html" and data:
+            status, body = 200, b"<html>Will be right back</html>"
+        elif address.path.endswith("/getcrumb"):
+            status, body = 200, b"crumb"
+        elif "/v8/finance/chart/" in address.path:
+            status, reply = self._chart(address.path.rsplit("/", 1)[1])
+            body = json.dumps(reply).encode()
+        elif address.path == "/v7/finance/quote":
+            wanted = parse_qs(address.query)["symbols"][0].split(",")
+            rows = [row for row in self.rows if row["symbol"] in wanted]
+            status, body = 200, json.dumps({"quoteResponse": {"result": rows, "error": None}}).encode()
+        answer = requests.Response()
+        answer.status_code, answer.url, answer.request, answer.encoding = status, request.url, request, "utf-8"
+        answer.raw, answer._content = io.BytesIO(body), body
+        return answer
+
+    def _chart(self, symbol: str) -> tuple[int, Any]:
+        if symbol in self.charts:
+            return 200, self.charts[symbol]
+        return 404, {"chart": {"result": None, "error": NOT_FOUND}}
+
+
+def chart(
+    symbol: str,
+    currency: str,
+    closes: dict[int, float | None],
+    zone: str = "America/New_York",
+    splits: dict[int, tuple[float, float]] | None = None,
+) -> dict[str, Any]:
+    """A reply of /v8/finance/chart: closes by UTC second, splits as (new shares, old shares)."""
+    events = {
+        "splits": {str(at): {"date": at, "numerator": n, "denominator": d} for at, (n, d) in (splits or {}).items()}
+    }
+    values = list(closes.values())
+    result = {
+        "meta": {"currency": currency, "symbol": symbol, "exchangeTimezoneName": zone, "instrumentType": "EQUITY"},
+        "timestamp": list(closes),
+        "events": events if splits else {},
+        "indicators": {"quote": [{"close": values, "open": values, "volume": [v and 1000 for v in values]}]},
+    }
+    return {"chart": {"result": [result], "error": None}}
