@@ -132,8 +132,11 @@ def test_sql_lives_in_db(modules: dict[Path, ast.Module]) -> None:
             if isinstance(text, str) and SQL.match(text):
                 wrong.append(told(path, node.lineno, f"SQL outside db/: {text.strip()[:60]!r}"))
         for line, name in imports(tree, path):
-            if name.split(".")[0] in ("psycopg", "psycopg_pool", "sqlalchemy", "alembic"):
+            driver = name.split(".")[0]
+            if driver in ("psycopg_pool", "sqlalchemy", "alembic"):
                 wrong.append(told(path, line, f"{name} is for db/ only"))
+            if driver == "psycopg" and layer(path) != "jobs":  # jobs hand connections on, and know a lost one
+                wrong.append(told(path, line, f"{name} is for db/ and jobs/ only"))
     assert not wrong, "\n".join(wrong)
 
 
