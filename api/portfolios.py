@@ -1,0 +1,153 @@
+"""Portfolios: list, look at, create, edit, archive. `portfolio_of` finds the one that a request means."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, Field
+
+from api.answers import PortfolioAnswer, TableAnswer
+from api.people import Who
+from core.book import Portfolio
+from core.scope import BadScope, Scope
+from db import ledger, market, reports
+from db.access import User
+from db.books import NoSuchPortfolio
+
+router = APIRouter(prefix="/v1/portfolios", tags=["Portfolios"])
+
+
+def portfolio_of(user: User, wanted: str | None, first: bool = False) -> Portfolio:
+    """The portfolio of this id or name among those the person may see. Without one: the only one, or with `first` the first by name.
+
+    Raises NoSuchPortfolio, and BadScope where the name or its absence leaves a choice.
+    """
+    mine = reports.portfolios(user)
+    if not wanted:
+        if not mine:
+            raise NoSuchPortfolio("you have no portfolio yet: create one with POST /v1/portfolios")
+        if len(mine) > 1 and not first:
+            raise BadScope("portfolio", "", "the id or name of one of your portfolios")
+        return mine[0]
+    try:
+        number: UUID | None = UUID(wanted)
+    except ValueError:
+        number = None
+    found = [p for p in mine if p.portfolio_id == number] or [p for p in mine if p.name == wanted]
+    found = found or [p for p in mine if p.name.casefold() == wanted.casefold()]
+    if not found:
+        raise NoSuchPortfolio("there is no such portfolio, or you have no access to it")
+    if len(found) > 1:
+        raise BadScope("portfolio", wanted, f"an id: {len(found)} of your portfolios have this name")
+    return found[0]
+
+
+def shown(p: Portfolio) -> PortfolioAnswer:
+    """A Portfolio as the API shows it."""
+    return PortfolioAnswer(
+        portfolio_id=str(p.portfolio_id),
+        name=p.name,
+        base_currency=p.base_currency,
+        benchmark_id=p.benchmark_id,
+        method=p.method,
+        access=p.access,
+        note=p.note,
+        demo=p.demo,
+        goal_value=p.goal_value,
+        goal_on=p.goal_on,
+        version=p.version,
+    )
+
+
+class PortfolioDetail(PortfolioAnswer):
+    """A portfolio with what it is worth now."""
+
+    overview: TableAnswer
+
+
+class NewPortfolio(BaseModel):
+    """What a new portfolio needs."""
+
+    name: str = Field(min_length=1, max_length=80, pattern="^[^\\x00]*$")
+    base_currency: str = Field(pattern="^[A-Za-z]{3}$", examples=["USD"])
+    benchmark_id: int | None = Field(None, description="a security's number, often an index")
+    method: Literal["fifo", "average"] = "fifo"
+    note: str = Field("", max_length=500, pattern="^[^\\x00]*$")
+
+
+class PortfolioEdit(BaseModel):
+    """What is to change, and the version that was read. What is left out stays."""
+
+    version: int
+    name: str | None = Field(None, min_length=1, max_length=80, pattern="^[^\\x00]*$")
+    benchmark_id: int | None = None
+    goal_value: Decimal | None = Field(None, gt=0, max_digits=28, decimal_places=6)
+    goal_on: date | None = None
+    note: str | None = Field(None, max_length=500, pattern="^[^\\x00]*$")
+
+
+Named = Annotated[str, Path(description="id or name of a portfolio", max_length=120)]
+
+
+def _benchmark(user: User, number: int | None) -> None:
+    if number is not None and number not in {s.security_id for s in market.securities(user.user_id)}:
+        raise BadScope("benchmark_id", number, "the number of a security")
+
+
+def _name(name: str) -> str:
+    if not name.strip():
+        raise BadScope("name", name, "1 to 80 characters")
+    return name.strip()
+
+
+@router.get("", response_model=list[PortfolioAnswer])
+def list_portfolios(who: Who) -> list[PortfolioAnswer]:
+    """Every portfolio that you may see, by name."""
+    return [shown(p) for p in reports.portfolios(who)]
+
+
+@router.post("", response_model=PortfolioAnswer, status_code=201)
+def create_portfolio(who: Who, new: NewPortfolio, response: Response) -> PortfolioAnswer:
+    """A new portfolio that you manage. Viewers may not."""
+    _benchmark(who, new.benchmark_id)
+    name = _name(new.name)
+    try:
+        number = ledger.create_portfolio(who.user_id, name, new.base_currency, new.benchmark_id, new.method, new.note)
+    except ValueError as error:  # name and method are declared, what is left is the currency
+        raise BadScope("base_currency", new.base_currency, "an ISO code such as USD or EUR") from error
+    response.headers["Location"] = f"portfolios/{number}"
+    return shown(portfolio_of(who, str(number)))
+
+
+@router.get("/{portfolio}", response_model=PortfolioDetail)
+def look_at_portfolio(who: Who, portfolio: Named) -> PortfolioDetail:
+    """One portfolio with what it is worth now (the report `overview`)."""
+    found = portfolio_of(who, portfolio)
+    table = reports.answer(who, "overview", Scope(found.portfolio_id), datetime.now(UTC))
+    return PortfolioDetail(**shown(found).model_dump(), overview=TableAnswer(**table.as_json()))
+
+
+@router.put("/{portfolio}", response_model=PortfolioAnswer)
+def edit_portfolio(who: Who, portfolio: Named, edit: PortfolioEdit) -> PortfolioAnswer:
+    """Change name, benchmark, goal or note. 409 where somebody else changed it since `version`."""
+    found = portfolio_of(who, portfolio)
+    changes = edit.model_dump(exclude_unset=True, exclude={"version"})
+    if "name" in changes:
+        changes["name"] = _name(changes["name"] or "")
+    if "note" in changes:
+        changes["note"] = changes["note"] or ""
+    _benchmark(who, changes.get("benchmark_id"))
+    ledger.edit_portfolio(who.user_id, found.portfolio_id, edit.version, **changes)
+    return shown(portfolio_of(who, str(found.portfolio_id)))
+
+
+@router.delete("/{portfolio}", response_model=PortfolioAnswer)
+def archive_portfolio(who: Who, portfolio: Named, version: int) -> PortfolioAnswer:
+    """Archive a portfolio: it leaves the lists, its ledger stays."""
+    found = portfolio_of(who, portfolio)
+    ledger.edit_portfolio(who.user_id, found.portfolio_id, version, archived=True)
+    return shown(found)

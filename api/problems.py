@@ -1,0 +1,190 @@
+"""What goes wrong, as the API says it: every error is one `application/problem+json` (RFC 9457), mapped here and nowhere else.
+
+To add a domain error, add its line to PROBLEMS; the class nearest to the error raised decides.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from core.importing import NotReadable
+from core.ledger import LedgerError, OverSold
+from core.scope import BadScope
+from db.access import AccessDenied, SignInRefused
+from db.books import NoSuchPortfolio
+from db.engine import Unreachable
+from db.ledger import NothingBooked, StaleEdit
+from db.reports import NoSuchReport
+
+log = logging.getLogger("ballast.api")
+
+
+class NotSignedIn(PermissionError):
+    """The request carries no token, or one that is unknown, ended or expired."""
+
+
+class CrossSite(PermissionError):
+    """A browser sent the session cookie with a change that another site asked for."""
+
+
+class NoSuchSecurity(LookupError):
+    """No security has this number or symbol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of problem: status, slug (the end of its `type`), title, and what to do about it."""
+
+    status: int
+    slug: str
+    title: str
+    meaning: str
+
+
+PROBLEMS: dict[type[Exception], Kind] = {
+    NotSignedIn: Kind(401, "not-signed-in", "Not signed in", "Sign in at POST /v1/auth/login and send the token."),
+    SignInRefused: Kind(401, "sign-in-refused", "Sign-in refused", "User name or password is wrong."),
+    AccessDenied: Kind(403, "access-denied", "Access denied", "You may see this, but not do that."),
+    CrossSite: Kind(403, "cross-site", "Cross-site request", "Send changes from our own pages, or with a Bearer token."),
+    NoSuchPortfolio: Kind(404, "no-such-portfolio", "No such portfolio", "It does not exist, or is not yours to see."),
+    NoSuchReport: Kind(404, "no-such-report", "No such report", "GET /v1/reports lists them."),
+    NoSuchSecurity: Kind(404, "no-such-security", "No such security", "GET /v1/securities lists them."),
+    OverSold: Kind(409, "over-sold", "More than is held", "The sale exceeds what is held on that day; nothing was booked."),
+    NothingBooked: Kind(409, "nothing-booked", "Nothing was booked", "Correct the refused rows, or ask with take_good=true."),
+    StaleEdit: Kind(409, "stale-edit", "Changed in the meantime", "Read it again, then repeat your change."),
+    LedgerError: Kind(422, "not-bookable", "Cannot be booked", "field, value and expected say what is wrong."),
+    BadScope: Kind(422, "bad-parameter", "Parameter not valid", "field, value and expected say what is wrong."),
+    NotReadable: Kind(422, "not-readable", "File not readable", "The file as a whole makes no sense; detail says why."),
+    RequestValidationError: Kind(422, "bad-request", "Request not valid", "`errors` lists every field that does not fit."),
+    Unreachable: Kind(503, "database-unreachable", "Database not reachable", "Try again in a moment; nothing was changed."),
+}  # fmt: skip
+TOO_MANY = Kind(429, "too-many-tries", "Too many tries", "Wait five minutes, then try again.")
+UNEXPECTED = Kind(500, "unexpected", "Unexpected error", "Tell whoever runs this installation the request_id.")
+HTTP = Kind(0, "http", "Request not possible", "The path, the method or the size of the request; detail says which.")
+
+
+class Wrong(BaseModel):
+    """One field of a request that does not fit."""
+
+    field: str
+    expected: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). `field`, `value` and `expected` are there where one field is to blame."""
+
+    type: str = Field(description="a path of the reference that explains this kind of problem")
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+    value: str | None = None
+    expected: str | None = None
+    errors: list[Wrong] | None = None
+    request_id: str
+
+
+def is_locked(error: SignInRefused) -> bool:
+    """Whether a sign-in was refused for too many failed tries, not for a wrong password."""
+    return str(error).startswith("too many")
+
+
+def kind_of(error: Exception) -> Kind:
+    """What kind of problem an error is; UNEXPECTED where it is none of ours."""
+    if isinstance(error, SignInRefused) and is_locked(error):
+        return TOO_MANY
+    return next((PROBLEMS[c] for c in type(error).__mro__ if c in PROBLEMS), UNEXPECTED)
+
+
+def answer(request: Request, kind: Kind, detail: str, status: int | None = None, **more: Any) -> Response:
+    """The problem as a response."""
+    status = status or kind.status
+    number = request_id(request)
+    content = {
+        "type": f"{request.scope.get('root_path', '')}/docs#{kind.slug}",
+        "title": kind.title,
+        "status": status,
+        "detail": detail,
+        **{name: value for name, value in more.items() if value is not None},
+        "request_id": number,
+    }
+    headers = {"X-Request-Id": number, "Cache-Control": "no-store"}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == 429:
+        headers["Retry-After"] = "300"
+    # escaped to ASCII: what a client sent may hold characters that no encoding takes
+    return Response(json.dumps(content), status, headers, "application/problem+json")
+
+
+def request_id(request: Request) -> str:
+    """The number that this request goes by in the answer and in the log."""
+    return str(request.scope.get("state", {}).get("request_id", ""))
+
+
+def shown(value: object) -> str:
+    """A value as it may be repeated in an answer: short, and text whatever it was."""
+    text = value if isinstance(value, str) else str(value)
+    return text if len(text) <= 120 else text[:117] + "…"
+
+
+async def domain(request: Request, error: Exception) -> Response:
+    """A domain error: the nearest line of PROBLEMS."""
+    more: dict[str, Any] = {}
+    if isinstance(error, LedgerError):
+        more = {"field": error.field, "value": shown(error.value or ""), "expected": error.expected}
+    elif isinstance(error, BadScope):
+        more = {"field": error.parameter, "value": shown(error.value), "expected": error.expected}
+    kind = kind_of(error)
+    # what the database says of itself is for the log
+    if isinstance(error, Unreachable):
+        log.error("database unreachable, request %s: %s", request_id(request), error)
+        return answer(request, kind, kind.meaning)
+    return answer(request, kind, shown(error) if len(str(error)) > 2000 else str(error), **more)
+
+
+async def not_valid(request: Request, error: Exception) -> Response:
+    """A request that does not fit its declaration; values of password fields are not repeated."""
+    assert isinstance(error, RequestValidationError)
+    found = [(".".join(str(x) for x in e["loc"][1:]) or str(e["loc"][0]), e) for e in error.errors()]
+    field, first = found[0]
+    secret = "password" in json.dumps([e["loc"] for _, e in found]) or request.url.path.endswith("/auth/login")
+    return answer(
+        request,
+        PROBLEMS[RequestValidationError],
+        f"{field}: {first['msg']}",
+        field=field,
+        value=None if secret else shown(first.get("input", "")),
+        expected=first["msg"],
+        errors=[{"field": name, "expected": e["msg"]} for name, e in found],
+    )
+
+
+async def http(request: Request, error: Exception) -> Response:
+    """What the router or the parser refuses: 404, 405, 413."""
+    assert isinstance(error, HTTPException)
+    return answer(request, HTTP, str(error.detail), error.status_code)
+
+
+async def unexpected(request: Request, error: Exception) -> Response:
+    """Anything else is ours to mend: logged with its number, answered without internals."""
+    log.error("%s %s failed, request %s", request.method, request.url.path, request_id(request), exc_info=error)
+    return answer(request, UNEXPECTED, "Something went wrong on our side; it has been logged under this request_id.")
+
+
+def install(app: FastAPI) -> None:
+    """Give an app these answers."""
+    for known in PROBLEMS:
+        app.add_exception_handler(known, domain)
+    app.add_exception_handler(RequestValidationError, not_valid)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, unexpected)

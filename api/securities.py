@@ -1,0 +1,67 @@
+"""The security master with the last quotes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, Field
+
+from api.answers import Exact
+from api.people import Who
+from api.problems import NoSuchSecurity
+from db import market
+from db.access import User
+
+router = APIRouter(tags=["Securities"])
+KEYS = ("symbol", "name", "exchange", "asset_class", "sector", "industry", "country", "currency", "isin", "status",
+        "price", "previous_close", "quoted_at", "provider", "bars", "security_id")  # fmt: skip
+
+
+class SecurityAnswer(BaseModel):
+    """One security: master data and last quote."""
+
+    security_id: int
+    symbol: str
+    name: str
+    exchange: str
+    asset_class: str
+    sector: str | None
+    industry: str | None
+    country: str | None
+    currency: str
+    isin: str | None
+    status: str
+    price: Exact | None = Field(description="last quote, in the security's currency")
+    previous_close: Exact | None
+    quoted_at: datetime | None
+    provider: str | None
+    bars: int = Field(description="trading days in the price history")
+
+
+def _all(user: User) -> list[SecurityAnswer]:
+    return [SecurityAnswer(**dict(zip(KEYS, row, strict=True))) for row in market.master(user.user_id)]
+
+
+@router.get("/v1/securities", response_model=list[SecurityAnswer])
+def list_securities(
+    who: Who, q: Annotated[str, Query(description="part of the symbol, name or ISIN", max_length=80)] = ""
+) -> list[SecurityAnswer]:
+    """Every security, by symbol; with `q` those that match."""
+    wanted = q.casefold()
+    return [s for s in _all(who) if wanted in f"{s.symbol}\n{s.name}\n{s.isin or ''}".casefold()]
+
+
+@router.get("/v1/securities/{security}", response_model=SecurityAnswer)
+def look_at_security(
+    who: Who, security: Annotated[str, Path(description="number, SYMBOL or EXCHANGE:SYMBOL", max_length=60)]
+) -> SecurityAnswer:
+    """One security. A symbol that several exchanges list needs its exchange."""
+    every = _all(who)
+    found = [s for s in every if str(s.security_id) == security]
+    found = found or [s for s in every if security.upper() in (s.symbol, f"{s.exchange}:{s.symbol}")]
+    if len(found) != 1:
+        several = ", ".join(f"{s.exchange}:{s.symbol}" for s in found)
+        raise NoSuchSecurity(f"say which one: {several}" if found else "there is no such security")
+    return found[0]
