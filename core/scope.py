@@ -54,7 +54,7 @@ class Scope:
                 raise BadScope("by", text, "one of " + ", ".join(GROUPS))
             scope = replace(scope, by=text)
         if text := query.get("security"):
-            if not text.isdigit():
+            if not (text.isascii() and text.isdigit() and len(text) <= 9):
                 raise BadScope("security", text, "a security's number")
             scope = replace(scope, security=int(text))
         return scope

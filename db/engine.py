@@ -21,6 +21,9 @@ from settings import settings
 
 Role = Literal["ballast_web", "ballast_jobs", "ballast_owner"]
 Connection = psycopg.Connection[tuple[object, ...]]
+Unreachable = (
+    psycopg.OperationalError
+)  # the database does not answer, or not in time; for those who may not know psycopg
 
 _pools: dict[str, ConnectionPool] = {}
 _lock = Lock()

@@ -227,8 +227,11 @@ def value_chart(view: View, chart: list[Any]) -> Made:
     rows = [(p.at, p.total, p.net_flow, p.cash, p.coverage) for p in chart]
     live = view.valuation
     times = view.quote_times()
-    if view.live and times and rows and max(times) > rows[-1][0]:
-        rows.append((max(times), live.total, rows[-1][2], live.cash_base, live.coverage))
+    if view.live and rows:  # what moved since the last snapshot, by a quote or by a booking
+        flow = amount(float((view.past.inflow - view.past.outflow).sum()), view.base)
+        newer = max(times) if times and max(times) > rows[-1][0] else None
+        if newer or (live.total, flow) != (rows[-1][1], rows[-1][2]):
+            rows.append((newer or max(view.now, rows[-1][0]), live.total, flow, live.cash_base, live.coverage))
     if not rows:
         return Made([])
     change, flow = rows[-1][1] - rows[0][1], rows[-1][2] - rows[0][2]
