@@ -322,8 +322,8 @@ def _recent(c: installation.Connection, portfolio: UUID, recent: Recent) -> int:
         seconds += times.tolist()
         for column, values in zip(columns, (total, past.cash[row], flow[row]), strict=True):
             column += np.broadcast_to(values, len(times)).tolist()
-    exact = [[posted(Decimal(repr(x)), book.base) for x in column] for column in columns]
-    return installation.fill_snapshots(c, portfolio, seconds, *exact, VERSION)
+    totals, cash, flows = ([posted(Decimal(repr(x)), book.base) for x in column] for column in columns)
+    return installation.fill_snapshots(c, portfolio, seconds, totals, cash, flows, VERSION)
 
 
 def main() -> None:

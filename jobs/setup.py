@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from db import embedded, engine, installation
 from settings import settings
+
+if TYPE_CHECKING:
+    from jobs.calendars import Computing
 
 AHEAD = timedelta(days=30)  # sessions must be known this far ahead
 
@@ -56,13 +60,13 @@ def _is_new() -> bool:
         return True
 
 
-def _computing(now: datetime, due: list[str] | None = None):  # type: ignore[no-untyped-def]
+def _computing(now: datetime, due: list[str] | None = None) -> Computing:
     from jobs.calendars import CALENDARS, Computing
 
     return Computing(due if due is not None else list(CALENDARS), now.date())
 
 
-def _write_calendars(computing) -> None:  # type: ignore[no-untyped-def]
+def _write_calendars(computing: Computing) -> None:
     from db import market
 
     for exchange, rows in computing:

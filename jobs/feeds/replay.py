@@ -190,7 +190,7 @@ class Replay:
         walk = np.concatenate([[0.0], np.cumsum(random.standard_normal(steps))]) / np.sqrt(steps)
         time = np.linspace(0.0, 1.0, steps + 1)
         bridge = (walk - time * walk[-1]) * (LIVELINESS * self.volatility(symbol, index))
-        prices = np.exp(np.log(end[0]) * (1 - time) + np.log(end[1]) * time + bridge)
+        prices: Floats = np.exp(np.log(end[0]) * (1 - time) + np.log(end[1]) * time + bridge)
         prices = np.maximum(np.round(prices, DECIMALS), 10.0**-DECIMALS)
         prices[0], prices[-1] = end
         return prices
@@ -199,7 +199,8 @@ class Replay:
         """The prices at many times (UTC seconds) of one session; before it the close before, after it its own."""
         path = self.path(symbol, index)
         step = (np.asarray(seconds) - int(self.sessions.opens[index])) // GRID
-        return path[np.clip(step, 0, len(path) - 1)]
+        prices: Floats = path[np.clip(step, 0, len(path) - 1)]
+        return prices
 
     def quote(self, symbol: str, at: datetime) -> tuple[float, float | None, str, datetime] | None:
         """(price, close before, phase, its time) at a moment; None where the data set has not begun."""
