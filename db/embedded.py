@@ -423,7 +423,10 @@ def stop_server(data: Path, sockets: Path, limit: float = 20.0) -> None:
             raise EmbeddedError(f"PostgreSQL (process {pid}) does not stop.")
         time.sleep(0.02)
     if sockets != data:
-        shutil.rmtree(sockets, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it may hold what is not ours: then it stays
+            for name in (".s.PGSQL.5432", ".s.PGSQL.5432.lock"):
+                (sockets / name).unlink(missing_ok=True)
+            sockets.rmdir()
 
 
 def _serves(pid: int, data: Path) -> bool:
