@@ -75,6 +75,20 @@ def cash_of(book: Book, as_of: int) -> dict[str, Decimal]:
     return out
 
 
+def net_flow(book: Book, day: int) -> Decimal:
+    """Deposits less withdrawals up to a day, each at the rate of its own day, in the base currency."""
+    ledger, total = book.ledger.upto(day), Decimal(0)
+    codes = {CODE[k] for k in FLOWS}
+    for kind, amount, currency, on in zip(
+        ledger.kind.tolist(), ledger.net.tolist(), ledger.cash_currency.tolist(), ledger.traded_on.tolist(), strict=True
+    ):
+        if kind in codes:
+            rate = book.rates.rate(ledger.currencies[currency], book.base, on)
+            if not isinstance(rate, NoRate):
+                total += Decimal(amount) / MICRO * rate
+    return posted(total, book.base)
+
+
 def price_at(
     book: Book, security: int, as_of: int, quotes: Mapping[int, Quote]
 ) -> tuple[Decimal, int, Decimal | None] | None:

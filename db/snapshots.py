@@ -13,14 +13,11 @@ from uuid import UUID
 import psycopg
 
 from core import VERSION
-from core.book import Book
 from core.fx import day_number, day_of
-from core.ledger import CODE, FLOWS, MICRO, UNITS
+from core.ledger import MICRO, UNITS
 from core.lots import by_security
-from core.money import posted
-from core.reasons import NoRate
 from core.scope import PERIODS
-from core.valuation import cash_of, history, lots_of
+from core.valuation import cash_of, history, lots_of, net_flow
 from db import books, engine
 
 
@@ -68,20 +65,6 @@ def refresh_holdings(c: psycopg.Connection, today: date) -> int:
             (portfolio, book.portfolio.version, net_flow(book, day)),
         )
     return len(stale)
-
-
-def net_flow(book: Book, day: int) -> Decimal:
-    """Deposits less withdrawals up to a day, each at the rate of its own day, in the base currency."""
-    ledger, total = book.ledger.upto(day), Decimal(0)
-    codes = {CODE[k] for k in FLOWS}
-    for kind, amount, currency, on in zip(
-        ledger.kind.tolist(), ledger.net.tolist(), ledger.cash_currency.tolist(), ledger.traded_on.tolist(), strict=True
-    ):
-        if kind in codes:
-            rate = book.rates.rate(ledger.currencies[currency], book.base, on)
-            if not isinstance(rate, NoRate):
-                total += Decimal(amount) / MICRO * rate
-    return posted(total, book.base)
 
 
 # One statement for all portfolios: price = the quote, else the last bar; FX = the last rate; a position that was never

@@ -15,6 +15,7 @@ from core.reports import Made, report
 from core.returns import growth as growth_of
 from core.returns import link, monthly
 from core.table import Column, Figure, Kind
+from core.valuation import net_flow
 from core.view import View
 
 TABLE_PERIODS = (("1D", "Day"), ("1W", "Week"), ("MTD", "Month to date"), ("QTD", "Quarter to date"), ("YTD", "Year to date"),
@@ -228,7 +229,7 @@ def value_chart(view: View, chart: list[Any]) -> Made:
     live = view.valuation
     times = view.quote_times()
     if view.live and rows:  # what moved since the last snapshot, by a quote or by a booking
-        flow = amount(float((view.past.inflow - view.past.outflow).sum()), view.base)
+        flow = net_flow(view.book, view.as_of)
         newer = max(times) if times and max(times) > rows[-1][0] else None
         if newer or (live.total, flow) != (rows[-1][1], rows[-1][2]):
             rows.append((newer or max(view.now, rows[-1][0]), live.total, flow, live.cash_base, live.coverage))
