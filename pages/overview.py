@@ -1,0 +1,58 @@
+"""Overview: what is it worth, what changed, why, and is anything wrong?"""
+
+import streamlit as st
+
+from ui import charts, frame, freshness, scope, show
+from ui.scope import Here
+
+
+def figures(here: Here) -> None:
+    """The six cards, and every breach with the link to its rule."""
+    table = here.answer("overview")
+    show.cards(table.figures)
+    if table.notes:
+        noun = "rule is" if len(table.notes) == 1 else "rules are"
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.warning(
+                f"**{len(table.notes)} {noun} breached.** " + " · ".join(table.notes[:3]), icon=":material/rule:"
+            )
+            frame.link(here, "compliance", "Show the rules")
+
+
+here = frame.page("Overview", live=figures)
+
+value = here.answer("value_chart")
+scope.period_control(here, key="overview_period")
+charts.show(
+    charts.value(value, freshness.zone_of(here.view).key),
+    value,
+    key="value",
+    title=charts.value_title(value),
+    alt=f"Line chart of the portfolio's value. {charts.value_title(value)}.",
+)
+show.notes(value)
+
+left, right = st.columns(2, gap="large")
+with left:
+    movers = here.answer("movers")
+    st.subheader("Movers of the day", anchor=False)
+    show.table(movers, key="movers", rows=8)
+    frame.link(here, "holdings", "All holdings", icon=":material/arrow_forward:")
+with right:
+    spread = here.answer("allocation")
+    charts.show(
+        charts.shares(spread, "group"),
+        spread,
+        key="spread",
+        title=f"By {scope.GROUP_TITLES[here.scope.by].lower()}",
+        alt="Bars: share of each group in the value; the table has the figures.",
+    )
+    risk = here.answer("risk_distribution")
+    charts.show(
+        charts.shares(risk, "category"),
+        risk,
+        key="risk_spread",
+        title="By risk",
+        alt="Bars: share of each risk category in the value; the table has the figures.",
+    )
+    frame.link(here, "risk", "All of the risk", icon=":material/arrow_forward:")

@@ -1,0 +1,382 @@
+"""Charts: one function per picture, from a report's table to a plotly figure; `show` draws it with its table and CSV.
+
+    charts.show(charts.growth(table), table, key="growth", alt="…")
+To add one, write a function `(table, …) -> go.Figure` with `@kept`. At most `POINTS` points reach the browser, thinned by
+shape; the table and the CSV have all. Colours are named here alone: each is told from its neighbours by colour-blind eyes and
+stands out on light and on dark, so that no chart needs to know the theme; text and grid take the theme's colours.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import date
+from decimal import Decimal
+from functools import wraps
+from threading import Lock
+from typing import TYPE_CHECKING, Any, ParamSpec
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import streamlit as st
+
+from core.table import Kind, Table
+from ui import show as texts
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+POINTS = 2000
+KEPT = 128
+PORTFOLIO, BENCHMARK, DEPOSITS, GAIN, LOSS = "#3B82F6", "#7C8798", "#A3863B", "#3B82F6", "#D97706"
+PALETTE = ("#3B82F6", "#D97706", "#0D9488", "#C0579A", "#7C8798", "#8B6FD6", "#B45309", "#4D9D3A", "#0891B2", "#A3863B")  # fmt: skip
+FIXED = {
+    **{"Equity": PALETTE[0], "Fixed Income": PALETTE[2], "Commodity": PALETTE[9], "Currency": PALETTE[8], "Cash": PALETTE[4], "cash": PALETTE[4]},
+    **{"Fund": PALETTE[5], "Real Estate": PALETTE[3], "Crypto": PALETTE[1], "Other": PALETTE[6], "Unclassified": PALETTE[4]},
+    **{"low": "#0D9488", "medium": "#3B82F6", "high": "#D97706", "very high": "#B4430F", "unknown": "#A9B2BF"},
+}  # fmt: skip
+# blue up, orange down, nothing at zero: transparent in the middle, so that it fits light and dark
+DIVERGING = ((0.0, "rgba(194,84,10,.95)"), (0.5, "rgba(124,135,152,.18)"), (1.0, "rgba(37,99,235,.95)"))
+CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
+
+P = ParamSpec("P")
+_figures: OrderedDict[Any, Any] = OrderedDict()
+_lock = Lock()
+
+
+def kept(make: Callable[P, go.Figure | None]) -> Callable[P, go.Figure | None]:
+    """Keep the figure of a table while somebody looks at it. The key is the table itself, cell by cell, so that nobody can be
+    given a picture of anything but the table they were allowed to see."""
+
+    @wraps(make)
+    def answer(*args: P.args, **named: P.kwargs) -> go.Figure | None:
+        key = (make.__name__, args, tuple(sorted(named.items())))
+        with _lock:
+            if key in _figures:
+                _figures.move_to_end(key)
+                return _figures[key]  # type: ignore[no-any-return]
+        figure = make(*args, **named)
+        with _lock:
+            _figures[key] = figure
+            while len(_figures) > KEPT:
+                _figures.popitem(last=False)
+        return figure
+
+    return answer
+
+
+def show(
+    figure: go.Figure | None, table: Table, *, key: str, alt: str, title: str = "", only: Sequence[str] = ()
+) -> None:
+    """A chart with its table and its CSV behind a second tab; the tab does no work until it is opened."""
+    if title:
+        st.subheader(title, anchor=False)
+    if figure is None or not table.rows:
+        st.info(table.empty, icon=":material/inbox:")
+        return
+    picture, rows = st.tabs(["Chart", "Table and CSV"], key=f"{key}_tabs", on_change="rerun")
+    if rows.open:
+        with rows:
+            texts.table(table, key=f"{key}_table", only=only)
+    else:
+        with picture:
+            st.plotly_chart(figure, key=key, config=CONFIG, alt=alt)
+
+
+# --- the pictures ------------------------------------------------------------------------------
+
+
+@kept
+def value(table: Table, zone: str) -> go.Figure | None:
+    """The recorded value over the period beside the net deposits; moments of an open market only, in the exchange's time."""
+    if not table.rows:
+        return None
+    at, worth, deposits = table.column("at"), table.column("value"), table.column("net_flow")
+    daily = (at[-1] - at[0]).days > 120
+    place = ZoneInfo(zone)
+    labels = [
+        (t.astimezone(place).strftime("%a %-d %b %Y") if daily else t.astimezone(place).strftime("%a %-d %b %H:%M"))
+        for t in at
+    ]
+    take = thinned(worth)
+    x = [labels[i] for i in take]
+    go = _plotly()
+    figure = go.Figure()
+    figure.add_scatter(
+        x=x, y=[float(worth[i]) for i in take], name="Value", mode="lines" if len(x) > 1 else "markers", line={"color": PORTFOLIO, "width": 2},
+        customdata=[texts.text(worth[i], Kind.MONEY, table.context.currency) for i in take], hovertemplate="%{customdata}<extra>Value</extra>",
+    )  # fmt: skip
+    if len(set(deposits)) > 1:
+        figure.add_scatter(
+            x=x, y=[float(worth[0] + deposits[i] - deposits[0]) for i in take], name="Start value + net deposits", mode="lines",
+            line={"color": BENCHMARK, "width": 1.5, "dash": "dot", "shape": "hv"},
+            customdata=[texts.text(deposits[i] - deposits[0], Kind.MONEY, table.context.currency, signed=True) for i in take],
+            hovertemplate="%{customdata}<extra>Net deposits</extra>",
+        )  # fmt: skip
+    _base(figure, 320)
+    _categories(figure, x, f"{zone.replace('_', ' ')} time")
+    figure.update_yaxes(tickformat=",.3~s", title=table.context.currency)
+    return figure
+
+
+@kept
+def growth(table: Table) -> go.Figure | None:
+    """Time-weighted growth against the benchmark; the drawdown as an area below."""
+    if not table.rows:
+        return None
+    from plotly.subplots import make_subplots
+
+    on, mine, bench, fall = (table.column(k) for k in ("on", "growth", "benchmark", "drawdown"))
+    take = thinned(mine)
+    x = [on[i] for i in take]
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.72, 0.28], vertical_spacing=0.05)
+    for name, values, colour, width in (("Portfolio", mine, PORTFOLIO, 2), ("Benchmark", bench, BENCHMARK, 1.5)):
+        if any(v is not None for v in values):
+            figure.add_scatter(
+                x=x, y=[None if values[i] is None else values[i] - 1 for i in take], name=name, mode="lines", line={"color": colour, "width": width},
+                hovertemplate="%{y:+.2%}", row=1, col=1,
+            )  # fmt: skip
+    figure.add_scatter(
+        x=x, y=[fall[i] for i in take], name="Drawdown", mode="lines", fill="tozeroy", line={"color": LOSS, "width": 1}, fillcolor="rgba(217,119,6,.28)",
+        hovertemplate="%{y:.2%}", showlegend=False, row=2, col=1,
+    )  # fmt: skip
+    _base(figure, 420)
+    figure.update_xaxes(type="date", hoverformat="%a %-d %b %Y", showgrid=False)
+    figure.update_yaxes(tickformat="+.0%", row=1, col=1)
+    figure.update_yaxes(tickformat=".0%", nticks=4, row=2, col=1, title="Drawdown", title_font_size=11)
+    return figure
+
+
+@kept
+def treemap(groups: Table, positions: Table) -> go.Figure | None:
+    """Positions under their groups: size is value, colour the day's change, blue up and orange down from zero."""
+    if not groups.rows:
+        return None
+    labels, parents, ids, values, colours, said = [], [], [], [], [], []
+    children: dict[str, list[dict[str, Any]]] = {}
+    for p in positions.records():
+        if p["value"] is not None and p["value"] > 0:
+            children.setdefault(p["group"], []).append(p)
+    for g in groups.records():
+        inside = children.get(g["group"], [])
+        whole = max(g["value"], sum((p["value"] for p in inside), Decimal(0)))
+        if whole <= 0:
+            continue
+        labels.append(g["group"]), parents.append(""), ids.append(f"g:{g['group']}"), values.append(float(whole))
+        colours.append(g["day_change"] or 0.0)
+        said.append(f"{texts.percent(g['weight'])} · {texts.change(g['day_change'])}")
+        for p in inside:
+            labels.append(p["symbol"]), parents.append(f"g:{g['group']}"), ids.append(f"p:{g['group']}:{p['symbol']}")
+            values.append(float(p["value"])), colours.append(p["day_change"] or 0.0)
+            said.append(f"{texts.percent(p['weight'])} · {texts.change(p['day_change'])}")
+    most = max(0.01, max((abs(c) for c in colours), default=0.01))
+    go = _plotly()
+    figure = go.Figure(
+        go.Treemap(
+            labels=labels, parents=parents, ids=ids, values=values, branchvalues="total", text=said, texttemplate="%{label}<br>%{text}",
+            hovertemplate="<b>%{label}</b><br>%{value:,.2f}<br>%{text}<extra></extra>", tiling={"pad": 2}, maxdepth=3,
+            marker={"colors": colours, "colorscale": [list(step) for step in DIVERGING], "cmin": -most, "cmid": 0, "cmax": most,
+                    "showscale": True, "colorbar": {"tickformat": "+.1%", "thickness": 10, "len": 0.8, "outlinewidth": 0, "title": {"text": "Day"}},
+                    "line": {"width": 1}},
+            pathbar={"visible": False},
+        )
+    )  # fmt: skip
+    _base(figure, 440)
+    figure.update_layout(margin={"l": 0, "r": 0, "t": 4, "b": 0})
+    return figure
+
+
+@kept
+def months(table: Table) -> go.Figure | None:
+    """Monthly returns as a heat map, a year a row, centred at zero."""
+    if not table.rows:
+        return None
+    titles = [c.title for c in table.columns[1:]]
+    cells = [[row[i + 1] for i in range(len(titles))] for row in table.rows]
+    years = [row[0] for row in table.rows]
+    most = max(0.01, max((abs(v) for row in cells for v in row[:-1] if v is not None), default=0.01))
+    go = _plotly()
+    figure = go.Figure(
+        go.Heatmap(
+            x=titles, y=years, z=cells, zmin=-most, zmid=0, zmax=most, colorscale=[list(step) for step in DIVERGING], showscale=False, xgap=2, ygap=2,
+            text=[["" if v is None else texts.text(v * 100, Kind.NUMBER, signed=True)[:-1] for v in row] for row in cells], texttemplate="%{text}",
+            customdata=[[texts.percent(v, signed=True) for v in row] for row in cells], hovertemplate="%{x} %{y}: %{customdata}<extra></extra>",
+            hoverongaps=False,
+        )
+    )  # fmt: skip
+    _base(figure, 60 + 30 * len(years))
+    figure.update_layout(hovermode="closest", margin={"l": 0, "r": 0, "t": 24, "b": 0})
+    figure.update_xaxes(side="top", showgrid=False, fixedrange=True)
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False, fixedrange=True)
+    return figure
+
+
+@kept
+def shares(table: Table, label: str, weight: str = "weight") -> go.Figure | None:
+    """Shares of the value as bars, largest on top, the same colour for the same group everywhere."""
+    pairs = [(str(name), w) for name, w in zip(table.column(label), table.column(weight), strict=True) if w is not None]
+    if not pairs:
+        return None
+    names = [name for name, _ in pairs]
+    go = _plotly()
+    figure = go.Figure(
+        go.Bar(
+            x=[w for _, w in pairs], y=names, orientation="h", marker_color=colours_of(names), text=[texts.percent(w) for _, w in pairs],
+            textposition="outside", cliponaxis=False, hovertemplate="%{y}: %{text}<extra></extra>",
+        )
+    )  # fmt: skip
+    _base(figure, 44 + 30 * len(names))
+    most = max(w for _, w in pairs)
+    figure.update_layout(hovermode="closest", bargap=0.35, margin={"l": 0, "r": 40, "t": 4, "b": 4})
+    figure.update_xaxes(visible=False, range=[min(0, *(w for _, w in pairs)), most * 1.22], fixedrange=True)
+    figure.update_yaxes(autorange="reversed", showgrid=False, fixedrange=True, automargin=True, ticksuffix="  ")
+    return figure
+
+
+@kept
+def changes(table: Table, label: str, amount: str, most: int = 8) -> go.Figure | None:
+    """Gains and losses as bars from zero: the largest of both."""
+    pairs = [(str(n), v) for n, v in zip(table.column(label), table.column(amount), strict=True) if v is not None]
+    if not pairs:
+        return None
+    pairs = sorted(sorted(pairs, key=lambda p: -abs(p[1]))[: 2 * most], key=lambda p: -p[1])
+    kind = next(c.kind for c in table.columns if c.key == amount)
+    go = _plotly()
+    figure = go.Figure(
+        go.Bar(
+            x=[float(v) for _, v in pairs], y=[n for n, _ in pairs], orientation="h", marker_color=[GAIN if v >= 0 else LOSS for _, v in pairs],
+            text=[texts.text(v, kind, table.context.currency, signed=True) for _, v in pairs], textposition="auto", cliponaxis=False,
+            hovertemplate="%{y}: %{text}<extra></extra>",
+        )
+    )  # fmt: skip
+    _base(figure, 44 + 24 * len(pairs))
+    figure.update_layout(hovermode="closest", bargap=0.3, margin={"l": 0, "r": 8, "t": 4, "b": 4})
+    figure.update_xaxes(tickformat=",.3~s" if kind is Kind.MONEY else "+.0%", fixedrange=True)
+    figure.update_yaxes(autorange="reversed", showgrid=False, fixedrange=True, automargin=True, ticksuffix="  ")
+    return figure
+
+
+# --- what is seen, in words --------------------------------------------------------------------
+
+
+def growth_title(table: Table) -> str:
+    """What the growth chart shows: "Up 12.30 % …; down 4.20 % from its high of 3 March 2026"."""
+    if not table.rows:
+        return "Growth"
+    figures = {f.key: f for f in table.figures}
+    twr = figures["twr"].value
+    said = f"{'Up' if twr >= 0 else 'Down'} {texts.percent(abs(twr))}"
+    if "active" in figures:
+        active = figures["active"].value
+        said += f", {texts.percent(abs(active))} {'ahead of' if active >= 0 else 'behind'} its benchmark"
+    below = figures["now_drawdown"].value
+    if below < -0.00005:
+        high = next(
+            (
+                d
+                for d, fall in reversed(list(zip(table.column("on"), table.column("drawdown"), strict=True)))
+                if fall >= -1e-9
+            ),
+            None,
+        )
+        said += f"; {texts.percent(abs(below))} below its high" + (
+            f" of {texts.day(high)}" if isinstance(high, date) else ""
+        )
+    else:
+        said += "; at its high"
+    return said
+
+
+def value_title(table: Table) -> str:
+    """What the value chart shows: the change, and what of it is gain and what was paid in."""
+    if not table.figures:
+        return "Value"
+    change, flow, gain = (table.figure(k) for k in ("change", "net_flow", "gain"))
+    currency = table.context.currency or ""
+    said = f"Value {texts.money(change.value, currency, signed=True)}"  # type: ignore[arg-type]
+    if flow.value:
+        said += f" = gain {texts.money(gain.value, currency, signed=True)} and net deposits {texts.money(flow.value, currency, signed=True)}"  # type: ignore[arg-type]
+    elif gain.change is not None:
+        said += f", {texts.percent(gain.change, signed=True)}; no deposits or withdrawals"
+    return said
+
+
+# --- shared ------------------------------------------------------------------------------------
+
+
+def colours_of(names: Sequence[str]) -> list[str]:
+    """A colour per group: asset classes and risks always have theirs, others in turn."""
+    return [FIXED.get(name) or PALETTE[i % len(PALETTE)] for i, name in enumerate(names)]
+
+
+def thinned(values: Sequence[Any], most: int = POINTS) -> list[int]:
+    """The places of at most `most` points that keep the shape: first, last, and of each stretch the one that makes the largest
+    triangle with its neighbours (Steinarsson 2013, "LTTB")."""
+    n = len(values)
+    if n <= most:
+        return list(range(n))
+    y = np.array([np.nan if v is None else float(v) for v in values])
+    y = np.nan_to_num(y, nan=float(np.nanmean(y)) if np.isfinite(y).any() else 0.0)
+    edges = np.linspace(1, n - 1, most - 1).astype(int)
+    taken, last = [0], 0
+    for i in range(most - 2):
+        start, end = edges[i], edges[i + 1]
+        after = edges[i + 2] if i + 2 < len(edges) else n
+        x2, y2 = (end + after - 1) / 2, float(y[end:after].mean()) if end < after else float(y[-1])
+        here = np.arange(start, end)
+        area = np.abs((last - x2) * (y[start:end] - y[last]) - (last - here) * (y2 - y[last]))
+        last = int(start + np.argmax(area))
+        taken.append(last)
+    return [*taken, n - 1]
+
+
+def _plotly() -> Any:
+    import plotly.graph_objects
+
+    return plotly.graph_objects
+
+
+def _base(figure: go.Figure, height: int) -> None:
+    """The template: quiet axes, one hover line, numbers as in the tables."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 0, "r": 8, "t": 28, "b": 0},
+        hovermode="x unified",
+        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None},
+        separators=".,",
+        colorway=PALETTE,
+        dragmode=False,
+        font={"family": "Inter, system-ui, sans-serif", "size": 12},
+        title=None,
+    )
+    figure.update_xaxes(showspikes=False, fixedrange=True)
+    figure.update_yaxes(fixedrange=True, zeroline=False)
+
+
+def _categories(figure: go.Figure, labels: Sequence[str], title: str) -> None:
+    """A time axis of moments side by side: nights, weekends and holidays take no room."""
+    n = len(labels)
+    ticks = sorted({round(i * (n - 1) / 5) for i in range(6)}) if n > 6 else list(range(n))
+    short = [_short(labels[i], labels) for i in ticks]
+    figure.update_xaxes(
+        type="category",
+        tickmode="array",
+        tickvals=[labels[i] for i in ticks],
+        ticktext=short,
+        title=title,
+        title_font_size=11,
+        showgrid=False,
+        tickangle=0,
+    )
+
+
+def _short(label: str, labels: Sequence[str]) -> str:
+    """A tick: the time alone where all is one day, else the day."""
+    one_day = labels[0].rsplit(" ", 1)[0] == labels[-1].rsplit(" ", 1)[0] and ":" in labels[-1]
+    if one_day:
+        return label.rsplit(" ", 1)[1]
+    words = label.split(" ")
+    return " ".join(words[1:3]) if ":" in words[-1] else " ".join(words[1:])
+
+
+__all__ = ["changes", "growth", "growth_title", "months", "shares", "show", "treemap", "value", "value_title"]

@@ -1,0 +1,69 @@
+"""Errors as messages: what failed, what it means, what to do. To add one, add a line to `MESSAGES`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from secrets import token_hex
+
+import streamlit as st
+
+from core.importing import NotReadable
+from core.ledger import LedgerError, OverSold
+from core.scope import BadScope
+from db.access import AccessDenied
+from db.books import NoSuchPortfolio
+from db.ledger import NothingBooked, StaleEdit
+from db.reports import NoSuchReport
+
+log = logging.getLogger("ballast.web")
+
+# the first that fits is taken
+MESSAGES: tuple[tuple[type[Exception], str, str], ...] = (
+    (NoSuchPortfolio, "This portfolio cannot be opened", "It does not exist, or nobody has given you access to it. Nothing of it is shown. Choose one of yours in the sidebar, or ask its owner to share it."),
+    (AccessDenied, "You may not do this", "{error}. An owner of the portfolio, or an admin, can give you the right."),
+    (BadScope, "The address of this page cannot be read", "{error}. Correct it in the address line, or choose again in the sidebar."),
+    (OverSold, "This cannot be booked", "{error}. Nothing was changed."),
+    (LedgerError, "This cannot be booked", "{error}. Nothing was changed."),
+    (NotReadable, "The file cannot be read", "{error}. Nothing was changed."),
+    (NothingBooked, "Nothing was booked", "{error}."),
+    (StaleEdit, "Somebody was faster", "{error}."),
+    (NoSuchReport, "There is no such report", "{error}."),
+)  # fmt: skip
+KNOWN = tuple(each[0] for each in MESSAGES)
+
+
+def message(error: Exception) -> tuple[str, str]:
+    """(title, text) of a known error."""
+    for kind, title, text in MESSAGES:
+        if isinstance(error, kind):
+            return title, text.format(error=str(error).rstrip("."))
+    raise error
+
+
+def show(error: Exception) -> None:
+    """Draw a known error; raises any other."""
+    title, text = message(error)
+    st.error(f"**{title}.** {text}", icon=":material/error:")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Draw known errors of the block instead of raising them: around a page, a fragment, a form's writing."""
+    try:
+        yield
+    except KNOWN as error:
+        show(error)
+
+
+def unexpected(error: Exception) -> bool:
+    """For the server: log an error nobody foresaw under a number, and show the number. True: it has been shown."""
+    number = token_hex(4)
+    log.error("page failed [%s]", number, exc_info=error)
+    st.error(
+        f"**This part of the page failed.** The figures shown elsewhere are not affected; what is missing here is not shown at all. "
+        f"Reload to try again; if it stays, give your administrator the number **{number}**: the log explains it.",
+        icon=":material/report:",
+    )
+    return True

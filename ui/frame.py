@@ -1,0 +1,111 @@
+"""What every page shares: the head line with its freshness, what needs attention, the live refresh, links with the scope.
+
+here = frame.page("Holdings")                      # head of the page; ends it where there is nothing to show
+frame.page("Overview", live=figures)               # `figures(here)` is drawn below the head and again while the market is open
+frame.link(here, "transactions", "Book the first transaction")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from settings import ROOT, settings
+from ui import errors, freshness, session, show
+from ui import scope as scopes
+from ui.look import escape
+from ui.scope import Here
+
+REFRESH = 10  # seconds, as often as the jobs refresh the quotes
+QUIET = 60  # seconds while the market is closed: often enough to see it open
+DEMO = "Demo: real prices of 1990–2022, dates shifted; not live"
+PERIODS = {
+    "1D": "1 day",
+    "1W": "1 week",
+    "1M": "1 month",
+    "3M": "3 months",
+    "YTD": "year to date",
+    "1Y": "1 year",
+    "ALL": "since inception",
+}
+
+
+def page(title: str, *, live: Callable[[Here], None] | None = None, needs_transactions: bool = True) -> Here:
+    """Open a page: ask who looks and at what, draw the head. The page ends here, with the next step, where there is nothing
+    to show. `live` draws figures that follow the market; it is called again on its own while a market is open."""
+    user = session.require_user()
+    _, here = scopes.read(user)
+    st.title(title, anchor=False)
+    if here is None:
+        st.info(
+            "**There is no portfolio yet.** Create one, then import a CSV of transactions or enter the first one.",
+            icon=":material/add_circle:",
+        )
+        link(None, "portfolios", "Create a portfolio", icon=":material/add:")
+        st.stop()
+    if needs_transactions and here.is_empty:
+        _head(here)
+        st.info(
+            f"**{here.portfolio.name} has no transactions yet.** Import a CSV or enter the first one: a deposit, then a purchase. "
+            "This page fills itself from there.",
+            icon=":material/inbox:",
+        )
+        link(here, "transactions", "Enter or import transactions", icon=":material/receipt_long:")
+        st.stop()
+
+    first = [True]
+
+    def body() -> None:
+        with errors.told():
+            now = here if first.pop() else _again()
+            first.append(False)
+            _head(now)
+            if live is not None:
+                live(now)
+
+    market = freshness.of(here.view)
+    every = None if market.state == "past" else REFRESH if market.phase == "regular" else QUIET
+    st.fragment(body, run_every=every)()
+    return here
+
+
+def _again() -> Here:
+    """The look anew, for a refresh: still signed in, still allowed, the newest quotes."""
+    user = session.user()
+    if user is None:
+        st.rerun()
+    _, here = scopes.read(user)
+    if here is None:
+        st.rerun()
+    return here
+
+
+def _head(here: Here) -> None:
+    """Portfolio · period · as of · currency · freshness, then in words what the figures lack."""
+    badge = freshness.of(here.view)
+    line = [
+        f"<b>{escape(here.portfolio.name)}</b>",
+        f"<span>{PERIODS[here.scope.period]}</span>",
+        f"<span>as of {show.day(here.view.on) if here.scope.as_of else 'now'}</span>",
+        f"<span>{escape(here.portfolio.base_currency)}</span>",
+        f'<span class="b-{badge.state}" role="status"><i class="b-dot"></i>'
+        f'<span class="b-badge" tabindex="0" title="{escape(badge.detail)}">{escape(badge.words)}</span></span>',
+    ]
+    if settings.demo or here.portfolio.demo:
+        line.append(f'<span class="b-demo">{DEMO}</span>')
+    st.html(f'<div class="b-line">{"".join(line)}</div>')
+    lacking = here.view.valuation.missing
+    if lacking:
+        said = "; ".join(str(m) for m in lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
+        st.warning(
+            f"**The figures are incomplete:** {said}. What has no price is left out of the value; statistics leave such days out.",
+            icon=":material/warning:",
+        )
+        link(here, "holdings", "Show the positions concerned")
+
+
+def link(here: Here | None, name: str, label: str, icon: str | None = None, **changes: object) -> None:
+    """A link to a page that carries the scope (None: without one); nothing where there is no such page."""
+    if (ROOT / "pages" / f"{name}.py").exists():
+        st.page_link(f"{name}.py", label=label, icon=icon, query_params=here.query(**changes) if here else None)

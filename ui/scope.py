@@ -1,0 +1,176 @@
+"""The scope a page shows. It lives in the URL alone (`?portfolio=…&period=…&as_of=…`), so that a link is the whole view.
+
+Widgets only write the URL; every run reads it. This is the only module that touches the session state.
+
+    here = frame.page("Holdings")                   # Here: user, portfolio, scope; draws the head of the page
+    table = here.answer("holdings")                 # the report for this scope
+    lots = here.answer("lots", security=17)         # the same scope, one thing changed
+    frame.link(here, "holdings", "Holdings", period="1M")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+import streamlit as st
+
+from core.book import Portfolio
+from core.scope import GROUPS, PERIODS, BadScope, Scope
+from core.table import Table
+from core.view import View
+from db import reports
+from db.access import User
+from db.books import NoSuchPortfolio
+
+PARAMETERS = ("portfolio", "period", "as_of", "known_at", "by", "security")
+PERIOD_TITLES = {"ALL": "All"}
+GROUP_TITLES = {
+    "asset_class": "Asset class",
+    "sector": "Sector",
+    "country": "Country",
+    "currency": "Currency",
+}
+
+
+@dataclass(frozen=True)
+class Here:
+    """One person's look at one portfolio. Everything a page shows is asked through it."""
+
+    user: User
+    portfolio: Portfolio
+    scope: Scope
+
+    def answer(self, name: str, **changes: Any) -> Table:
+        """One report; `changes` replace fields of the scope. Access is asked anew in the database."""
+        return reports.answer(self.user, name, replace(self.scope, **changes))
+
+    @cached_property
+    def view(self) -> View:
+        """What the reports are made from: for the page's head, never for figures."""
+        return reports.view(self.user, self.scope)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever booked."""
+        return not len(self.view.book.ledger)
+
+    @property
+    def may_write(self) -> bool:
+        """Whether this person may book in this portfolio."""
+        return self.portfolio.access in ("write", "manage")
+
+    def query(self, **changes: Any) -> dict[str, str]:
+        """The scope as query parameters, for links."""
+        return replace(self.scope, **changes).query()
+
+
+def read(user: User) -> tuple[list[Portfolio], Here | None]:
+    """The person's portfolios and the look that the URL asks for (None: there is no portfolio yet).
+
+    Raises NoSuchPortfolio for an id that is not theirs to see, BadScope for anything that cannot be read.
+    """
+    mine: list[Portfolio] = reports.portfolios(user)
+    query = {name: st.query_params.get(name) for name in PARAMETERS}
+    if wanted := query["portfolio"]:
+        try:
+            number = UUID(wanted)
+        except ValueError:
+            raise BadScope("portfolio", wanted, "the id of one of your portfolios") from None
+        found = next((p for p in mine if p.portfolio_id == number), None)
+        if found is None:
+            raise NoSuchPortfolio("there is no such portfolio, or you have no access to it")
+    elif not mine:
+        return mine, None
+    else:
+        found = mine[0]
+    return mine, Here(user, found, Scope.read(found.portfolio_id, query))
+
+
+def portfolios(user: User) -> list[Portfolio]:
+    """The portfolios this person may see."""
+    found: list[Portfolio] = reports.portfolios(user)
+    return found
+
+
+def goto(**changes: str | None) -> None:
+    """Write query parameters (None leaves one out); for callbacks of widgets."""
+    for name, value in changes.items():
+        if value:
+            st.query_params[name] = value
+        else:
+            st.query_params.pop(name, None)
+
+
+def _bound(key: str, name: str, now: Any, text: Callable[[Any], str | None]) -> dict[str, Any]:
+    """The arguments that tie a widget to one parameter: the URL's value in, the reader's choice out."""
+    st.session_state[key] = now
+
+    def chosen() -> None:
+        goto(**{name: text(st.session_state[key])})
+
+    return {"key": key, "on_change": chosen}
+
+
+def portfolio_select(mine: list[Portfolio], here: Here | None) -> None:
+    """Which portfolio; the others of the scope stay."""
+    names = {p.portfolio_id: p.name for p in mine}
+    st.selectbox(
+        "Portfolio",
+        list(names),
+        format_func=lambda number: names.get(number, "–"),
+        placeholder="Choose a portfolio",
+        **_bound(
+            "scope_portfolio",
+            "portfolio",
+            here.portfolio.portfolio_id if here else None,
+            lambda v: str(v) if v else None,
+        ),
+    )
+
+
+def period_control(here: Here, key: str = "scope_period", label: bool = False) -> None:
+    """The period, one of seven. The same one everywhere: a page may show it a second time under another key."""
+    st.segmented_control(
+        "Period",
+        PERIODS,
+        required=True,
+        format_func=lambda p: PERIOD_TITLES.get(p, p),
+        label_visibility="visible" if label else "collapsed",
+        **_bound(key, "period", here.scope.period, lambda v: None if v == "1Y" else v),
+    )
+
+
+def as_of_input(here: Here) -> None:
+    """The date looked at; empty is now."""
+    st.date_input(
+        "As of",
+        help="Figures as they stood at the end of this day. Empty: now, with live prices.",
+        format="YYYY-MM-DD",
+        min_value=date(1970, 1, 1),
+        max_value="today",
+        **_bound("scope_as_of", "as_of", here.scope.as_of, lambda v: v.isoformat() if v else None),
+    )
+
+
+def by_control(here: Here, key: str = "scope_by") -> None:
+    """What the value is grouped by."""
+    st.segmented_control(
+        "Group by",
+        GROUPS,
+        required=True,
+        format_func=lambda g: GROUP_TITLES[g],
+        label_visibility="collapsed",
+        **_bound(key, "by", here.scope.by, lambda v: None if v == "asset_class" else v),
+    )
+
+
+def chosen_row(key: str) -> int | None:
+    """The row chosen in a selectable table, by its place in the rows; None where there is none."""
+    state = st.session_state.get(key)
+    rows = state["selection"]["rows"] if state else []
+    return rows[0] if rows else None

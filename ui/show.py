@@ -1,0 +1,327 @@
+"""Numbers as text, tables and cards: the only place where a value becomes what the reader sees.
+
+    show.text(value, Kind.MONEY, "USD")        # "1,234.50", "–" where it is missing
+    show.cards(table.figures[:6])              # at most six figures in a grid; the formula on hover
+    row = show.table(table, key="holdings", select=True)   # the place of the chosen row, or None
+    show.csv(table)                            # the download alone
+A table shows its title only where `title=True`; `only=("symbol", …)` names the columns and their order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
+from typing import Any
+
+import streamlit as st
+
+from core.money import minor_units
+from core.reasons import Reason
+from core.table import Column, Figure, Kind, Table
+from ui import session
+
+MISSING = "–"
+MINUS, THIN = "\u2212", "\u202f"  # a real minus sign; the narrow space before a percent sign
+HIDDEN = frozenset({"security_id"})  # for links and the API, never for eyes
+CHANGES = frozenset({"day_change", "contribution"})  # with an arrow
+SIGNED = CHANGES | {
+    *("unrealised", "unrealised_percent", "realised", "gain", "gain_percent", "twr", "annualised", "benchmark", "active"),
+    *("return", "price_return", "net", "net_flow"),
+}  # fmt: skip
+STYLED_ROWS = 1500  # above, the browser formats the numbers: exact text for each cell costs too much
+ROW, SHOWN_ROWS = 31, 14
+NUMERIC = frozenset({Kind.MONEY, Kind.PRICE, Kind.UNITS, Kind.PERCENT, Kind.NUMBER, Kind.BPS, Kind.COUNT})
+
+
+# --- one value ---------------------------------------------------------------------------------
+
+
+def text(value: Any, kind: Kind = Kind.TEXT, currency: str | None = None, signed: bool = False) -> str:
+    """One value as the reader sees it. `signed` puts a + before gains; the minus sign is always there."""
+    if value is None or isinstance(value, Reason) or (isinstance(value, float) and not math.isfinite(value)):
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, str):
+        return value or MISSING
+    number = value if isinstance(value, Decimal) else Decimal(repr(value))
+    if kind is Kind.PERCENT:
+        return _sign(number, signed, f"{_places(abs(number) * 100, 2)}{THIN}%")
+    if kind is Kind.BPS:
+        return _sign(number, signed, f"{_places(abs(number) * 10000, 1)}{THIN}bp")
+    if kind is Kind.MONEY:
+        return _sign(number, signed, _places(abs(number), minor_units(currency) if currency else 2))
+    if kind is Kind.PRICE:
+        return _sign(number, signed, _up_to(abs(number), 4 if abs(number) >= 1 else 6, 2))
+    if kind is Kind.UNITS:
+        return _sign(number, signed, _up_to(abs(number), 10, 0))
+    if kind is Kind.COUNT or isinstance(value, int):
+        return _sign(number, signed, _places(abs(number), 0))
+    return _sign(number, signed, _places(abs(number), 2))
+
+
+def change(value: float | None, kind: Kind = Kind.PERCENT, currency: str | None = None) -> str:
+    """A change: arrow, sign, number."""
+    if value is None:
+        return MISSING
+    said = text(value, kind, currency, signed=True)
+    return ("▲ " if said.startswith("+") else "▼ " if said.startswith(MINUS) else "") + said
+
+
+def money(value: Decimal | None, currency: str, signed: bool = False) -> str:
+    """An amount with its currency, for a sentence."""
+    said = text(value, Kind.MONEY, currency, signed)
+    return said if said == MISSING else f"{said}\u00a0{currency}"
+
+
+def percent(value: float | None, signed: bool = False) -> str:
+    """A fraction in percent, for a sentence."""
+    return text(value, Kind.PERCENT, signed=signed)
+
+
+def day(on: date) -> str:
+    """A date for a sentence: 3 March 2026."""
+    return f"{on.day} {on.strftime('%B %Y')}"
+
+
+def _places(number: Decimal, places: int) -> str:
+    return format(number.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN), ",f")
+
+
+def _up_to(number: Decimal, most: int, least: int) -> str:
+    whole, _, decimals = _places(number, most).partition(".")
+    decimals = decimals.rstrip("0").ljust(least, "0")
+    return f"{whole}.{decimals}" if decimals else whole
+
+
+def _sign(number: Decimal, signed: bool, said: str) -> str:
+    """The sign of what is shown: what rounds to zero has none."""
+    if not any("1" <= c <= "9" for c in said):
+        return said
+    return f"{MINUS}{said}" if number < 0 else f"+{said}" if signed else said
+
+
+# --- figures -----------------------------------------------------------------------------------
+
+
+def cards(figures: Sequence[Figure], most: int = 6) -> None:
+    """Figures as cards in a row that wraps: value, change beside it, formula or reason on hover."""
+    with st.grid("auto", min_column_width=148, gap="small"):
+        for f in figures[:most]:
+            card(f)
+
+
+def card(f: Figure) -> None:
+    """One figure: its title names the currency, its help the formula, and why it is missing where it is."""
+    share = f.key in ("cash",)
+    said = text(
+        f.value,
+        f.kind,
+        f.currency,
+        signed=f.key in ("day", "ytd", "unrealised", "active", "gain", "change", "net_flow"),
+    )
+    beside = None if f.change is None else text(f.change, Kind.PERCENT, signed=not share)
+    falls = beside is not None and beside.startswith(MINUS)
+    rises = beside is not None and beside.startswith("+")
+    told = [line for line in (f.formula, f.note, f"Missing: {f.reason}" if f.reason else "") if line]
+    st.metric(
+        f"{f.title}, {f.currency}" if f.currency else f.title,
+        said,
+        beside,
+        delta_color="red" if falls else "green" if rises else "gray",
+        delta_arrow="down" if falls else "up" if rises else "off",
+        delta_description=f.note if share else None,
+        help="  \n".join(told) or None,
+        border=True,
+    )
+
+
+# --- tables ------------------------------------------------------------------------------------
+
+
+def table(
+    shown: Table,
+    *,
+    key: str,
+    select: bool = False,
+    title: bool = False,
+    only: Sequence[str] = (),
+    rows: int | None = None,
+    height: int | None = None,
+    foot: bool = True,
+) -> int | None:
+    """A report as a table with its total and its CSV. The place of the chosen row with `select`, else None.
+
+    `only` names the columns shown, `rows` shows the first so many; the CSV always has everything.
+    """
+    if title:
+        st.subheader(shown.title, anchor=False)
+    if not shown.rows:
+        st.info(shown.empty, icon=":material/inbox:")
+        return None
+    columns = [c for c in shown.columns if c.key in only] if only else _columns(shown)
+    if only:
+        columns.sort(key=lambda c: list(only).index(c.key))
+    count = len(shown.rows) if rows is None else min(rows, len(shown.rows))
+    data, config = _data(shown, tuple(c.key for c in columns), count)
+    state = st.dataframe(
+        data,
+        key=key,
+        hide_index=True,
+        column_config=config,
+        on_select="rerun" if select else "ignore",
+        selection_mode="single-row",
+        row_height=ROW,
+        height=height or (ROW * (count + 1) + 3 if count <= SHOWN_ROWS else ROW * (SHOWN_ROWS + 1) + 14),
+        placeholder=MISSING,
+        alt=f"{shown.title}: {len(shown.rows)} rows",
+    )
+    if foot:
+        _foot(shown, columns, key)
+    chosen = state["selection"]["rows"] if select else []
+    return chosen[0] if chosen else None
+
+
+def csv(shown: Table, key: str, label: str = "CSV") -> None:
+    """The whole report as a CSV file, made when it is asked for."""
+    of = shown.context
+    name = "-".join(part for part in (shown.name, of.as_of.isoformat(), of.currency or "") if part)
+    st.download_button(
+        label,
+        lambda: shown.as_csv().encode(),
+        file_name=f"{name}.csv",
+        mime="text/csv",
+        key=f"{key}_csv",
+        on_click="ignore",
+        type="tertiary",
+        icon=":material/download:",
+        help=f"{shown.title}: {len(shown.rows):,} rows, all columns, unrounded",
+    )
+
+
+def notes(shown: Table) -> None:
+    """What the report says about itself."""
+    for note in shown.notes:
+        st.caption(note)
+
+
+def _columns(shown: Table) -> list[Column]:
+    """What is worth a column here: on a phone without the wide ones, and nothing that is empty all the way down."""
+    phone = session.on_phone()
+    out = []
+    for i, c in enumerate(shown.columns):
+        if c.key in HIDDEN or (phone and c.wide_only):
+            continue
+        if c.wide_only and all(row[i] in (None, "") for row in shown.rows):
+            continue
+        out.append(c)
+    return out
+
+
+def _foot(shown: Table, columns: Sequence[Column], key: str) -> None:
+    """The total, the currency of the amounts, the CSV."""
+    parts = []
+    if shown.total is not None:
+        cells = dict(zip((c.key for c in shown.columns), shown.total, strict=True))
+        said = [
+            f"{c.title} **{text(cells[c.key], c.kind, shown.context.currency, signed=c.key in SIGNED)}**"
+            for c in columns
+            if c.kind in NUMERIC and cells[c.key] is not None
+        ]
+        parts.append("**Total** · " + " · ".join(said))
+    if shown.context.currency and any(c.kind is Kind.MONEY for c in columns):
+        parts.append(f"amounts in {shown.context.currency} unless a column says otherwise")
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
+        st.caption(" · ".join(parts) or f"{len(shown.rows):,} rows", width="content")
+        csv(shown, key)
+
+
+@lru_cache(maxsize=96)
+def _data(shown: Table, keys: tuple[str, ...], count: int) -> tuple[Any, dict[str, Any]]:
+    """The frame (numbers for sorting, exact text for reading) and the column settings. Kept while the table is the same:
+    it holds nothing but the table's own cells."""
+    import pandas as pd
+
+    places = {c.key: i for i, c in enumerate(shown.columns)}
+    columns = [shown.columns[places[k]] for k in keys]
+    rows = shown.rows[:count]
+    kinds = _kinds(shown, rows)
+    frame, said, config = {}, {}, {}
+    for number, c in enumerate(columns):
+        cells = [row[places[c.key]] for row in rows]
+        mixed = c.kind is Kind.TEXT and any(isinstance(v, int | float | Decimal) for v in cells)
+        if c.kind in NUMERIC:
+            frame[c.key] = pd.array([None if v is None else float(v) for v in cells], dtype="Float64").to_numpy(
+                "float64", na_value=math.nan
+            )
+            one: Callable[..., str] = change if c.key in CHANGES else text
+            extra = {} if c.key in CHANGES else {"signed": c.key in SIGNED}
+            said[c.key] = [
+                one(v, c.kind, shown.context.currency if c.kind is Kind.MONEY else None, **extra) for v in cells
+            ]
+        elif mixed:
+            frame[c.key] = [text(v, kinds[i], shown.context.currency) for i, v in enumerate(cells)]
+        elif c.kind is Kind.DATE:
+            frame[c.key] = cells
+        elif c.kind is Kind.TIME:
+            frame[c.key] = pd.to_datetime(pd.Series(cells, dtype="object"), utc=True)
+        elif c.kind is Kind.FLAG:
+            frame[c.key] = [None if v is None else bool(v) for v in cells]
+        else:
+            frame[c.key] = [MISSING if v in (None, "") else str(v) for v in cells]
+        config[c.key] = _config(c, mixed, pinned=number == 0 and len(columns) > 4, exact=count <= STYLED_ROWS)
+    data = pd.DataFrame(frame)
+    if count > STYLED_ROWS or not said:
+        return data, config
+    styler = data.style
+    for name, cells_said in said.items():  # one formatter a column, handing out its texts in the order of the rows
+        styler = styler.format(_in_order(cells_said), subset=[name])
+    return styler, config
+
+
+class _in_order:
+    """Hands out prepared texts for the cells of one column, which pandas asks for from top to bottom, again and again."""
+
+    def __init__(self, said: list[str]) -> None:
+        self.said, self.next = said, 0
+
+    def __call__(self, value: Any) -> str:
+        answer = self.said[self.next % len(self.said)]
+        self.next += 1
+        return answer
+
+
+def _kinds(shown: Table, rows: Sequence[tuple[Any, ...]]) -> list[Kind]:
+    """The kind of each row, where a report puts different kinds under each other and names them in a column."""
+    names = [c.key for c in shown.columns]
+    place = next((names.index(n) for n in ("kind", "unit") if n in names), None)
+    known = {k.value: k for k in Kind}
+    return [
+        Kind.NUMBER
+        if place is None
+        else known.get(str(row[place]), Kind.MONEY if place is not None and names[place] == "unit" else Kind.NUMBER)
+        for row in rows
+    ]
+
+
+def _config(c: Column, mixed: bool, pinned: bool, exact: bool) -> Any:
+    named: dict[str, Any] = {"label": c.title, "help": c.note or None, "pinned": pinned or None}
+    config = st.column_config
+    if c.kind in NUMERIC:
+        return config.NumberColumn(
+            **named, format=None if exact else "percent" if c.kind is Kind.PERCENT else "localized"
+        )
+    if c.kind is Kind.DATE:
+        return config.DateColumn(**named, format="YYYY-MM-DD")
+    if c.kind is Kind.TIME:
+        return config.DatetimeColumn(**named, format="YYYY-MM-DD HH:mm", timezone="UTC")
+    if c.kind is Kind.FLAG:
+        return config.CheckboxColumn(**named)
+    return config.TextColumn(**named, alignment="right" if mixed else None)
