@@ -30,6 +30,11 @@ def posted(amount: Decimal, currency: str) -> Decimal:
     return amount.quantize(_STEPS[MINOR_UNITS.get(currency, 2)], context=_WIDE)
 
 
+def posted_float(amount: float, currency: str) -> Decimal:
+    """A float of the statistical side as posted money: its first six decimals, rounded half-even to the minor unit."""
+    return posted(Decimal(repr(round(float(amount), 6))), currency)
+
+
 def major_quote(price: Decimal, currency: str) -> tuple[Decimal, str]:
     """A quote in its main currency: (1259.5, "GBp") → (12.595, "GBP"). Others come back as they are."""
     main = MINOR_QUOTES.get(currency)

@@ -145,24 +145,25 @@ def restate(c: psycopg.Connection, now: datetime, coverage_limit: float) -> int:
                 "DELETE FROM position_snapshots WHERE portfolio_id = %s AND bucket >= %s AND bucket < %s",
                 (portfolio, first, midnight),
             )
-            flows = (past.inflow - past.outflow).cumsum()
-            start = day_number(first)
+            flows, start = (past.inflow - past.outflow).cumsum(), day_number(first)
             close_of = dict(zip(sessions.days.tolist(), sessions.closes.tolist(), strict=True))
             keep = [i for i, d in enumerate(past.days.tolist()) if d >= start and d in close_of]
+            total, cash, flow = (
+                [posted_float(series[i], book.base) for i in keep] for series in (past.total, past.cash, flows)
+            )
             c.execute(
                 """INSERT INTO portfolio_snapshots (portfolio_id, bucket, total, cash, invested, net_flow, coverage, complete, calculation_version)
-                   SELECT %s, to_timestamp(t.at), round(t.total::numeric, 2), round(t.cash::numeric, 2), round(t.total::numeric, 2) - round(t.cash::numeric, 2),
-                          round(t.flow::numeric, 2), round(t.coverage::numeric, 6), t.coverage >= %s, %s
-                     FROM unnest(%s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[]) AS t (at, total, cash, flow, coverage)
+                   SELECT %s, to_timestamp(t.at), t.total, t.cash, t.total - t.cash, t.flow, round(t.coverage::numeric, 6), t.coverage >= %s, %s
+                     FROM unnest(%s::float8[], %s::numeric[], %s::numeric[], %s::numeric[], %s::float8[]) AS t (at, total, cash, flow, coverage)
                    ON CONFLICT (portfolio_id, bucket) DO NOTHING""",
                 (
                     portfolio,
                     coverage_limit,
                     VERSION,
                     [close_of[int(past.days[i])] for i in keep],
-                    past.total[keep].tolist(),
-                    past.cash[keep].tolist(),
-                    flows[keep].tolist(),
+                    total,
+                    cash,
+                    flow,
                     past.coverage[keep].clip(0, 1).tolist(),
                 ),
             )
@@ -173,55 +174,43 @@ def restate(c: psycopg.Connection, now: datetime, coverage_limit: float) -> int:
     return len(stale)
 
 
-_COLUMNS = "s.bucket, s.total, s.cash, s.net_flow, s.coverage::float8, s.complete"
-# how far back, and how wide a bucket is; None: one point a session
-STEPS = {
-    "1D": ("0 days", "5 minutes"),
-    "1W": ("7 days", "30 minutes"),
-    "1M": ("1 month", "1 hour"),
-    "3M": ("3 months", "3 hours"),
-    "YTD": (None, None),
-    "1Y": ("1 year", None),
-    "ALL": (None, None),
+# period: (the day whose close it starts from, counted from the current session's day; how wide a bucket is, None: a session)
+PERIOD = {
+    "1D": ("today - 1", "5 minutes"),
+    "1W": ("today - 7", "30 minutes"),
+    "1M": ("(today - interval '1 month')::date", "1 hour"),
+    "3M": ("(today - interval '3 months')::date", "3 hours"),
+    "YTD": ("date_trunc('year', today)::date - 1", None),
+    "1Y": ("(today - interval '1 year')::date", None),
+    "ALL": ("(SELECT min(bucket)::date FROM portfolio_snapshots WHERE portfolio_id = %(p)s)", None),
 }
+_GRID = """WITH current AS MATERIALIZED (SELECT max("on") AS today FROM trading_sessions WHERE exchange = %(x)s AND open_at <= %(now)s),
+first AS MATERIALIZED (SELECT coalesce(max("on"), '-infinity') AS base FROM trading_sessions, current
+                        WHERE exchange = %(x)s AND "on" <= {start}),
+sessions AS MATERIALIZED (SELECT "on", open_at, close_at, "on" = base AS is_base FROM trading_sessions, first
+                           WHERE exchange = %(x)s AND "on" >= base AND open_at <= %(now)s)"""
+_DAILY = 'SELECT lag(close_at, 1, open_at) OVER (ORDER BY "on") AS after, close_at AS upto FROM sessions'
+_INTRADAY = """SELECT open_at AS after, close_at AS upto FROM sessions WHERE is_base
+   UNION ALL SELECT g, least(g + %(step)s::interval, close_at) FROM sessions
+   CROSS JOIN LATERAL generate_series(open_at, least(close_at, %(now)s) - interval '1 second', %(step)s::interval) g WHERE NOT is_base"""
+_PROBE = """SELECT s.bucket, s.total, s.cash, s.net_flow, s.coverage::float8, s.complete FROM ({grid}) g CROSS JOIN LATERAL (
+  SELECT * FROM portfolio_snapshots WHERE portfolio_id = %(p)s AND bucket > g.after AND bucket <= g.upto
+   ORDER BY bucket DESC LIMIT 1) s ORDER BY s.bucket"""
 
 
 def chart(c: psycopg.Connection, portfolio: UUID, period: str, now: datetime, exchange: str = "XNYS") -> list[Point]:
     """The last snapshot in each bucket of a period: one index probe a bucket, flat in the length of history.
 
-    Buckets come from the sessions of `exchange`: 1D 5 minutes of the current session, 1W 30 minutes, 1M an hour, 3M three
-    hours, YTD, 1Y and ALL one a session.
+    The first point is the close that the period starts from, as `core.returns.period_start` has it: the one before the
+    current session (1D), a week, a month, three months or a year before it, the last of the old year (YTD). Buckets come
+    from the sessions of `exchange`: 1D 5 minutes, 1W 30 minutes, 1M an hour, 3M three hours, YTD, 1Y and ALL a session.
     """
     if period not in PERIODS:
         raise ValueError(f"period {period!r}: expected one of {', '.join(PERIODS)}")
-    back, step = STEPS[period]
-    bounds = {"p": portfolio, "now": now, "exchange": exchange, "back": back, "step": step}
-    if step is not None:
-        grid = """SELECT g AS after, least(g + %(step)s::interval, close_at) AS upto FROM (
-                    SELECT open_at, close_at FROM trading_sessions WHERE exchange = %(exchange)s AND open_at <= %(now)s
-                       AND "on" >= (SELECT max("on") FROM trading_sessions WHERE exchange = %(exchange)s AND open_at <= %(now)s) - %(back)s::interval) t
-                  CROSS JOIN LATERAL generate_series(open_at, least(close_at, %(now)s) - interval '1 second', %(step)s::interval) g"""
-    else:
-        first = {
-            "YTD": "date_trunc('year', %(now)s::timestamptz)::date - 5",
-            "1Y": "(%(now)s::timestamptz - interval '1 year')::date",
-            "ALL": "coalesce((SELECT min(bucket)::date FROM portfolio_snapshots WHERE portfolio_id = %(p)s), '-infinity')",
-        }[period]
-        grid = f"""SELECT lag(close_at, 1, open_at - interval '1 day') OVER (ORDER BY "on") AS after, close_at AS upto
-                     FROM trading_sessions WHERE exchange = %(exchange)s AND "on" >= {first} AND open_at <= %(now)s"""
-    rows = c.execute(
-        f"""SELECT {_COLUMNS} FROM ({grid}) g CROSS JOIN LATERAL (
-              SELECT * FROM portfolio_snapshots WHERE portfolio_id = %(p)s AND bucket > g.after - CASE WHEN %(step)s::text IS NULL THEN interval '0' ELSE interval '1 microsecond' END
-                 AND bucket <= g.upto ORDER BY bucket DESC LIMIT 1) s ORDER BY s.bucket""",
-        bounds,
-        binary=True,
-    ).fetchall()
-    points = [Point(*row) for row in rows]
-    if period == "YTD" and points:  # the last close of the old year is where the year starts
-        year = now.year
-        old = [p for p in points if p.at.year < year]
-        points = old[-1:] + [p for p in points if p.at.year >= year]
-    return points
+    start, step = PERIOD[period]
+    sql = f"{_GRID.format(start=start)} {_PROBE.format(grid=_DAILY if step is None else _INTRADAY)}"
+    rows = c.execute(sql, {"p": portfolio, "now": now, "x": exchange, "step": step}, binary=True).fetchall()
+    return [Point(*row) for row in rows]
 
 
 def chart_for(user: UUID, portfolio: UUID, period: str, now: datetime, exchange: str = "XNYS") -> list[Point]:

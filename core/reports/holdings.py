@@ -7,7 +7,7 @@ from typing import Any
 
 from core.fx import day_of
 from core.ledger import CODE, MICRO, UNITS
-from core.money import posted
+from core.money import posted, posted_float
 from core.reasons import NoRate, Reason
 from core.reports import Made, report
 from core.rules import check
@@ -49,7 +49,7 @@ def overview(view: View) -> Made:
     def span_figure(key: str, title: str, span: object, formula: str) -> Figure:
         if isinstance(span, Reason):
             return Figure(key, title, None, Kind.MONEY, base, str(span), formula=formula)
-        gained = posted(Decimal(repr(round(span.gain, 6))), base)  # type: ignore[attr-defined]
+        gained = posted_float(span.gain, base)  # type: ignore[attr-defined]
         twr = span.twr  # type: ignore[attr-defined]
         return Figure(
             key, title, gained, Kind.MONEY, base, None, twr if isinstance(twr, float) else None, formula=formula

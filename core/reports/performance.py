@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from core.fx import day_of
 from core.metrics.drawdown import drawdown_curve
-from core.money import posted
+from core.money import posted, posted_float
 from core.reasons import Reason
 from core.reports import Made, report
 from core.returns import growth as growth_of
@@ -20,11 +19,6 @@ from core.view import View
 
 TABLE_PERIODS = (("1D", "Day"), ("1W", "Week"), ("MTD", "Month to date"), ("QTD", "Quarter to date"), ("YTD", "Year to date"),
                  ("1Y", "1 year"), ("3Y", "3 years"), ("5Y", "5 years"), ("ALL", "Since inception"))  # fmt: skip
-
-
-def amount(value: float, currency: str) -> Decimal:
-    """A float of the statistical side as posted money."""
-    return posted(Decimal(repr(round(value, 6))), currency)
 
 
 def number(value: float | Reason) -> float | None:
@@ -63,8 +57,8 @@ def performance(view: View) -> Made:
             continue
         twr, bench = number(span.twr), number(span.benchmark)
         rows.append(
-            (title, span.start, amount(span.start_value, view.base), amount(span.net_flow, view.base), amount(span.end_value, view.base),
-             amount(span.gain, view.base), twr, number(span.annual), bench, None if twr is None or bench is None else twr - bench,
+            (title, span.start, posted_float(span.start_value, view.base), posted_float(span.net_flow, view.base), posted_float(span.end_value, view.base),
+             posted_float(span.gain, view.base), twr, number(span.annual), bench, None if twr is None or bench is None else twr - bench,
              str(span.twr) if isinstance(span.twr, Reason) else "")
         )  # fmt: skip
     return Made(rows)
@@ -97,7 +91,7 @@ def growth(view: View) -> Made:
     total, days = view.total[inside], view.days[inside]
     fall = fall[-len(days) :] if len(fall) != len(days) else fall
     rows = [
-        (day_of(int(d)), amount(float(total[i]), view.base), amount(float(flow[i]), view.base), float(curve[i]),
+        (day_of(int(d)), posted_float(float(total[i]), view.base), posted_float(float(flow[i]), view.base), float(curve[i]),
          None if bench is None else float(bench[i]), float(fall[i]), float(coverage[i]))
         for i, d in enumerate(days)
     ]  # fmt: skip
@@ -179,7 +173,7 @@ def performers(view: View) -> Made:
         share = float(gain[j] / capital[j])
         price = view.price_returns(number_)[inside]
         security = view.book.securities[number_]
-        rows.append((security.symbol, security.name, amount(float(gain[j]), view.base), share,
+        rows.append((security.symbol, security.name, posted_float(float(gain[j]), view.base), share,
                      float(link(price)) if np.isfinite(price).any() else None, category(share), number_))  # fmt: skip
     return Made(sorted(rows, key=lambda r: -r[3]))
 
