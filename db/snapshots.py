@@ -16,7 +16,7 @@ from core import VERSION
 from core.fx import day_number, day_of
 from core.ledger import MICRO, UNITS
 from core.lots import by_security
-from core.money import posted, posted_float
+from core.money import posted_float
 from core.scope import PERIODS
 from core.valuation import cash_of, history, lots_of, net_flow
 from db import books, engine
