@@ -108,7 +108,11 @@ def sentence(p: Posting, draft: Draft) -> str:
     parts = [f"{p.kind} of {symbol} {gross}" if symbol else f"{p.kind} of {gross}"]
     if p.quantity is not None and p.price is not None:
         parts = [f"{p.kind} {show.text(p.quantity, Kind.UNITS)} {symbol} at {show.text(p.price, Kind.PRICE)} = {gross}"]
-    parts += [f"{name} {show.text(value, Kind.MONEY, p.currency)}" for name, value in (("fees", p.fees), ("taxes", p.taxes)) if value]
+    parts += [
+        f"{name} {show.text(value, Kind.MONEY, p.currency)}"
+        for name, value in (("fees", p.fees), ("taxes", p.taxes))
+        if value
+    ]
     parts.append(f"cash {show.money(p.net, p.cash_currency, signed=True)}")
     parts.append(f"traded {show.day(p.traded_on)}")
     if p.settles_on != p.traded_on:
@@ -244,7 +248,9 @@ def said(user: User, portfolio: UUID) -> None:
     did, what, ids = state["done"]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.success(f"{did}: {what}.", icon=":material/check_circle:")
-        if ids and st.button("Undo", icon=":material/undo:", key=f"undo_{ids[0]}", help="Books a reversal; both entries stay."):
+        if ids and st.button(
+            "Undo", icon=":material/undo:", key=f"undo_{ids[0]}", help="Books a reversal; both entries stay."
+        ):
             _reverse(user, portfolio, ids, "undone right after booking", "Undone by a reversal", what)
 
 
@@ -262,9 +268,10 @@ def details(user: User, portfolio: Portfolio, entry: dict[str, Any], columns: tu
         if entry["state"] != "booked":
             st.caption("It has been reversed: both entries stay in the ledger." if entry["state"] == "reversed"
                        else "A reversal cannot be reversed: book the transaction again instead.")  # fmt: skip
-        elif may_book(user, portfolio):
-            if st.button("Reverse this entry…", icon=":material/undo:", key=f"reverse_{entry['transaction_id']}"):
-                _confirm(user, portfolio.portfolio_id, entry)
+        elif may_book(user, portfolio) and st.button(
+            "Reverse this entry…", icon=":material/undo:", key=f"reverse_{entry['transaction_id']}"
+        ):
+            _confirm(user, portfolio.portfolio_id, entry)
 
 
 @st.dialog("Reverse this entry?", icon=":material/undo:")

@@ -169,9 +169,7 @@ def _book(
             return
         left = [f"{_count(done.count(o))} {words}" for o, words in (("duplicate", "were in the ledger already"),
                                                                         ("refused", "were refused")) if done.count(o)]  # fmt: skip
-        said = (
-            f"Booked {_count(done.booked)} transactions from {name}" + "".join(f"; {each}" for each in left) + "."
-        )
+        said = f"Booked {_count(done.booked)} transactions from {name}" + "".join(f"; {each}" for each in left) + "."
         imports: dict[UUID, Any] = st.session_state["imports"]
         imports[portfolio.portfolio_id] = {"key": uuid4().hex[:12], "done": said, "checked": {}}
         st.rerun()

@@ -1,0 +1,129 @@
+"""The security master: every security, and one in full: master data, quote, chart, position, transactions, prices."""
+
+from dataclasses import replace
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.returns import period_start
+from core.table import Kind, Table
+from core.view import PERIOD_NAMES
+from ui import charts, frame, scope, show
+from ui.scope import Here
+
+MASTER = ("name", "exchange", "isin", "asset_class", "sector", "industry", "country", "currency", "status", "bars")
+
+
+def catalogue(table: Table) -> None:
+    """The list with its filters; a chosen row opens that security."""
+    with st.container(horizontal=True):
+        text = st.text_input(
+            "Search",
+            type="search",
+            live="300ms",
+            placeholder="Symbol, name, ISIN …",
+            key="securities_search",
+            width=320,
+        )
+        picked = {
+            key: st.selectbox(
+                title,
+                sorted({v for v in table.column(key) if v}),
+                index=None,
+                placeholder="All",
+                key=f"securities_{key}",
+                width=200,
+            )
+            for key, title in (("asset_class", "Asset class"), ("sector", "Sector"))
+        }
+    words = text.lower().split()
+    found = [r for r in table.records() if all(any(w in str(v).lower() for v in r.values()) for w in words)
+             and all(value is None or r[key] == value for key, value in picked.items())]  # fmt: skip
+    shown = replace(
+        table, rows=tuple(tuple(r.values()) for r in found), empty="No security fits." if table.rows else table.empty
+    )
+    row = show.table(shown, key=f"securities_{text}_{'_'.join(str(v) for v in picked.values())}", select=True)
+    if row is not None:
+        scope.goto(security=str(found[row]["security_id"]))
+        st.rerun()
+    if found:
+        st.caption("Select a row to open the security.")
+
+
+def chart(prices: Table, period: str, currency: str) -> None:
+    """Closes over the period, raw."""
+    if not prices.rows:
+        st.info(prices.empty, icon=":material/inbox:")
+        return
+    on, close = prices.column("on")[::-1], prices.column("close")[::-1]
+    first = period_start(on[-1], "1W" if period == "1D" else PERIOD_NAMES[period], on[0])
+    points = [(d, c) for d, c in zip(on, close, strict=True) if d >= first]
+    take = charts.thinned([c for _, c in points])
+    figure = go.Figure(go.Scatter(x=[points[i][0] for i in take], y=[float(points[i][1]) for i in take], line={"color": charts.PORTFOLIO, "width": 2},
+                                  mode="lines", name="Close", customdata=[show.text(points[i][1], Kind.PRICE) for i in take],
+                                  hovertemplate="%{customdata}<extra>Close</extra>"))  # fmt: skip
+    figure.update_layout(height=300, margin={"l": 0, "r": 8, "t": 8, "b": 0}, hovermode="x unified", dragmode=False)
+    figure.update_xaxes(hoverformat="%a %-d %b %Y", showgrid=False, fixedrange=True)
+    figure.update_yaxes(title=currency, fixedrange=True)
+    change = float(points[-1][1] / points[0][1]) - 1
+    said = f"{'Up' if change >= 0 else 'Down'} {show.percent(abs(change))} since {show.day(points[0][0])}, close {show.text(points[-1][1], Kind.PRICE)}"
+    st.subheader(said, anchor=False)
+    st.plotly_chart(figure, key="security_chart", config=charts.CONFIG, alt=said)
+
+
+def detail(here: Here, s: dict[str, Any], table: Table) -> None:
+    """One security in full."""
+    st.button(
+        "All securities", icon=":material/arrow_back:", on_click=scope.goto, kwargs={"security": None}, type="tertiary"
+    )
+    st.header(f"{s['symbol']} · {s['name']}", anchor=False)
+    change = float(s["price"] / s["previous_close"]) - 1 if s["price"] and s["previous_close"] else None
+    held = [r for r in here.answer("holdings").records() if r["security_id"] == s["security_id"]]
+    with st.grid("auto", min_column_width=148, gap="small"):
+        st.metric(f"Last quote, {s['currency']}", show.text(s["price"], Kind.PRICE), show.change(change) if change is not None else None, delta_arrow="off",
+                  delta_color="off", border=True, help="No feed has quoted it yet." if s["price"] is None else f"From {s['provider']}, "
+                  f"{show.text(s['quoted_at'], Kind.TIME)} UTC")  # fmt: skip
+        for r in held:
+            for key in ("units", "value", "weight", "unrealised"):
+                c = next(c for c in here.answer("holdings").columns if c.key == key)
+                st.metric(
+                    c.title,
+                    show.text(r[key], c.kind, here.portfolio.base_currency, signed=key == "unrealised"),
+                    border=True,
+                    help=c.note or None,
+                )
+    if not held:
+        st.caption(f"Not held in {here.portfolio.name} {'now' if here.scope.as_of is None else 'on that day'}.")
+    prices = here.answer("prices", security=s["security_id"])
+    scope.period_control(here, key="security_period")
+    chart(prices, here.scope.period, s["currency"])
+    master, booked, bars = st.tabs(["Master data", "Transactions", "Prices"], on_change="rerun", key="security_tabs")
+    if master.open:
+        master.table(
+            {c.title: show.text(s[c.key], c.kind) for c in table.columns if c.key in MASTER}, border="horizontal"
+        )
+    if booked.open:
+        with booked:
+            every = here.answer("transactions")
+            mine = tuple(
+                r for r, symbol in zip(every.rows, every.column("symbol"), strict=True) if symbol == s["symbol"]
+            )
+            show.table(
+                replace(every, rows=mine, empty=f"No transactions of {s['symbol']} in {here.portfolio.name}."),
+                key="security_transactions",
+            )
+    if bars.open:
+        with bars:
+            show.table(prices, key="security_prices", rows=1_500)
+
+
+here = frame.page("Securities", needs_transactions=False)
+master = here.answer("securities")
+chosen = next((r for r in master.records() if r["security_id"] == here.scope.security), None)
+if chosen is not None:
+    detail(here, chosen, master)
+else:
+    if here.scope.security is not None:
+        st.warning(f"There is no security {here.scope.security}. Choose one below.", icon=":material/search_off:")
+    catalogue(master)

@@ -1,0 +1,42 @@
+"""The ledger: look through it, enter a transaction, import a file, reverse an entry."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from ui import entry, frame, importer, show
+
+here = frame.page("Transactions", needs_transactions=False)
+may = entry.may_book(here.user, here.portfolio)
+entry.said(here.user, here.portfolio.portfolio_id)
+if may:
+    listed, entered, imported = st.tabs(["Ledger", "New entry", "Import CSV"], on_change="rerun", key="transactions_tabs",
+                                        default="New entry" if here.is_empty else None)  # fmt: skip
+else:
+    st.info(entry.why_not(here.user, here.portfolio), icon=":material/visibility:")
+    listed, entered, imported = st.container(), None, None
+
+if entered is None or listed.open:
+    with listed:
+        table = here.answer("transactions")
+        text = st.text_input("Search", type="search", live="300ms", placeholder="Symbol, kind, note, date, person …", key="transactions_search",
+                             label_visibility="collapsed")  # fmt: skip
+        words = text.lower().split()
+        found = [r for r in table.rows if all(any(w in str(cell).lower() for cell in r) for w in words)]
+        shown = replace(table, rows=tuple(found), empty="No entry fits this search." if table.rows else table.empty)
+        row = show.table(shown, key=f"transactions_{here.portfolio.version}_{text}", select=True, rows=entry.SHOWN)
+        if len(found) > entry.SHOWN:
+            st.caption(
+                f"The newest {entry.SHOWN:,} of {len(found):,} entries are shown; search for others, or take the CSV."
+            )
+        if row is None and found:
+            st.caption("Select a row to see the whole entry" + (" and to reverse it." if may else "."))
+        elif row is not None:
+            entry.details(here.user, here.portfolio, list(shown.records())[row], shown.columns)
+if entered is not None and entered.open:
+    with entered:
+        units = {r["symbol"]: r["units"] for r in here.answer("holdings", as_of=None).records()}
+        entry.form(here.user, here.view.book, units)
+if imported is not None and imported.open:
+    with imported:
+        importer.wizard(here.user, here.portfolio)
