@@ -15,6 +15,8 @@ from typing import Any
 import anyio.to_thread
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -59,6 +61,11 @@ async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
         await anyio.to_thread.run_sync(engine.close)
 
 
+def front_page(request: Request) -> RedirectResponse:
+    """The overview under its own name."""
+    return RedirectResponse(f"/?{request.url.query}" if request.url.query else "/", 302)
+
+
 app = st.App(
     ROOT / "pages" / "_main.py",
     lifespan=lifespan,
@@ -66,6 +73,7 @@ app = st.App(
         Mount("/api", app=api),
         Route("/login", sign_in_form, methods=["POST"]),
         Route("/logout", sign_out_form, methods=["POST"]),
+        Route("/overview", front_page),  # Streamlit serves its first page at / alone
         Mount("/assets", app=StaticFiles(directory=ROOT / "assets")),
     ],
     middleware=[Middleware(Headers), Middleware(Packed, folder=settings.data_dir / "static")],

@@ -26,6 +26,7 @@ CONTENTS = (
 ADMINS_ONLY = {"admin"}
 
 st.set_page_config("Ballast", str(ROOT / "assets" / "icon.svg"), layout="wide")
+st.logo(str(ROOT / "assets" / "logo.svg"), size="large", icon_image=str(ROOT / "assets" / "icon.svg"))
 look.style()
 user = session.user()
 pages = {
@@ -46,14 +47,14 @@ with st.sidebar:
         mine, here = scope.read(user)
     except errors.KNOWN:  # the page says it; the sidebar offers the way out
         mine = scope.portfolios(user)
+    with st.container(gap=None):
+        for page in pages.values():
+            st.page_link(page, query_params=here.query() if here else None, width="stretch")
     if mine:
         scope.portfolio_select(mine, here)
     if here:
         scope.period_control(here, label=True)
         scope.as_of_input(here)
-    with st.container(gap=None):
-        for page in pages.values():
-            st.page_link(page, query_params=here.query() if here else None, width="stretch")
     sign_in.sign_out_line(user.display_name or user.username)
 
 with errors.told():

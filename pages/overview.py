@@ -36,7 +36,7 @@ left, right = st.columns(2, gap="large")
 with left:
     movers = here.answer("movers")
     st.subheader("Movers of the day", anchor=False)
-    show.table(movers, key="movers", rows=8)
+    show.table(movers, key="movers", rows=8, only=("symbol", "price", "day_change", "contribution"))
     frame.link(here, "holdings", "All holdings", icon=":material/arrow_forward:")
 with right:
     spread = here.answer("allocation")

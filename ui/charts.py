@@ -148,6 +148,25 @@ def growth(table: Table) -> go.Figure | None:
 
 
 @kept
+def drawdown(table: Table) -> go.Figure | None:
+    """How far below its highest so far, as an area."""
+    if not table.rows:
+        return None
+    on, fall = table.column("on"), table.column("drawdown")
+    take = thinned(fall)
+    figure = _plotly().Figure()
+    figure.add_scatter(
+        x=[on[i] for i in take], y=[fall[i] for i in take], name="Drawdown", mode="lines", fill="tozeroy", line={"color": LOSS, "width": 1.2},
+        fillcolor="rgba(217,119,6,.28)", hovertemplate="%{y:.2%}<extra></extra>", showlegend=False,
+    )  # fmt: skip
+    _base(figure, 220)
+    figure.update_layout(margin={"l": 0, "r": 8, "t": 8, "b": 0})
+    figure.update_xaxes(type="date", hoverformat="%a %-d %b %Y", showgrid=False)
+    figure.update_yaxes(tickformat=".0%", nticks=5)
+    return figure
+
+
+@kept
 def treemap(groups: Table, positions: Table) -> go.Figure | None:
     """Positions under their groups: size is value, colour the day's change, blue up and orange down from zero."""
     if not groups.rows:
@@ -287,6 +306,24 @@ def growth_title(table: Table) -> str:
     return said
 
 
+def drawdown_title(table: Table) -> str:
+    """What the drawdown chart shows: the deepest fall and where it stands now."""
+    figures = {f.key: f for f in table.figures}
+    if "drawdown" not in figures or figures["drawdown"].value > -0.00005:
+        return "No drawdown in the period"
+    deepest, now = figures["drawdown"], figures["now_drawdown"].value
+    said = f"Fell {texts.percent(abs(deepest.value))} at its deepest, {deepest.note}"
+    return said + ("; at its high again" if now > -0.00005 else f"; {texts.percent(abs(now))} below its high now")
+
+
+def spread_title(table: Table, by: str) -> str:
+    """What the allocation shows: the largest group and its share."""
+    if not table.rows:
+        return f"By {by}"
+    first = next(table.records())
+    return f"{first['group']} is the largest {by} with {texts.percent(first['weight'])}"
+
+
 def value_title(table: Table) -> str:
     """What the value chart shows: the change, and what of it is gain and what was paid in."""
     if not table.figures:
@@ -379,4 +416,17 @@ def _short(label: str, labels: Sequence[str]) -> str:
     return " ".join(words[1:3]) if ":" in words[-1] else " ".join(words[1:])
 
 
-__all__ = ["changes", "growth", "growth_title", "months", "shares", "show", "treemap", "value", "value_title"]
+__all__ = [
+    "changes",
+    "drawdown",
+    "drawdown_title",
+    "growth",
+    "growth_title",
+    "months",
+    "shares",
+    "show",
+    "spread_title",
+    "treemap",
+    "value",
+    "value_title",
+]

@@ -17,7 +17,8 @@ STYLE = """<style>
 .b-badge{cursor:help;border-bottom:1px dotted currentColor}
 .b-demo{font-size:.82rem;opacity:.8}
 [data-testid="stMetricValue"],[data-testid="stMetricDelta"],.b-num{font-variant-numeric:tabular-nums}
-[data-testid="stMetric"]{padding:.55rem .7rem}
+div[data-testid="stMetric"]{padding:.6rem .75rem}
+div[data-testid="stMainBlockContainer"]{padding-left:clamp(.9rem,2.4vw,2.6rem);padding-right:clamp(.9rem,2.4vw,2.6rem)}
 [data-testid="stElementToolbar"] button[aria-label="Download as CSV"]{display:none}
 .b-who{display:flex;justify-content:space-between;align-items:center;gap:.5rem;font-size:.9rem}
 .b-who form,.b-sign form{margin:0}

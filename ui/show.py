@@ -10,6 +10,7 @@ A table shows its title only where `title=True`; `only=("symbol", …)` names th
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -18,8 +19,10 @@ from typing import Any
 
 import streamlit as st
 
+from core import VERSION
 from core.money import minor_units
 from core.reasons import Reason
+from core.reports import REPORTS
 from core.table import Column, Figure, Kind, Table
 from ui import session
 
@@ -113,13 +116,13 @@ def _sign(number: Decimal, signed: bool, said: str) -> str:
 
 def cards(figures: Sequence[Figure], most: int = 6) -> None:
     """Figures as cards in a row that wraps: value, change beside it, formula or reason on hover."""
-    with st.grid("auto", min_column_width=148, gap="small"):
+    with st.grid("auto", min_column_width=140, gap="small"):
         for f in figures[:most]:
             card(f)
 
 
 def card(f: Figure) -> None:
-    """One figure: its title names the currency, its help the formula, and why it is missing where it is."""
+    """One figure; on hover its formula, and why it is missing where it is. The currency stands in the head of the page."""
     share = f.key in ("cash",)
     said = text(
         f.value,
@@ -127,17 +130,19 @@ def card(f: Figure) -> None:
         f.currency,
         signed=f.key in ("day", "ytd", "unrealised", "active", "gain", "change", "net_flow"),
     )
-    beside = None if f.change is None else text(f.change, Kind.PERCENT, signed=not share)
+    beside = (
+        None if f.change is None else text(f.change, Kind.PERCENT, signed=not share) + (" of value" if share else "")
+    )
     falls = beside is not None and beside.startswith(MINUS)
     rises = beside is not None and beside.startswith("+")
     told = [line for line in (f.formula, f.note, f"Missing: {f.reason}" if f.reason else "") if line]
     st.metric(
-        f"{f.title}, {f.currency}" if f.currency else f.title,
+        f.title,
         said,
         beside,
         delta_color="red" if falls else "green" if rises else "gray",
         delta_arrow="down" if falls else "up" if rises else "off",
-        delta_description=f.note if share else None,
+        height="stretch",
         help="  \n".join(told) or None,
         border=True,
     )
@@ -170,7 +175,7 @@ def table(
     if only:
         columns.sort(key=lambda c: list(only).index(c.key))
     count = len(shown.rows) if rows is None else min(rows, len(shown.rows))
-    data, config = _data(shown, tuple(c.key for c in columns), count)
+    data, config = _data(shown, tuple(c.key for c in columns), count, session.on_phone())
     state = st.dataframe(
         data,
         key=key,
@@ -204,6 +209,23 @@ def csv(shown: Table, key: str, label: str = "CSV") -> None:
         icon=":material/download:",
         help=f"{shown.title}: {len(shown.rows):,} rows, all columns, unrounded",
     )
+
+
+def explain(*names: str) -> None:
+    """How these reports are computed: their definitions and what each column means, behind one small mark."""
+    with st.popover("How this is computed", icon=":material/help:", type="tertiary"):
+        for name in names:
+            report = REPORTS[name]
+            st.markdown(f"**{report.title}.** {plain(report.definition)}")
+            st.markdown("\n".join(f"- **{plain(c.title)}**: {plain(c.note)}" for c in report.columns if c.note))
+        st.caption(
+            f"Calculation version {VERSION}. The CSV carries it with every row; the API answers the same figures."
+        )
+
+
+def plain(said: str) -> str:
+    """Text for Markdown that must not be read as Markdown."""
+    return re.sub(r"([\\`*_{}\[\]<>#|$~:])", r"\\\1", said)
 
 
 def notes(shown: Table) -> None:
@@ -244,7 +266,7 @@ def _foot(shown: Table, columns: Sequence[Column], key: str) -> None:
 
 
 @lru_cache(maxsize=96)
-def _data(shown: Table, keys: tuple[str, ...], count: int) -> tuple[Any, dict[str, Any]]:
+def _data(shown: Table, keys: tuple[str, ...], count: int, phone: bool) -> tuple[Any, dict[str, Any]]:
     """The frame (numbers for sorting, exact text for reading) and the column settings. Kept while the table is the same:
     it holds nothing but the table's own cells."""
     import pandas as pd
@@ -276,7 +298,7 @@ def _data(shown: Table, keys: tuple[str, ...], count: int) -> tuple[Any, dict[st
             frame[c.key] = [None if v is None else bool(v) for v in cells]
         else:
             frame[c.key] = [MISSING if v in (None, "") else str(v) for v in cells]
-        config[c.key] = _config(c, mixed, pinned=number == 0 and len(columns) > 4, exact=count <= STYLED_ROWS)
+        config[c.key] = _config(c, mixed, pinned=phone and number == 0 and len(columns) > 2, exact=count <= STYLED_ROWS)
     data = pd.DataFrame(frame)
     if count > STYLED_ROWS or not said:
         return data, config

@@ -1,0 +1,43 @@
+"""Risk: the portfolio's figures, its riskiest securities, the spread over risk categories."""
+
+import streamlit as st
+
+from ui import charts, frame, scope, show
+
+CARDS = ("volatility", "sharpe", "max_drawdown", "beta", "var_95", "es_95")
+
+here = frame.page("Risk")
+
+scope.period_control(here, key="risk_period")
+figures = here.answer("risk")
+if figures.figures:
+    show.cards([figures.figure(key) for key in CARDS])
+show.notes(figures)
+
+growth = here.answer("growth")
+charts.show(
+    charts.drawdown(growth),
+    growth,
+    key="drawdown",
+    title=charts.drawdown_title(growth),
+    alt=f"Area chart of the drawdown. {charts.drawdown_title(growth)}.",
+    only=("on", "drawdown", "growth", "benchmark"),
+)
+
+left, right = st.columns([3, 2], gap="large")
+with left:
+    st.subheader("The ten riskiest positions", anchor=False)
+    show.table(here.answer("risk_by_security"), key="riskiest", rows=10)
+    show.explain("risk_by_security")
+with right:
+    spread = here.answer("risk_distribution")
+    charts.show(
+        charts.shares(spread, "category"),
+        spread,
+        key="spread",
+        title="Spread over risk categories",
+        alt="Bars: share of each risk category in the value; the table has the figures.",
+    )
+
+show.table(figures, key="figures", title=True)
+show.explain("risk")
