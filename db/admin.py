@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import os
 import sys
 from collections.abc import Sequence
 from typing import Literal, cast
@@ -33,11 +32,8 @@ def list_users() -> None:
 
 
 def _password(name: str) -> str:
-    given = os.environ.get("BALLAST_PASSWORD")
-    if given:
-        return given
-    if not sys.stdin.isatty():
-        raise ValueError("password: there is no terminal to ask at; set BALLAST_PASSWORD")
+    if not sys.stdin.isatty():  # echo … | python -m db.admin create-admin NAME
+        return sys.stdin.readline().rstrip("\r\n")
     first = getpass.getpass(f"Password for {name}: ")
     if getpass.getpass("Once more: ") != first:
         raise ValueError("password: the two differ")

@@ -151,6 +151,10 @@ def test_only_jobs_meet_the_outside_world(modules: dict[Path, ast.Module]) -> No
     assert not wrong, "\n".join(wrong)
 
 
+# Where whatever is raised must be recorded instead of ending the process: each names its reason in the line.
+BORDERS = {"jobs/run.py"}
+
+
 def test_no_bare_or_broad_except(modules: dict[Path, ast.Module]) -> None:
     """An error is caught by its name, or it is not ours to catch."""
     wrong = []
@@ -162,7 +166,7 @@ def test_no_bare_or_broad_except(modules: dict[Path, ast.Module]) -> None:
             elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress"):
                 caught = list(node.args)
             for each in caught:
-                if each is None or ast.unparse(each) in ("Exception", "BaseException"):
+                if each is None or (ast.unparse(each) in ("Exception", "BaseException") and label(path) not in BORDERS):
                     line = getattr(node, "lineno", 0)
                     wrong.append(told(path, line, f"catches {ast.unparse(each) if each else 'everything'}"))
     assert not wrong, "\n".join(wrong)
