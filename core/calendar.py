@@ -49,7 +49,7 @@ class Sessions:
         return None if i < 0 else i
 
     def phase(self, at: datetime) -> str:
-        """ "pre" (4 h before the open), "regular", "post" (4 h after the close) or "closed"."""
+        """ "pre" (5.5 h before the open), "regular", "post" (4 h after the close) or "closed"."""
         second = int(at.timestamp())
         i = int(np.searchsorted(self.opens, second, side="right")) - 1
         if i >= 0 and second < self.closes[i]:

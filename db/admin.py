@@ -1,7 +1,7 @@
 """For whoever runs the installation: `python -m db.admin create-admin NAME`, `create-user NAME ROLE`, `list-users`.
 
-The password is asked for twice, or taken from BALLAST_PASSWORD where nobody sits at the terminal. To add a command, write a
-function and its lines in `main`.
+The password is asked for twice at a terminal, or read as one line from standard input. To add a command, write a function and
+its lines in `main`.
 """
 
 from __future__ import annotations

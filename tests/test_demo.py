@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import subprocess
 import sys
 from dataclasses import replace
@@ -277,10 +278,10 @@ def test_isins_carry_their_check_digit():
 
 
 def test_an_admin_is_made_from_the_command_line(database, monkeypatch, capsys):
-    monkeypatch.setenv("BALLAST_PASSWORD", "too short")
+    monkeypatch.setattr("sys.stdin", io.StringIO("too short\n"))
     assert admin.main(["create-admin", "ann"]) == 1
     assert "at least 12" in capsys.readouterr().err
-    monkeypatch.setenv("BALLAST_PASSWORD", "long enough for anyone")
+    monkeypatch.setattr("sys.stdin", io.StringIO("long enough for anyone\n" * 2))
     assert admin.main(["create-admin", "Ann"]) == 0
     assert access.sign_in("ann", "long enough for anyone")[1].role == "admin"
     assert admin.main(["create-admin", "ann"]) == 1
