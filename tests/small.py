@@ -44,6 +44,11 @@ def weekdays(last: date, count: int) -> list[date]:
     return found[::-1]
 
 
+def bar_days(now: datetime) -> list[date]:
+    """The days that have bars: up to the last weekday before today."""
+    return weekdays(now.date() - timedelta(days=1), BARS)
+
+
 @dataclass
 class Small:
     """What was made: people, portfolios by name, securities by symbol, and clients that are signed in."""
@@ -116,7 +121,7 @@ def build(database: Database, now: datetime | None = None) -> Small:
 
 def _market(database: Database, now: datetime) -> dict[str, int]:
     today = now.date()
-    days = weekdays(today, BARS)
+    days = bar_days(now)
     calendar = weekdays(today + timedelta(days=10), BARS + 10)
     with database.jobs() as c:
         for exchange, opens, closes in (
@@ -189,7 +194,7 @@ def row(day: date, kind: str, symbol: str = "", **cells: str) -> dict[str, str]:
 
 
 def _book(small: Small) -> None:
-    days = weekdays(small.now.date(), BARS)
+    days = bar_days(small.now)
     day = lambda i: days[i]  # noqa: E731
     dollars = [
         row(day(5), "deposit", gross=f"{ODD}.25", note=f"{MARK} opening"),
