@@ -9,19 +9,19 @@ import streamlit as st
 from settings import ROOT
 from ui import errors, look, scope, session, sign_in
 
-# file, title, icon, what it shows
+# file, title, icon
 CONTENTS = (
-    ("overview", "Overview", "dashboard", "What it is worth, what changed, and whether anything is wrong"),
-    ("holdings", "Holdings", "list_alt", "Every position, its lots and its gains"),
-    ("allocation", "Allocation", "donut_small", "How the value is spread"),
-    ("performance", "Performance", "show_chart", "Returns, months, the best and the worst"),
-    ("risk", "Risk", "waves", "Volatility, drawdown, value at risk"),
-    ("compliance", "Compliance", "rule", "Rules, limits and what breaks them"),
-    ("transactions", "Transactions", "receipt_long", "The ledger: enter, import, reverse"),
-    ("securities", "Securities", "inventory_2", "The security master and its prices"),
-    ("reports", "Reports", "description", "Every report as a file"),
-    ("portfolios", "Portfolios", "folder_open", "Create, share, set the goal and the benchmark"),
-    ("admin", "Admin", "settings", "Jobs, feeds and people"),
+    ("overview", "Overview", "dashboard"),
+    ("holdings", "Holdings", "list_alt"),
+    ("allocation", "Allocation", "donut_small"),
+    ("performance", "Performance", "show_chart"),
+    ("risk", "Risk", "waves"),
+    ("compliance", "Compliance", "rule"),
+    ("transactions", "Transactions", "receipt_long"),
+    ("securities", "Securities", "inventory_2"),
+    ("reports", "Reports", "description"),
+    ("portfolios", "Portfolios", "folder_open"),
+    ("admin", "Admin", "settings"),
 )
 ADMINS_ONLY = {"admin"}
 
@@ -30,10 +30,8 @@ st.logo(str(ROOT / "assets" / "logo.svg"), size="large", icon_image=str(ROOT / "
 look.style()
 user = session.user()
 pages = {
-    name: st.Page(
-        f"{name}.py", title=title, icon=f":material/{icon}:", url_path=name, default=name == "overview", help=what
-    )
-    for name, title, icon, what in CONTENTS
+    name: st.Page(f"{name}.py", title=title, icon=f":material/{icon}:", url_path=name, default=name == "overview")
+    for name, title, icon in CONTENTS
     if (ROOT / "pages" / f"{name}.py").exists() and (name not in ADMINS_ONLY or (user and user.role == "admin"))
 }
 chosen = st.navigation(list(pages.values()), position="hidden")
@@ -47,7 +45,7 @@ with st.sidebar:
         mine, here = scope.read(user)
     except errors.KNOWN:  # the page says it; the sidebar offers the way out
         mine = scope.portfolios(user)
-    with st.container(gap=None):
+    with st.container(gap="xxsmall", key="b_contents"):
         for page in pages.values():
             st.page_link(page, query_params=here.query() if here else None, width="stretch")
     if mine:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import charts, frame, scope, show
+from ui import charts, frame, scope, session, show
 
 here = frame.page("Performance")
 
@@ -23,7 +23,7 @@ show.explain("performance")
 
 months = here.answer("monthly_returns")
 charts.show(
-    charts.months(months),
+    charts.months(months, words=not session.on_phone()),
     months,
     key="months",
     title="Monthly returns, %",
@@ -31,9 +31,9 @@ charts.show(
 )
 
 performers = here.answer("performers")
-left, right = st.columns(2, gap="large")
+left, right = st.columns([3, 2], gap="large")
 with left:
-    show.table(performers, key="performers", title=True)
+    show.table(performers, key="performers", title=True, only=("symbol", "name", "gain", "return", "category"))
 with right:
     charts.show(
         charts.changes(performers, "symbol", "gain"),

@@ -39,5 +39,5 @@ with right:
         alt="Bars: share of each risk category in the value; the table has the figures.",
     )
 
-show.table(figures, key="figures", title=True)
+show.table(figures, key="figures", title=True, only=("metric", "portfolio", "benchmark", "definition", "reason"))
 show.explain("risk")

@@ -35,8 +35,10 @@ FIXED = {
     **{"Fund": PALETTE[5], "Real Estate": PALETTE[3], "Crypto": PALETTE[1], "Other": PALETTE[6], "Unclassified": PALETTE[4]},
     **{"low": "#0D9488", "medium": "#3B82F6", "high": "#D97706", "very high": "#B4430F", "unknown": "#A9B2BF"},
 }  # fmt: skip
-# blue up, orange down, nothing at zero: transparent in the middle, so that it fits light and dark
-DIVERGING = ((0.0, "rgba(194,84,10,.95)"), (0.5, "rgba(124,135,152,.18)"), (1.0, "rgba(37,99,235,.95)"))
+# blue up, orange down, grey at zero; white text is read on all of it. `FAINT` lets the theme's own text be read on it
+DIVERGING = ((0.0, "#B4500C"), (0.5, "#64748B"), (1.0, "#2563EB"))
+FAINT = ((0.0, "rgba(217,103,6,.62)"), (0.5, "rgba(124,135,152,.10)"), (1.0, "rgba(59,130,246,.62)"))
+TICKS = "#717D8E"
 CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
 
 P = ParamSpec("P")
@@ -196,7 +198,8 @@ def treemap(groups: Table, positions: Table) -> go.Figure | None:
             hovertemplate="<b>%{label}</b><br>%{value:,.2f}<br>%{text}<extra></extra>", tiling={"pad": 2}, maxdepth=3,
             marker={"colors": colours, "colorscale": [list(step) for step in DIVERGING], "cmin": -most, "cmid": 0, "cmax": most,
                     "showscale": True, "colorbar": {"tickformat": "+.1%", "thickness": 10, "len": 0.8, "outlinewidth": 0, "title": {"text": "Day"}},
-                    "line": {"width": 1}},
+                    "line": {"width": 1.5, "color": "rgba(255,255,255,.35)"}, "cornerradius": 3},
+            textfont={"color": "#FFFFFF"}, root={"color": "rgba(0,0,0,0)"},
             pathbar={"visible": False},
         )
     )  # fmt: skip
@@ -206,8 +209,8 @@ def treemap(groups: Table, positions: Table) -> go.Figure | None:
 
 
 @kept
-def months(table: Table) -> go.Figure | None:
-    """Monthly returns as a heat map, a year a row, centred at zero."""
+def months(table: Table, words: bool = True) -> go.Figure | None:
+    """Monthly returns as a heat map, a year a row, centred at zero; `words` writes them into the cells, given the room."""
     if not table.rows:
         return None
     titles = [c.title for c in table.columns[1:]]
@@ -217,14 +220,20 @@ def months(table: Table) -> go.Figure | None:
     go = _plotly()
     figure = go.Figure(
         go.Heatmap(
-            x=titles, y=years, z=cells, zmin=-most, zmid=0, zmax=most, colorscale=[list(step) for step in DIVERGING], showscale=False, xgap=2, ygap=2,
-            text=[["" if v is None else texts.text(v * 100, Kind.NUMBER, signed=True)[:-1] for v in row] for row in cells], texttemplate="%{text}",
+            x=titles, y=years, z=cells, zmin=-most, zmid=0, zmax=most, colorscale=[list(step) for step in FAINT], showscale=False, xgap=2, ygap=2,
             customdata=[[texts.percent(v, signed=True) for v in row] for row in cells], hovertemplate="%{x} %{y}: %{customdata}<extra></extra>",
             hoverongaps=False,
         )
     )  # fmt: skip
-    _base(figure, 60 + 30 * len(years))
+    _base(figure, 40 + 30 * len(years))
     figure.update_layout(hovermode="closest", margin={"l": 0, "r": 0, "t": 24, "b": 0})
+    if words:  # annotations take the theme's text colour
+        figure.update_layout(
+            annotations=[
+                {"x": titles[j], "y": years[i], "text": texts.text(v * 100, Kind.NUMBER, signed=True), "showarrow": False, "font": {"size": 11}}
+                for i, row in enumerate(cells) for j, v in enumerate(row) if v is not None
+            ]
+        )  # fmt: skip
     figure.update_xaxes(side="top", showgrid=False, fixedrange=True)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False, fixedrange=True)
     return figure
@@ -386,8 +395,8 @@ def _base(figure: go.Figure, height: int) -> None:
         font={"family": "Inter, system-ui, sans-serif", "size": 12},
         title=None,
     )
-    figure.update_xaxes(showspikes=False, fixedrange=True)
-    figure.update_yaxes(fixedrange=True, zeroline=False)
+    figure.update_xaxes(showspikes=False, fixedrange=True, tickfont_color=TICKS)
+    figure.update_yaxes(fixedrange=True, zeroline=False, tickfont_color=TICKS)
 
 
 def _categories(figure: go.Figure, labels: Sequence[str], title: str) -> None:

@@ -17,7 +17,13 @@ STYLE = """<style>
 .b-badge{cursor:help;border-bottom:1px dotted currentColor}
 .b-demo{font-size:.82rem;opacity:.8}
 [data-testid="stMetricValue"],[data-testid="stMetricDelta"],.b-num{font-variant-numeric:tabular-nums}
-div[data-testid="stMetric"]{padding:.6rem .75rem}
+div[data-testid="stMetric"]{padding:.6rem .7rem;container-type:inline-size}
+div[data-testid="stMetric"]>div{padding:0}
+div[data-testid="stMetricValue"]{font-size:clamp(1rem,12cqi,1.3rem)}
+div[data-testid="stMetric"] [data-testid="stMarkdownContainer"],div[data-testid="stMetric"] p{white-space:normal;overflow-wrap:anywhere}
+button[data-variant="segmented_control"][aria-checked="true"] p{color:inherit;font-weight:650}
+button[data-variant="segmented_control"][aria-checked="true"]{color:inherit}
+.st-key-b_contents a{padding:.22rem .5rem;margin:0}
 div[data-testid="stMainBlockContainer"]{padding-left:clamp(.9rem,2.4vw,2.6rem);padding-right:clamp(.9rem,2.4vw,2.6rem)}
 [data-testid="stElementToolbar"] button[aria-label="Download as CSV"]{display:none}
 .b-who{display:flex;justify-content:space-between;align-items:center;gap:.5rem;font-size:.9rem}

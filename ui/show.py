@@ -34,6 +34,7 @@ SIGNED = CHANGES | {
     *("unrealised", "unrealised_percent", "realised", "gain", "gain_percent", "twr", "annualised", "benchmark", "active"),
     *("return", "price_return", "net", "net_flow"),
 }  # fmt: skip
+REMARKS = frozenset({"reason", "note", "error", "beyond", "detail"})  # empty where there is nothing to say
 STYLED_ROWS = 1500  # above, the browser formats the numbers: exact text for each cell costs too much
 ROW, SHOWN_ROWS = 31, 14
 NUMERIC = frozenset({Kind.MONEY, Kind.PRICE, Kind.UNITS, Kind.PERCENT, Kind.NUMBER, Kind.BPS, Kind.COUNT})
@@ -116,7 +117,7 @@ def _sign(number: Decimal, signed: bool, said: str) -> str:
 
 def cards(figures: Sequence[Figure], most: int = 6) -> None:
     """Figures as cards in a row that wraps: value, change beside it, formula or reason on hover."""
-    with st.grid("auto", min_column_width=140, gap="small"):
+    with st.grid("auto", min_column_width=148, gap="xsmall"):
         for f in figures[:most]:
             card(f)
 
@@ -243,6 +244,8 @@ def _columns(shown: Table) -> list[Column]:
             continue
         if c.wide_only and all(row[i] in (None, "") for row in shown.rows):
             continue
+        if c.key == "currency" and c.wide_only and all(row[i] == shown.context.currency for row in shown.rows):
+            continue
         out.append(c)
     return out
 
@@ -259,9 +262,9 @@ def _foot(shown: Table, columns: Sequence[Column], key: str) -> None:
         ]
         parts.append("**Total** · " + " · ".join(said))
     if shown.context.currency and any(c.kind is Kind.MONEY for c in columns):
-        parts.append(f"amounts in {shown.context.currency} unless a column says otherwise")
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
-        st.caption(" · ".join(parts) or f"{len(shown.rows):,} rows", width="content")
+        parts.append(f"Amounts in {shown.context.currency} unless a column says otherwise")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption(" · ".join(parts) or f"{len(shown.rows):,} rows", width="stretch")
         csv(shown, key)
 
 
@@ -297,7 +300,8 @@ def _data(shown: Table, keys: tuple[str, ...], count: int, phone: bool) -> tuple
         elif c.kind is Kind.FLAG:
             frame[c.key] = [None if v is None else bool(v) for v in cells]
         else:
-            frame[c.key] = [MISSING if v in (None, "") else str(v) for v in cells]
+            absent = "" if c.key in REMARKS else MISSING
+            frame[c.key] = [absent if v in (None, "") else str(v).replace("`", "") for v in cells]
         config[c.key] = _config(c, mixed, pinned=phone and number == 0 and len(columns) > 2, exact=count <= STYLED_ROWS)
     data = pd.DataFrame(frame)
     if count > STYLED_ROWS or not said:
