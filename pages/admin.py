@@ -22,11 +22,11 @@ if user.role != "admin":
 
 context = Context(datetime.now(UTC).date(), None, VERSION)
 health = runs.health()
-with st.grid("auto", min_column_width=160, gap="small"):
+with st.grid("auto", min_column_width=210, gap="small"):
     for title, key in (("Database", "database"), ("Schema", "schema")):
         st.metric(title, str(health[key] or show.MISSING), border=True)
     for title, key in (
-        ("Scheduler last worked, UTC", "scheduler_last_success"),
+        ("Scheduler worked, UTC", "scheduler_last_success"),
         ("Quotes came, UTC", "quotes_updated"),
     ):
         st.metric(title, show.text(health[key], Kind.TIME), border=True)

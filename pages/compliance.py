@@ -25,12 +25,18 @@ def bars(findings: Sequence[Finding]) -> go.Figure:
     names = [f.rule.title for f in findings]
     said = [f"{show.percent(f.value)} of {show.percent(f.limit)}, {SAID[f.state][0]}" for f in findings]
     figure = go.Figure()
-    figure.add_bar(x=[f.value or 0 for f in findings], y=names, orientation="h", marker_color=[COLOURS[f.state] for f in findings], name="Measured",
+    figure.add_bar(x=[f.value for f in findings], y=names, orientation="h", marker_color=[COLOURS[f.state] for f in findings], name="Measured",
                    customdata=said, hovertemplate="%{customdata}<extra></extra>")  # fmt: skip
     figure.add_scatter(x=[f.limit for f in findings], y=names, mode="markers", name="Limit", hoverinfo="skip",
                        marker={"symbol": "line-ns", "size": 20, "line": {"width": 3, "color": "#7C8798"}})  # fmt: skip
-    figure.update_layout(height=70 + 36 * len(names), margin={"l": 0, "r": 12, "t": 28, "b": 0}, bargap=0.45, hovermode="closest", dragmode=False,
-                         legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"})  # fmt: skip
+    figure.update_layout(
+        height=40 + 36 * len(names),
+        margin={"l": 0, "r": 12, "t": 4, "b": 0},
+        bargap=0.45,
+        hovermode="closest",
+        dragmode=False,
+        showlegend=False,
+    )
     figure.update_xaxes(tickformat=".0%", rangemode="tozero", fixedrange=True)
     figure.update_yaxes(autorange="reversed", fixedrange=True, automargin=True, ticksuffix="  ", showgrid=False)
     return figure
@@ -62,9 +68,7 @@ def live(here: Here) -> None:
     """Counts, breaches, bars: again with every refresh of the quotes."""
     table, findings = here.answer("compliance"), check(here.view)
     show.cards(table.figures)
-    st.caption(
-        f"Checked {show.text(here.view.now, Kind.TIME)} UTC against prices of {show.day(here.view.on)}, on every refresh of the prices."
-    )
+    st.caption(f"Checked {show.text(here.view.now, Kind.TIME)} UTC, and again with every refresh of the prices.")
     for f in (f for f in findings if f.state == "breach"):
         breach(here, f)
     if not any(f.state == "breach" for f in findings):
@@ -72,6 +76,7 @@ def live(here: Here) -> None:
         st.success("No rule is breached.", icon=":material/check_circle:") if known else st.warning(
             "No breach is known, but not every rule could be measured: see below.", icon=":material/help:")  # fmt: skip
     st.subheader("Measured against its limit", anchor=False)
+    st.caption("The upright mark is the limit: a bar stays left of it, the cash floor's right of it.")
     st.plotly_chart(
         bars(findings),
         key="compliance_bars",

@@ -7,43 +7,40 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.returns import period_start
-from core.table import Kind, Table
+from core.table import Figure, Kind, Table
 from core.view import PERIOD_NAMES
-from ui import charts, frame, scope, show
+from ui import charts, frame, scope, session, show
 from ui.scope import Here
 
+LISTED = ("symbol", "name", "asset_class", "sector", "exchange", "currency", "price", "quoted_at", "status")
+PHONE = ("symbol", "name", "price")
 MASTER = ("name", "exchange", "isin", "asset_class", "sector", "industry", "country", "currency", "status", "bars")
 
 
 def catalogue(table: Table) -> None:
     """The list with its filters; a chosen row opens that security."""
-    with st.container(horizontal=True):
-        text = st.text_input(
-            "Search",
-            type="search",
-            live="300ms",
-            placeholder="Symbol, name, ISIN …",
-            key="securities_search",
-            width=320,
+    first, *others = st.columns([2, 1, 1])
+    text = first.text_input(
+        "Search", type="search", live="300ms", placeholder="Symbol, name, ISIN …", key="securities_search"
+    )
+    picked = {
+        key: column.selectbox(
+            title, sorted({v for v in table.column(key) if v}), index=None, placeholder="All", key=f"securities_{key}"
         )
-        picked = {
-            key: st.selectbox(
-                title,
-                sorted({v for v in table.column(key) if v}),
-                index=None,
-                placeholder="All",
-                key=f"securities_{key}",
-                width=200,
-            )
-            for key, title in (("asset_class", "Asset class"), ("sector", "Sector"))
-        }
+        for column, key, title in zip(others, ("asset_class", "sector"), ("Asset class", "Sector"), strict=True)
+    }
     words = text.lower().split()
     found = [r for r in table.records() if all(any(w in str(v).lower() for v in r.values()) for w in words)
              and all(value is None or r[key] == value for key, value in picked.items())]  # fmt: skip
     shown = replace(
         table, rows=tuple(tuple(r.values()) for r in found), empty="No security fits." if table.rows else table.empty
     )
-    row = show.table(shown, key=f"securities_{text}_{'_'.join(str(v) for v in picked.values())}", select=True)
+    row = show.table(
+        shown,
+        key=f"securities_{text}_{'_'.join(str(v) for v in picked.values())}",
+        select=True,
+        only=PHONE if session.on_phone() else LISTED,
+    )
     if row is not None:
         scope.goto(security=str(found[row]["security_id"]))
         st.rerun()
@@ -79,22 +76,40 @@ def detail(here: Here, s: dict[str, Any], table: Table) -> None:
     )
     st.header(f"{s['symbol']} · {s['name']}", anchor=False)
     change = float(s["price"] / s["previous_close"]) - 1 if s["price"] and s["previous_close"] else None
-    held = [r for r in here.answer("holdings").records() if r["security_id"] == s["security_id"]]
-    with st.grid("auto", min_column_width=148, gap="small"):
-        st.metric(f"Last quote, {s['currency']}", show.text(s["price"], Kind.PRICE), show.change(change) if change is not None else None, delta_arrow="off",
-                  delta_color="off", border=True, help="No feed has quoted it yet." if s["price"] is None else f"From {s['provider']}, "
-                  f"{show.text(s['quoted_at'], Kind.TIME)} UTC")  # fmt: skip
-        for r in held:
-            for key in ("units", "value", "weight", "unrealised"):
-                c = next(c for c in here.answer("holdings").columns if c.key == key)
-                st.metric(
+    holdings = here.answer("holdings")
+    held = next((r for r in holdings.records() if r["security_id"] == s["security_id"]), None)
+    figures = [
+        Figure(
+            "price",
+            "Last quote",
+            s["price"],
+            Kind.PRICE,
+            s["currency"],
+            None if s["price"] else "no feed has quoted it yet",
+            change,
+        )
+    ]
+    for c in holdings.columns:
+        if held and c.key in ("units", "value", "weight", "unrealised", "income"):
+            currency = here.portfolio.base_currency if c.kind is Kind.MONEY else None
+            figures.append(
+                Figure(
+                    c.key,
                     c.title,
-                    show.text(r[key], c.kind, here.portfolio.base_currency, signed=key == "unrealised"),
-                    border=True,
-                    help=c.note or None,
+                    held[c.key],
+                    c.kind,
+                    currency,
+                    None,
+                    held["unrealised_percent"] if c.key == "unrealised" else None,
+                    c.note,
                 )
-    if not held:
-        st.caption(f"Not held in {here.portfolio.name} {'now' if here.scope.as_of is None else 'on that day'}.")
+            )
+    show.cards(figures)
+    quoted = f"Quoted {show.text(s['quoted_at'], Kind.TIME)} UTC by {s['provider']}. " if s["quoted_at"] else ""
+    when = "now" if here.scope.as_of is None else "on that day"
+    st.caption(
+        quoted + ("The other figures: the position" if held else "Not held") + f" in {here.portfolio.name} {when}."
+    )
     prices = here.answer("prices", security=s["security_id"])
     scope.period_control(here, key="security_period")
     chart(prices, here.scope.period, s["currency"])

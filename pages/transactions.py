@@ -4,7 +4,22 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui import entry, frame, importer, show
+from ui import entry, frame, importer, session, show
+
+KEY = (
+    "traded_on",
+    "kind",
+    "symbol",
+    "quantity",
+    "price",
+    "net",
+    "cash_currency",
+    "fees",
+    "settles_on",
+    "state",
+    "note",
+)
+PHONE = ("traded_on", "kind", "symbol", "net")
 
 here = frame.page("Transactions", needs_transactions=False)
 may = entry.may_book(here.user, here.portfolio)
@@ -24,7 +39,13 @@ if entered is None or listed.open:
         words = text.lower().split()
         found = [r for r in table.rows if all(any(w in str(cell).lower() for cell in r) for w in words)]
         shown = replace(table, rows=tuple(found), empty="No entry fits this search." if table.rows else table.empty)
-        row = show.table(shown, key=f"transactions_{here.portfolio.version}_{text}", select=True, rows=entry.SHOWN)
+        row = show.table(
+            shown,
+            key=f"transactions_{here.portfolio.version}_{text}",
+            select=True,
+            rows=entry.SHOWN,
+            only=PHONE if session.on_phone() else KEY,
+        )
         if len(found) > entry.SHOWN:
             st.caption(
                 f"The newest {entry.SHOWN:,} of {len(found):,} entries are shown; search for others, or take the CSV."

@@ -84,7 +84,12 @@ def check(cells: dict[str, str], known: dict[str, Security], currencies: frozens
                 importing.number(name, cells.get(name, ""))
             if name not in OPTIONAL and not cells.get(name):
                 example = f", such as {ASKED[name][1]}" if name in NUMBERS else ""
-                raise LedgerError(name, None, f"a {cells['kind']} needs it{example}")
+                words = (
+                    "choose a security: type its symbol or its name"
+                    if name == "symbol"
+                    else f"a {cells['kind']} needs it{example}"
+                )
+                raise LedgerError(name, None, words)
         except LedgerError as e:
             wrong[name] = e
     if wrong:
@@ -246,8 +251,9 @@ def said(user: User, portfolio: UUID) -> None:
     if state["done"] is None:
         return
     did, what, ids = state["done"]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.success(f"{did}: {what}.", icon=":material/check_circle:")
+    told, undo = st.columns([8, 1], vertical_alignment="center")
+    told.success(f"{did}: {what}.", icon=":material/check_circle:")
+    with undo:
         if ids and st.button(
             "Undo", icon=":material/undo:", key=f"undo_{ids[0]}", help="Books a reversal; both entries stay."
         ):
