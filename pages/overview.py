@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import charts, frame, freshness, scope, show
+from ui import charts, frame, freshness, scope, session, show
 from ui.scope import Here
 
 
@@ -24,7 +24,7 @@ here = frame.page("Overview", live=figures)
 value = here.answer("value_chart")
 scope.period_control(here, key="overview_period")
 charts.show(
-    charts.value(value, freshness.zone_of(here.view).key),
+    charts.value(value, freshness.zone_of(here.view).key, narrow=session.on_phone()),
     value,
     key="value",
     title=charts.value_title(value),

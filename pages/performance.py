@@ -23,7 +23,7 @@ show.explain("performance")
 
 months = here.answer("monthly_returns")
 charts.show(
-    charts.months(months, words=not session.on_phone()),
+    charts.months(months, narrow=session.on_phone()),
     months,
     key="months",
     title="Monthly returns, %",

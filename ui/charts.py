@@ -36,7 +36,7 @@ FIXED = {
     **{"low": "#0D9488", "medium": "#3B82F6", "high": "#D97706", "very high": "#B4430F", "unknown": "#A9B2BF"},
 }  # fmt: skip
 # blue up, orange down, grey at zero; white text is read on all of it. `FAINT` lets the theme's own text be read on it
-DIVERGING = ((0.0, "#B4500C"), (0.5, "#64748B"), (1.0, "#2563EB"))
+DIVERGING = ((180, 80, 12), (100, 116, 139), (37, 99, 235))
 FAINT = ((0.0, "rgba(217,103,6,.62)"), (0.5, "rgba(124,135,152,.10)"), (1.0, "rgba(59,130,246,.62)"))
 TICKS = "#717D8E"
 CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
@@ -89,7 +89,7 @@ def show(
 
 
 @kept
-def value(table: Table, zone: str) -> go.Figure | None:
+def value(table: Table, zone: str, narrow: bool = False) -> go.Figure | None:
     """The recorded value over the period beside the net deposits; moments of an open market only, in the exchange's time."""
     if not table.rows:
         return None
@@ -116,7 +116,7 @@ def value(table: Table, zone: str) -> go.Figure | None:
             hovertemplate="%{customdata}<extra>Net deposits</extra>",
         )  # fmt: skip
     _base(figure, 320)
-    _categories(figure, x, f"{zone.replace('_', ' ')} time")
+    _categories(figure, x, f"{zone.replace('_', ' ')} time", 3 if narrow else 6)
     figure.update_yaxes(tickformat=",.3~s", title=table.context.currency)
     return figure
 
@@ -170,47 +170,58 @@ def drawdown(table: Table) -> go.Figure | None:
 
 @kept
 def treemap(groups: Table, positions: Table) -> go.Figure | None:
-    """Positions under their groups: size is value, colour the day's change, blue up and orange down from zero."""
+    """Positions under their groups: size is value, colour the day's change, blue up and orange down from grey at zero."""
     if not groups.rows:
         return None
-    labels, parents, ids, values, colours, said = [], [], [], [], [], []
     children: dict[str, list[dict[str, Any]]] = {}
     for p in positions.records():
         if p["value"] is not None and p["value"] > 0:
             children.setdefault(p["group"], []).append(p)
+    tiles: list[tuple[str, str, str, Decimal, float | None, str]] = []  # id, parent, label, value, change, text
     for g in groups.records():
         inside = children.get(g["group"], [])
         whole = max(g["value"], sum((p["value"] for p in inside), Decimal(0)))
         if whole <= 0:
             continue
-        labels.append(g["group"]), parents.append(""), ids.append(f"g:{g['group']}"), values.append(float(whole))
-        colours.append(g["day_change"] or 0.0)
-        said.append(f"{texts.percent(g['weight'])} · {texts.change(g['day_change'])}")
-        for p in inside:
-            labels.append(p["symbol"]), parents.append(f"g:{g['group']}"), ids.append(f"p:{g['group']}:{p['symbol']}")
-            values.append(float(p["value"])), colours.append(p["day_change"] or 0.0)
-            said.append(f"{texts.percent(p['weight'])} · {texts.change(p['day_change'])}")
-    most = max(0.01, max((abs(c) for c in colours), default=0.01))
+        tiles.append((g["group"], "all", g["group"], whole, g["day_change"], _tile(g)))
+        tiles += [
+            (f"{g['group']}/{p['symbol']}", g["group"], p["symbol"], p["value"], p["day_change"], _tile(p))
+            for p in inside
+        ]
+    most = max(0.01, max((abs(tile[4] or 0.0) for tile in tiles), default=0.01))
+    everything = sum((tile[3] for tile in tiles if tile[1] == "all"), Decimal(0))
     go = _plotly()
     figure = go.Figure(
         go.Treemap(
-            labels=labels, parents=parents, ids=ids, values=values, branchvalues="total", text=said, texttemplate="%{label}<br>%{text}",
-            hovertemplate="<b>%{label}</b><br>%{value:,.2f}<br>%{text}<extra></extra>", tiling={"pad": 2}, maxdepth=3,
-            marker={"colors": colours, "colorscale": [list(step) for step in DIVERGING], "cmin": -most, "cmid": 0, "cmax": most,
-                    "showscale": True, "colorbar": {"tickformat": "+.1%", "thickness": 10, "len": 0.8, "outlinewidth": 0, "title": {"text": "Day"}},
-                    "line": {"width": 1.5, "color": "rgba(255,255,255,.35)"}, "cornerradius": 3},
-            textfont={"color": "#FFFFFF"}, root={"color": "rgba(0,0,0,0)"},
-            pathbar={"visible": False},
+            ids=["all", *(tile[0] for tile in tiles)], parents=["", *(tile[1] for tile in tiles)], labels=[" ", *(tile[2] for tile in tiles)],
+            values=[float(everything), *(float(tile[3]) for tile in tiles)], branchvalues="total",
+            text=["", *(tile[5] for tile in tiles)], texttemplate="%{label}<br>%{text}",
+            customdata=["", *(texts.text(tile[3], Kind.MONEY, groups.context.currency) for tile in tiles)],
+            hovertemplate="<b>%{label}</b><br>%{customdata}<br>%{text}<extra></extra>", tiling={"pad": 2},
+            marker={"colors": ["rgba(0,0,0,0)", *(_diverging((tile[4] or 0.0) / most) for tile in tiles)], "cornerradius": 3, "pad": {"t": 22, "l": 2, "r": 2, "b": 2},
+                    "line": {"width": [0, *(1 for _ in tiles)], "color": "rgba(255,255,255,.35)"}},
+            textfont={"color": "#FFFFFF"}, pathbar={"visible": False},
         )
     )  # fmt: skip
     _base(figure, 440)
-    figure.update_layout(margin={"l": 0, "r": 0, "t": 4, "b": 0})
+    figure.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0}, hovermode="closest")
     return figure
 
 
+def _tile(record: dict[str, Any]) -> str:
+    return f"{texts.percent(record['weight'])} · {texts.change(record['day_change'])}"
+
+
+def _diverging(share: float) -> str:
+    """The colour of a share from −1 to 1 on the diverging scale."""
+    end = DIVERGING[2] if share > 0 else DIVERGING[0]
+    mixed = (round(a + (b - a) * min(1.0, abs(share))) for a, b in zip(DIVERGING[1], end, strict=True))
+    return f"rgb({','.join(map(str, mixed))})"
+
+
 @kept
-def months(table: Table, words: bool = True) -> go.Figure | None:
-    """Monthly returns as a heat map, a year a row, centred at zero; `words` writes them into the cells, given the room."""
+def months(table: Table, narrow: bool = False) -> go.Figure | None:
+    """Monthly returns as a heat map, a year a row, centred at zero; written into the cells where there is room."""
     if not table.rows:
         return None
     titles = [c.title for c in table.columns[1:]]
@@ -227,10 +238,14 @@ def months(table: Table, words: bool = True) -> go.Figure | None:
     )  # fmt: skip
     _base(figure, 40 + 30 * len(years))
     figure.update_layout(hovermode="closest", margin={"l": 0, "r": 0, "t": 24, "b": 0})
-    if words:  # annotations take the theme's text colour
+    if narrow:
+        figure.update_xaxes(
+            tickmode="array", tickvals=titles, ticktext=[*(name[0] for name in titles[:-1]), "Yr"], tickangle=0
+        )
+    else:  # annotations take the theme's text colour
         figure.update_layout(
             annotations=[
-                {"x": titles[j], "y": years[i], "text": texts.text(v * 100, Kind.NUMBER, signed=True), "showarrow": False, "font": {"size": 11}}
+                {"x": titles[j], "y": i, "text": texts.text(v * 100, Kind.NUMBER, signed=True), "showarrow": False, "font": {"size": 11}}
                 for i, row in enumerate(cells) for j, v in enumerate(row) if v is not None
             ]
         )  # fmt: skip
@@ -273,13 +288,20 @@ def changes(table: Table, label: str, amount: str, most: int = 8) -> go.Figure |
     figure = go.Figure(
         go.Bar(
             x=[float(v) for _, v in pairs], y=[n for n, _ in pairs], orientation="h", marker_color=[GAIN if v >= 0 else LOSS for _, v in pairs],
-            text=[texts.text(v, kind, table.context.currency, signed=True) for _, v in pairs], textposition="auto", cliponaxis=False,
+            text=[texts.text(v, kind, table.context.currency, signed=True) for _, v in pairs], textposition="outside", cliponaxis=False,
             hovertemplate="%{y}: %{text}<extra></extra>",
         )
     )  # fmt: skip
     _base(figure, 44 + 24 * len(pairs))
     figure.update_layout(hovermode="closest", bargap=0.3, margin={"l": 0, "r": 8, "t": 4, "b": 4})
-    figure.update_xaxes(tickformat=",.3~s" if kind is Kind.MONEY else "+.0%", fixedrange=True)
+    low, high = min(0.0, *(float(v) for _, v in pairs)), max(0.0, *(float(v) for _, v in pairs))
+    room = 0.24 * (high - low)  # for the words outside the bars
+    figure.update_xaxes(
+        visible=False,
+        range=[low - room if low < 0 else 0, high + room if high > 0 else 0],
+        fixedrange=True,
+        zeroline=True,
+    )
     figure.update_yaxes(autorange="reversed", showgrid=False, fixedrange=True, automargin=True, ticksuffix="  ")
     return figure
 
@@ -399,10 +421,10 @@ def _base(figure: go.Figure, height: int) -> None:
     figure.update_yaxes(fixedrange=True, zeroline=False, tickfont_color=TICKS)
 
 
-def _categories(figure: go.Figure, labels: Sequence[str], title: str) -> None:
+def _categories(figure: go.Figure, labels: Sequence[str], title: str, most: int) -> None:
     """A time axis of moments side by side: nights, weekends and holidays take no room."""
     n = len(labels)
-    ticks = sorted({round(i * (n - 1) / 5) for i in range(6)}) if n > 6 else list(range(n))
+    ticks = sorted({round(i * (n - 1) / (most - 1)) for i in range(most)}) if n > most else list(range(n))
     short = [_short(labels[i], labels) for i in ticks]
     figure.update_xaxes(
         type="category",

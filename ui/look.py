@@ -21,11 +21,11 @@ div[data-testid="stMetric"]{padding:.6rem .7rem;container-type:inline-size}
 div[data-testid="stMetric"]>div{padding:0}
 div[data-testid="stMetricValue"]{font-size:clamp(1rem,12cqi,1.3rem)}
 div[data-testid="stMetric"] [data-testid="stMarkdownContainer"],div[data-testid="stMetric"] p{white-space:normal;overflow-wrap:anywhere}
-button[data-variant="segmented_control"][aria-checked="true"] p{color:inherit;font-weight:650}
-button[data-variant="segmented_control"][aria-checked="true"]{color:inherit}
+button[data-variant="segmented_control"][aria-checked="true"],button[data-variant="segmented_control"][aria-checked="true"] *,[role="tab"][aria-selected="true"],[role="tab"][aria-selected="true"] *{color:inherit!important}
+button[data-variant="segmented_control"][aria-checked="true"] p,[role="tab"][aria-selected="true"] p{font-weight:650}
 .st-key-b_contents a{padding:.22rem .5rem;margin:0}
 div[data-testid="stMainBlockContainer"]{padding-left:clamp(.9rem,2.4vw,2.6rem);padding-right:clamp(.9rem,2.4vw,2.6rem)}
-[data-testid="stElementToolbar"] button[aria-label="Download as CSV"]{display:none}
+[data-testid="stElementToolbar"] button[aria-label^="Download as CSV"]{display:none}
 .b-who{display:flex;justify-content:space-between;align-items:center;gap:.5rem;font-size:.9rem}
 .b-who form,.b-sign form{margin:0}
 .b-who button{background:none;border:0;color:inherit;text-decoration:underline;cursor:pointer;font:inherit;padding:.35rem 0}

@@ -172,7 +172,7 @@ def table(
     if not shown.rows:
         st.info(shown.empty, icon=":material/inbox:")
         return None
-    columns = [c for c in shown.columns if c.key in only] if only else _columns(shown)
+    columns = _columns(shown, only)
     if only:
         columns.sort(key=lambda c: list(only).index(c.key))
     count = len(shown.rows) if rows is None else min(rows, len(shown.rows))
@@ -235,12 +235,12 @@ def notes(shown: Table) -> None:
         st.caption(note)
 
 
-def _columns(shown: Table) -> list[Column]:
-    """What is worth a column here: on a phone without the wide ones, and nothing that is empty all the way down."""
+def _columns(shown: Table, only: Sequence[str]) -> list[Column]:
+    """What is worth a column here: on a phone without the wide ones, and nothing that says nothing all the way down."""
     phone = session.on_phone()
     out = []
     for i, c in enumerate(shown.columns):
-        if c.key in HIDDEN or (phone and c.wide_only):
+        if c.key in HIDDEN or (phone and c.wide_only) or (only and c.key not in only):
             continue
         if c.wide_only and all(row[i] in (None, "") for row in shown.rows):
             continue
