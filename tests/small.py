@@ -109,8 +109,11 @@ def build(database: Database, now: datetime | None = None) -> Small:
     _book(small)
     with database.owner() as c:
         for portfolio in small.portfolios.values():
-            c.execute("INSERT INTO limits VALUES (%s, 'single_position', '2000-01-01', 0.1, 'hard')", (portfolio,))
+            c.execute(
+                "INSERT INTO limits VALUES (%s, 'max_security_weight', '2000-01-01', 0.001, 'hard')", (portfolio,)
+            )
     with database.jobs() as c:
+        snapshots.restate(c, now, 0.98)
         snapshots.take(c, now, 5, 0.98)
         c.execute(
             "INSERT INTO job_runs (job, scheduled_for, status, worker, finished_at) VALUES ('quotes', now(), 'succeeded', 'test', now())"

@@ -1,0 +1,265 @@
+"""A stranger at every table and every endpoint: Ben, signed in, with Anna's ids; and somebody who is not signed in at all.
+
+Tables come from the catalogue and endpoints from the OpenAPI description, so what is added later is tried too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from small import MARK, ODD, Small, installed
+
+from core.reports import REPORTS
+from db import access
+
+SECRETS = (MARK, ODD, "4242.42")
+OPEN = {("post", "/v1/auth/login"), ("get", "/health")}
+
+
+@pytest.fixture(scope="module")
+def small(server: Any) -> Iterator[Small]:
+    with installed(server) as made:
+        yield made
+
+
+# --- the database ---------------------------------------------------------------------------------------------
+
+
+def tenants(small: Small) -> list[str]:
+    with small.database.owner() as c:
+        rows = c.execute(
+            "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.relkind IN ('r', 'p', 'v', 'm') "
+            "AND c.relnamespace = 'public'::regnamespace AND a.attname = 'portfolio_id' AND NOT a.attisdropped ORDER BY 1"
+        ).fetchall()
+    return [r[0] for r in rows]
+
+
+def annas(small: Small) -> list[Any]:
+    return [small.portfolios[name] for name in small.portfolios if name.startswith(MARK)]
+
+
+def test_there_is_something_to_see_in_every_table(small: Small) -> None:
+    """Else the tests below would prove nothing: give a new table a row in tests/small.py."""
+    with small.database.owner() as c:
+        counts = {
+            t: c.execute(
+                sql.SQL("SELECT count(*) FROM {} WHERE portfolio_id = ANY (%s)").format(sql.Identifier(t)),
+                (annas(small),),
+            ).fetchone()
+            for t in tenants(small)
+        }
+    assert not [t for t, n in counts.items() if n == (0,)]
+
+
+@pytest.mark.parametrize("who", ["ben", None])
+def test_a_stranger_reads_no_row(small: Small, who: str | None) -> None:
+    c = small.database.web(small.ben if who else None)
+    for table in tenants(small):
+        query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
+            sql.Identifier(table), sql.SQL("portfolio_id = ANY (%s)") if who else sql.SQL("%s::uuid[] IS NOT NULL")
+        )
+        try:
+            with c.transaction():
+                found = c.execute(query, (annas(small),)).fetchone()
+        except psycopg.errors.InsufficientPrivilege:
+            continue
+        assert found == (0,), table
+
+
+def test_ben_sees_his_own(small: Small) -> None:
+    c = small.database.web(small.ben)
+    assert c.execute("SELECT name FROM portfolios").fetchall() == [("Ben's own",)]
+    assert c.execute("SELECT count(*) FROM transactions").fetchone() == (2,)
+
+
+@pytest.mark.parametrize("who", ["ben", None])
+def test_a_stranger_writes_no_row(small: Small, who: str | None) -> None:
+    """Every column that may be written at all, every row of Anna's copied, every delete."""
+    c = small.database.web(small.ben if who else None)
+    for table in tenants(small):
+        name = sql.Identifier(table)
+        with small.database.owner() as o:
+            columns = [
+                r[0]
+                for r in o.execute(
+                    "SELECT attname::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attidentity = ''",
+                    (table,),
+                ).fetchall()
+            ]
+            row = o.execute(
+                sql.SQL("SELECT row_to_json(t) FROM {} t WHERE portfolio_id = ANY (%s) LIMIT 1").format(name),
+                (annas(small),),
+            ).fetchone()
+        assert row is not None
+        for column in columns:
+            _refused_or_nothing(
+                c,
+                sql.SQL("UPDATE {0} SET {1} = {1} WHERE portfolio_id = ANY (%s)").format(name, sql.Identifier(column)),
+                annas(small),
+            )
+        _refused_or_nothing(c, sql.SQL("DELETE FROM {} WHERE portfolio_id = ANY (%s)").format(name), annas(small))
+        for user in (str(small.ben), str(small.anna)):
+            copied = {
+                k: (user if k in ("user_id", "recorded_by", "by", "created_by") else v) for k, v in row[0].items()
+            }
+            insert = sql.SQL(
+                "INSERT INTO {0} OVERRIDING SYSTEM VALUE SELECT * FROM json_populate_record(NULL::{0}, %s::json)"
+            ).format(name)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), c.transaction():
+                c.execute(insert, (json.dumps(copied),))
+
+
+def _refused_or_nothing(c: psycopg.Connection[Any], statement: sql.Composable, portfolios: list[Any]) -> None:
+    try:
+        with c.transaction():
+            assert c.execute(statement, (portfolios,)).rowcount == 0, statement.as_string(c)
+    except psycopg.errors.InsufficientPrivilege:
+        pass
+
+
+def test_nobody_books_in_somebody_elses_name(small: Small) -> None:
+    c = small.database.web(small.ben)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), c.transaction():
+        c.execute(
+            "INSERT INTO transactions (portfolio_id, kind, currency, net, cash_currency, traded_on, settles_on, idempotency_key, source, recorded_by) "
+            "VALUES (%s, 'deposit', 'USD', 1, 'USD', '2026-01-05', '2026-01-05', 'x', 'test', %s)",
+            (small.portfolios["Ben's own"], small.anna),
+        )
+
+
+@pytest.mark.parametrize("role", ["ballast_web", "ballast_jobs"])
+@pytest.mark.parametrize("table", ["credentials", "sessions"])
+def test_no_working_role_reads_secrets(small: Small, role: str, table: str) -> None:
+    c = small.database.connect(role)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), c.transaction():
+        c.execute(f"SELECT * FROM {table}")
+
+
+def test_the_jobs_role_does_not_sign_in(small: Small) -> None:
+    c = small.database.jobs()
+    for call in (
+        "credentials_of('anna')",
+        "session_user_of('x')",
+        "end_session('x')",
+        f"open_session('{small.anna}', 'x', now())",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), c.transaction():
+            c.execute(f"SELECT * FROM {call}")
+
+
+# --- the API --------------------------------------------------------------------------------------------------
+
+
+def operations(small: Small) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(method, path, operation) of everything the API offers."""
+    for path, methods in small.client().get("/openapi.json").json()["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation
+
+
+def call(
+    client: Any, small: Small, method: str, path: str, operation: dict[str, Any], portfolio: str, **path_values: str
+) -> Any:
+    """Call an operation with Anna's ids wherever it takes one, and a body that would do."""
+    values = {"portfolio": portfolio, "name": "holdings", "security": str(small.securities["ACME"]),
+              "transaction_id": str(small.booked["dollars"][1])} | path_values  # fmt: skip
+    query = {}
+    for p in operation.get("parameters", []):
+        if p["in"] == "path":
+            assert p["name"] in values, f"{path}: say in this test what {p['name']} is"
+            path = path.replace(f"{{{p['name']}}}", values[p["name"]])
+        elif p["in"] == "query" and (p["name"] == "portfolio" or p.get("required")):
+            query[p["name"]] = portfolio if p["name"] == "portfolio" else "1"
+    media = list(operation.get("requestBody", {}).get("content", {}))
+    body: dict[str, Any] = {}
+    if "text/csv" in media:
+        body = {"content": b"date,kind,gross\n2026-01-05,deposit,1\n", "headers": {"Content-Type": "text/csv"}}
+        query["dry_run"] = "false"
+    elif media:
+        bodies = {
+            "/v1/auth/login": {"username": "anna", "password": "wrong"},
+            "/v1/transactions": {"date": "2026-01-05", "kind": "deposit", "gross": "1"},
+            f"/v1/portfolios/{portfolio}": {"version": 1, "name": "taken over"},
+            "/v1/portfolios": {"name": "one more", "base_currency": "USD"},
+        }
+        assert path in bodies, f"say in this test what {method} {path} is sent"
+        body = {"json": bodies[path]}
+    return client.request(method, path, params=query, **body)
+
+
+def test_a_stranger_gets_nothing_from_any_endpoint(small: Small) -> None:
+    client, tried = small.client("ben"), 0
+    before = _ledger_rows(small)
+    for portfolio in (str(small.portfolios[f"{MARK} dollars"]), f"{MARK} dollars"):
+        for method, path, operation in operations(small):
+            if path in ("/v1/auth/login", "/v1/auth/logout"):
+                continue
+            names = sorted(REPORTS) if "{name}" in path else [""]
+            for name in names:
+                answer = call(client, small, method, path, operation, portfolio, **({"name": name} if name else {}))
+                about = f"{method} {path} {name}: {answer.status_code} {answer.text[:300]}"
+                asks = any(p["name"] == "portfolio" for p in operation.get("parameters", []))
+                assert answer.status_code in (403, 404) if asks else answer.status_code < 500, about
+                tried += asks
+                said = answer.text.replace(portfolio, "")
+                assert not [s for s in SECRETS if s in said], about
+                assert not [b for b in small.booked["dollars"] if str(b) in said], about
+    assert tried > 2 * (len(REPORTS) + 15)
+    assert _ledger_rows(small) == before
+
+
+def _ledger_rows(small: Small) -> Any:
+    with small.database.owner() as c:
+        return c.execute(
+            "SELECT count(*), max(recorded_at) FROM transactions WHERE portfolio_id = ANY (%s)", (annas(small),)
+        ).fetchone()
+
+
+def test_admin_reports_are_for_admins(small: Small) -> None:
+    for name, report in REPORTS.items():
+        if {"runs", "jobs", "feeds", "letters"} & set(report.inputs):
+            assert small.client("ben").get(f"/v1/reports/{name}").status_code == 403
+            assert small.client("anna").get(f"/v1/reports/{name}").status_code == 200
+
+
+@pytest.mark.parametrize("token", [None, "", "not-a-token"])
+def test_without_a_session_there_is_401_everywhere(small: Small, token: str | None) -> None:
+    client = small.client()
+    if token is not None:
+        client.headers["Authorization"] = f"Bearer {token}"
+    for method, path, operation in operations(small):
+        if (method, path) in OPEN:
+            continue
+        answer = call(client, small, method, path, operation, str(small.portfolios[f"{MARK} dollars"]))
+        assert answer.status_code == 401, f"{method} {path}"
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert not [s for s in SECRETS if s in answer.text]
+    assert client.get("/health").status_code == 200
+    assert client.get("/docs").status_code == 200
+
+
+def test_a_viewer_reads_and_books_nothing_and_loses_sight_at_once(small: Small) -> None:
+    """Access is asked before any cache: Anna's figures are warm when the grant goes."""
+    anna, ben, portfolio = small.user("anna"), small.client("ben"), small.portfolios[f"{MARK} euros"]
+    path, query = "/v1/reports/overview", {"portfolio": str(portfolio)}
+    assert small.client("anna").get(path, params=query).status_code == 200
+    assert ben.get(path, params=query).status_code == 404
+    access.share(anna, portfolio, "ben", "read")
+    try:
+        assert ben.get(path, params=query).status_code == 200
+        new = {"date": "2026-01-05", "kind": "deposit", "gross": "1"}
+        assert ben.post("/v1/transactions", params=query, json=new).status_code == 403
+        gone = f"/v1/transactions/{small.booked['euros'][0]}"
+        assert ben.delete(gone, params=query).status_code == 403
+        assert ben.put(f"/v1/portfolios/{portfolio}", json={"version": 1, "name": "mine"}).status_code == 403
+        file = b"date,kind,gross\n2026-01-05,deposit,1\n"
+        answer = ben.post("/v1/transactions/import", params=query, content=file, headers={"Content-Type": "text/csv"})
+        assert answer.status_code == 403
+    finally:
+        access.share(anna, portfolio, "ben", None)
+    assert ben.get(path, params=query).status_code == 404
