@@ -256,6 +256,8 @@ mine, here = scope.read(user)
 st.title("Portfolios", anchor=False)
 if said := st.session_state.pop("portfolio_said", ""):
     st.success(said, icon=":material/check_circle:")
+    if here is not None:
+        frame.link(here, "transactions", f"Transactions of {here.portfolio.name}", icon=":material/receipt_long:")
 if here is None:
     st.info(
         "**There is no portfolio yet.** Create the first one; then import a CSV or enter a deposit.",
@@ -272,14 +274,13 @@ show.table(
     Table("portfolios", "Your portfolios", columns, rows, Context(datetime.now(UTC).date(), None, VERSION)),
     key="portfolios_mine",
 )
-shared, made = st.tabs([here.portfolio.name, "New portfolio"], key="portfolios_tabs")
+shared, made = st.tabs([here.portfolio.name, "New portfolio"], key=f"portfolios_tabs_{here.portfolio.portfolio_id}")
 with shared:
     if here.may_write and user.role != "viewer":
         st.subheader("Settings", anchor=False)
         edit(here)
     st.subheader("Who may see it", anchor=False)
     sharing(here)
-    frame.link(here, "transactions", "Its transactions", icon=":material/receipt_long:")
     if (
         here.may_write
         and user.role != "viewer"

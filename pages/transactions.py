@@ -24,6 +24,7 @@ PHONE = ("traded_on", "kind", "symbol", "net")
 here = frame.page("Transactions", needs_transactions=False)
 may = entry.may_book(here.user, here.portfolio)
 entry.said(here.user, here.portfolio.portfolio_id)
+importer.said(here.portfolio.portfolio_id)
 if may:
     listed, entered, imported = st.tabs(["Ledger", "New entry", "Import CSV"], on_change="rerun", key="transactions_tabs",
                                         default="New entry" if here.is_empty else None)  # fmt: skip

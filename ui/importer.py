@@ -50,13 +50,22 @@ class Checked:
     unreadable: str = ""
 
 
+def said(portfolio: UUID) -> None:
+    """What the last import into this portfolio booked."""
+    if done := _state(portfolio)["done"]:
+        st.success(done, icon=":material/check_circle:")
+
+
+def _state(portfolio: UUID) -> dict[str, Any]:
+    """The open import of this portfolio: its number, what the last one said, and the verdicts on the file at hand."""
+    fresh = {"key": uuid4().hex[:12], "done": "", "checked": {}}
+    found: dict[str, Any] = st.session_state.setdefault("imports", {}).setdefault(portfolio, fresh)
+    return found
+
+
 def wizard(user: User, portfolio: Portfolio) -> None:
     """Draw the whole way from the template to the result, for somebody who may book."""
-    state = st.session_state.setdefault("imports", {}).setdefault(
-        portfolio.portfolio_id, {"key": uuid4().hex[:12], "done": "", "checked": {}}
-    )
-    if state["done"]:
-        st.success(state["done"], icon=":material/check_circle:")
+    state = _state(portfolio.portfolio_id)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button("Template", importing.TEMPLATE, "transactions-template.csv", "text/csv", on_click="ignore",
                            icon=":material/download:", key="import_template")  # fmt: skip
