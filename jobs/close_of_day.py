@@ -21,7 +21,7 @@ from core.ledger import Security
 from db import due as database
 from db import engine, market
 from db.market import Bar
-from jobs.feeds import FeedError
+from jobs.feeds import FeedError, Resting
 from jobs.market_data import Answer, feeds
 from jobs.run import Write, slot
 
@@ -114,7 +114,7 @@ def close_of_day(at: datetime) -> Write:
         except FeedError as error:
             failures[f"rates from {first}"] = str(error)
     if failures and not bars and not rates:
-        raise FeedError("; ".join(failures.values()))
+        raise (Resting if feeds().resting() else FeedError)("; ".join(failures.values()))
     failures |= {name: why for answer in bars for name, why in answer.failures.items()}
     failures |= {name: why for answer in rates for name, why in answer.failures.items()}
     _asked.update(lack.new_securities | lack.new_currencies)

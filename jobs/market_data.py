@@ -20,7 +20,7 @@ from core.calendar import Sessions
 from core.ledger import Security
 from db import engine, market, runs
 from db.market import Bar, QuoteRow
-from jobs.feeds import Feed, FeedError, chain
+from jobs.feeds import Feed, FeedError, Resting, chain
 from jobs.run import Write, slot
 from settings import settings
 
@@ -55,6 +55,7 @@ class Feeds:
         self.feeds, self._clock = list(feeds), clock
         self._failures: dict[str, int] = {}
         self._rests_until: dict[str, float] = {}
+        self._last_error: dict[str, str] = {}
 
     def resting(self) -> bool:
         """Whether there is nobody to ask just now."""
@@ -109,7 +110,7 @@ class Feeds:
             if not left:
                 break
             if self._rests(feed):
-                answer.failures[feed.name] = f"{feed.name}: failed {FAILURES} times in a row and rests for a minute"
+                answer.failures[feed.name] = f"{feed.name} rests for a minute; {self._last_error[feed.name]}"
                 continue
             rows: list[R] = []
             error = None
@@ -132,7 +133,7 @@ class Feeds:
             left = [each for each in left if key(each) not in got]
         answer.missing = len(left)
         if answer.failures and not any(answer.rows.values()):
-            raise FeedError("; ".join(answer.failures.values()))
+            raise (FeedError if answer.rows else Resting)("; ".join(answer.failures.values()))
         return answer
 
     def _rests(self, feed: Feed) -> bool:
@@ -148,6 +149,7 @@ class Feeds:
         if error is None or gave:
             self._failures[feed.name] = 0
             return
+        self._last_error[feed.name] = str(error)
         self._failures[feed.name] = self._failures.get(feed.name, 0) + 1
         if self._failures[feed.name] >= FAILURES:
             self._failures[feed.name] = FAILURES - 1  # the first failure after the rest is enough

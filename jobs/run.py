@@ -21,7 +21,7 @@ import structlog
 import tenacity
 
 from db import engine, runs
-from jobs.feeds import FeedError
+from jobs.feeds import FeedError, Resting
 
 ATTEMPTS = 4  # the first and three retries, after 1, 2 and 4 s, each × 0.5…1.5
 PASSING = (FeedError, psycopg.OperationalError, OSError)  # what may be better a moment later
@@ -56,10 +56,12 @@ class Worker:
     _quiet: Condition = field(default_factory=Condition)
 
     def run(self, job: Job) -> None:
-        """One run of a job, if it is due and nobody else has it. Never raises."""
+        """One run of a job, if it is due, nobody else has it and none of it runs here. Never raises."""
         if self.stopping.is_set() or not self.leads():
             return
         with self._quiet:
+            if job.name in self.running:
+                return
             self.running.add(job.name)
         try:
             _run(job, self)
@@ -116,7 +118,7 @@ def _run(job: Job, worker: Worker) -> None:
         here.warning("another attempt", attempt=attempt, error=str(error))
 
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(PASSING),
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, PASSING) and not isinstance(error, Resting)),
         stop=tenacity.stop_any(
             tenacity.stop_after_attempt(ATTEMPTS),
             tenacity.stop_before_delay(job.deadline),

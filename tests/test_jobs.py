@@ -217,6 +217,35 @@ def test_who_may_have_lost_the_lead_begins_nothing(database: Database) -> None:
     assert rows(database, "SELECT 1 FROM job_runs") == []
 
 
+def test_a_job_does_not_run_beside_itself(database: Database) -> None:
+    worker, inside = Worker(Event()), []
+    ticks = iter(range(1, 9))
+
+    def work(at: datetime) -> Any:
+        inside.append(at)
+        worker.run(one)
+        return lambda c: {}
+
+    one = Job("test", 1, lambda at: datetime(2026, 1, next(ticks), tzinfo=UTC), work)
+    worker.run(one)
+    assert len(inside) == 1
+
+
+def test_asking_again_is_no_use_while_every_feed_rests(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    seed(database.owner(), NOW)
+    feed = Given("first", error="line 7 is bad")
+    use(monkeypatch, feed)
+    for n in (1, 2):
+        due = datetime(2026, 1, n, tzinfo=UTC)
+        Worker(Event()).run(Job("quotes", 1, lambda _, due=due: due, market_data.quotes))
+    assert len(feed.asked) == 3
+    query = "SELECT attempts, error FROM job_runs WHERE job = 'quotes' ORDER BY scheduled_for"
+    assert rows(database, query) == [
+        (4, "Resting: first rests for a minute; first: line 7 is bad"),
+        (1, "Resting: first rests for a minute; first: line 7 is bad"),
+    ]
+
+
 def test_slots_are_the_same_everywhere() -> None:
     at = datetime(2026, 3, 5, 17, 4, 59, 999999, tzinfo=UTC)
     assert slot(at, 300) == datetime(2026, 3, 5, 17, 0, tzinfo=UTC)

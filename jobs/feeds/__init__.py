@@ -36,6 +36,10 @@ class FeedError(RuntimeError):
         self.partial = list(partial)
 
 
+class Resting(FeedError):
+    """Nobody was asked: every feed failed several times in a row and is left alone for a while. Asking again is no use yet."""
+
+
 class Feed(Protocol):
     """A source of market data."""
 

@@ -75,7 +75,7 @@ class CsvFeed:
         """The lines of fx.csv between two days."""
         path = self.folder / "fx.csv"
         wanted = set(currencies) - {"EUR"}
-        rates = {}
+        rates: dict[tuple[str, date], Decimal] = {}
         for line in _lines(path, ("date", "currency", "rate")) if path.is_file() else ():
             on, currency = _day(line, "date"), line.cells["currency"].upper()
             if len(currency) != 3 or not currency.isascii() or not currency.isalpha():
