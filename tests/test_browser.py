@@ -1,0 +1,206 @@
+"""The main paths in a real Chromium, on the real product with the demo: what a person clicks, and what they see."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from playwright.sync_api import Browser, Page, expect
+from product import Product
+
+pytestmark = pytest.mark.browser
+PAGES = (
+    "",
+    "holdings",
+    "allocation",
+    "performance",
+    "risk",
+    "compliance",
+    "transactions",
+    "securities",
+    "reports",
+    "portfolios",
+    "admin",
+)
+SHOTS = ROOT / ".shots"
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Product]:
+    folder = tmp_path_factory.mktemp("browser")
+    made = Product(folder / "data", folder / "log.txt")
+    made.start()
+    yield made
+    with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        made.stop()
+
+
+class Visit:
+    """One browser window, with everything it complained about."""
+
+    def __init__(self, chromium: Browser, product: Product, width: int = 1280, scheme: str = "light") -> None:
+        self.base = f"http://127.0.0.1:{product.port}"
+        self.context = chromium.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            accept_downloads=True,  # type: ignore[arg-type]
+        )
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.errors: list[str] = []
+        self.elsewhere: set[str] = set()
+        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
+        self.page.on(
+            "console", lambda m: self.errors.append(m.text) if m.type == "error" and "404" not in m.text else None
+        )
+        self.page.on(
+            "request", lambda r: None if r.url.startswith((self.base, "data:", "blob:")) else self.elsewhere.add(r.url)
+        )
+
+    def sign_in(self) -> Page:
+        self.page.goto(self.base)
+        self.page.get_by_role("button", name="Open the demo").click()
+        expect(self.page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
+        return self.page
+
+    def open(self, path: str, heading: str | None = None) -> Page:
+        self.page.goto(f"{self.base}/{path}")
+        if heading:
+            expect(self.page.get_by_role("heading", name=heading, level=1)).to_be_visible()
+        return self.page
+
+    def settled(self) -> None:
+        """Wait until the script has run to its end."""
+        self.page.locator("[data-test-script-state=notRunning]").first.wait_for(state="attached")
+        self.page.wait_for_timeout(400)
+
+
+@pytest.fixture
+def visit(chromium: Browser, product: Product) -> Iterator[Visit]:
+    made = Visit(chromium, product)
+    yield made
+    made.context.close()
+
+
+def portfolio(product: Product, name: str) -> str:
+    return next(p["portfolio_id"] for p in product.get("/api/v1/portfolios") if p["name"] == name)
+
+
+def test_sign_in_switch_portfolio_and_period(visit: Visit, product: Product) -> None:
+    page = visit.page
+    page.goto(visit.base)
+    page.get_by_label("User name").fill("demo")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("wrong", exact=False).first).to_be_visible()
+    visit.sign_in()
+    page.get_by_test_id("stSidebar").get_by_test_id("stSelectbox").click()
+    page.get_by_role("option", name="Europe Base").click()
+    page.wait_for_url(f"**portfolio={portfolio(product, 'Europe Base')}**")
+    expect(page.get_by_test_id("stMain").get_by_text("Europe Base").first).to_be_visible()
+    page.get_by_test_id("stSidebar").get_by_text("1M", exact=True).click()
+    page.wait_for_url("**period=1M**")
+    link = page.url
+    page.get_by_role("link", name="Performance").click()
+    expect(page.get_by_role("heading", name="Performance", level=1)).to_be_visible()
+    page.goto(link)  # the link is the whole view
+    expect(page.get_by_test_id("stMain").get_by_text("Europe Base").first).to_be_visible()
+    expect(page.get_by_test_id("stMain").get_by_text("EUR").first).to_be_visible()
+    figures = product.get(f"/api/v1/reports/overview?portfolio={portfolio(product, 'Europe Base')}")["figures"]
+    cash = next(f["value"] for f in figures if f["key"] == "cash")
+    expect(page.get_by_text(f"{float(cash):,.2f}").first).to_be_visible()
+    assert visit.elsewhere == set(), "a page asks nobody else for anything"
+    assert visit.errors == []
+
+
+def test_import_a_file_with_verdicts_then_again(visit: Visit, product: Product, tmp_path: Path) -> None:
+    target = portfolio(product, "US Core")
+    before = len(product.get(f"/api/v1/reports/transactions?portfolio={target}")["rows"])
+    file = tmp_path / "two-good-one-bad.csv"
+    file.write_text("date,kind,symbol,quantity,price,gross,currency,note\n2026-10-01,deposit,,,,500.00,USD,browser\n"
+                    "2026-10-02,buy,KO,2,60.00,,USD,browser\n2026-10-02,sell,KO,99999,60.00,,USD,browser\n")  # fmt: skip
+    visit.sign_in()
+    page = visit.open(f"transactions?portfolio={target}", "Transactions")
+    page.get_by_role("tab", name="Import CSV").click()
+    page.locator("input[type=file]").set_input_files(file)
+    book = page.get_by_role("button", name="Book 2 transactions")
+    expect(book).to_be_visible()
+    expect(book).to_be_disabled()
+    page.get_by_text("Book the good rows only").click()
+    expect(book).to_be_enabled()
+    book.click()
+    expect(page.get_by_text("2 transactions", exact=False).first).to_be_visible()
+    product.until(
+        lambda: len(product.get(f"/api/v1/reports/transactions?portfolio={target}")["rows"]) == before + 2, 20
+    )
+    visit.open(f"transactions?portfolio={target}", "Transactions")
+    page.get_by_role("tab", name="Import CSV").click()
+    page.locator("input[type=file]").set_input_files(file)
+    expect(page.get_by_text("nothing to book", exact=False).first).to_be_visible()
+    not_csv = tmp_path / "picture.csv"
+    not_csv.write_bytes(b"\x89PNG\x00\x00\x00")
+    visit.open(f"transactions?portfolio={target}", "Transactions")
+    page.get_by_role("tab", name="Import CSV").click()
+    page.locator("input[type=file]").set_input_files(not_csv)
+    expect(page.get_by_text("cannot be read", exact=False).first).to_be_visible()
+
+
+def test_open_a_lot_and_download_its_csv(visit: Visit, product: Product) -> None:
+    target = portfolio(product, "Active Income")
+    visit.sign_in()
+    page = visit.open(f"holdings?portfolio={target}", "Holdings")
+    visit.settled()
+    grid = page.get_by_test_id("stDataFrame").first
+    grid.scroll_into_view_if_needed()
+    grid.click(position={"x": 16, "y": 56})  # the box of the first row
+    symbol = product.get(f"/api/v1/reports/holdings?portfolio={target}")["rows"][0]["symbol"]
+    expect(page.get_by_role("heading", name=f"Lots and gains: {symbol}")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_test_id("stDownloadButton").first.get_by_role("button").click()
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8-sig"))))
+    answer = product.get(f"/api/v1/reports/holdings?portfolio={target}")["rows"]
+    assert [r["symbol"] for r in rows] == [r["symbol"] for r in answer]
+    assert [r["units"] for r in rows] == [r["units"] for r in answer]
+    assert {r["calculation_version"] for r in rows} == {"1"}
+
+
+def test_a_guest_sees_one_portfolio_and_no_buttons(visit: Visit, product: Product) -> None:
+    page = visit.page
+    page.goto(visit.base)
+    page.get_by_label("User name").fill("guest")
+    page.get_by_label("Password").fill("guest")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
+    expect(page.get_by_test_id("stMain").get_by_text("Europe Base").first).to_be_visible()
+    visit.open(f"?portfolio={portfolio(product, 'US Core')}")
+    expect(page.get_by_text("no access to it", exact=False).first).to_be_visible()
+    visit.open("transactions", "Transactions")
+    visit.settled()
+    assert page.get_by_role("tab", name="New entry").count() == 0
+    assert "US Core" not in page.content()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_opens_whole(chromium: Browser, product: Product, width: int, scheme: str) -> None:
+    """No error box, no sideways scrolling, nothing asked from outside; a picture of each is kept in .shots."""
+    visit = Visit(chromium, product, width, scheme)
+    visit.sign_in()
+    SHOTS.mkdir(exist_ok=True)
+    for path in PAGES:
+        page = visit.open(path)
+        expect(page.get_by_role("heading", level=1).first).to_be_visible()
+        visit.settled()
+        assert page.get_by_test_id("stException").count() == 0, path
+        wide, shown = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert wide <= shown, f"{path} scrolls sideways: {wide} > {shown}"
+        page.screenshot(path=SHOTS / f"{path or 'overview'}_{scheme}_{width}.png")
+    assert visit.elsewhere == set()
+    assert visit.errors == []
+    visit.context.close()
