@@ -32,7 +32,7 @@ user = session.user()
 pages = {
     name: st.Page(f"{name}.py", title=title, icon=f":material/{icon}:", url_path=name, default=name == "overview")
     for name, title, icon in CONTENTS
-    if (ROOT / "pages" / f"{name}.py").exists() and (name not in ADMINS_ONLY or (user and user.role == "admin"))
+    if (ROOT / "pages" / f"{name}.py").exists() and (name not in ADMINS_ONLY or user is None or user.role == "admin")
 }
 chosen = st.navigation(list(pages.values()), position="hidden")
 if user is None:

@@ -295,7 +295,7 @@ def changes(table: Table, label: str, amount: str, most: int = 8) -> go.Figure |
     _base(figure, 44 + 24 * len(pairs))
     figure.update_layout(hovermode="closest", bargap=0.3, margin={"l": 0, "r": 8, "t": 4, "b": 4})
     low, high = min(0.0, *(float(v) for _, v in pairs)), max(0.0, *(float(v) for _, v in pairs))
-    room = 0.24 * (high - low)  # for the words outside the bars
+    room = 0.3 * (high - low)  # for the words outside the bars
     figure.update_xaxes(
         visible=False,
         range=[low - room if low < 0 else 0, high + room if high > 0 else 0],
