@@ -6,7 +6,7 @@ import re
 from typing import Any
 from uuid import uuid4
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from starlette.datastructures import MutableHeaders
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,11 +16,12 @@ from api.problems import Problem
 
 OPEN = frozenset({"/v1/auth/login", "/health"})  # paths that ask for no sign-in
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-LARGEST_BODY = 2**21
+LARGEST_BODY = 2 * 2**20  # bytes
+LARGEST_IMPORT = 32 * 2**20
 
 
 class Stamp:
-    """Gives every request a number, and every answer that number and the headers that keep it private."""
+    """Gives every request a number and its body a limit, every answer that number and the headers that keep it private."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -42,7 +43,23 @@ class Stamp:
                 headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
             await send(message)
 
-        await self.app(scope, receive, stamped)
+        largest = LARGEST_IMPORT if scope["path"].endswith("/transactions/import") else LARGEST_BODY
+        too_large = f"the body is larger than {largest // 2**20} MiB"
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if announced.isdigit() and int(announced) > largest:
+            await problems.answer(Request(scope), problems.HTTP, too_large, 413)(scope, receive, stamped)
+            return
+        arrived = 0
+
+        async def measured() -> Message:
+            nonlocal arrived
+            message = await receive()
+            arrived += len(message.get("body", b""))
+            if arrived > largest:
+                raise HTTPException(413, too_large)
+            return message
+
+        await self.app(scope, measured, stamped)
 
 
 class Api(FastAPI):
@@ -76,7 +93,6 @@ api = Api(
     "fractions are numbers (0.05 is 5 %); missing is null with a reason.",
     docs_url=None,
     redoc_url=None,
-    max_body_size=LARGEST_BODY,
 )
 api.add_middleware(Stamp)
 problems.install(api)

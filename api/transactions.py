@@ -23,7 +23,6 @@ from db import engine, installation, ledger, market
 from db.access import User
 
 router = APIRouter(prefix="/v1/transactions", tags=["Transactions"])
-LARGEST_FILE = 32 * 2**20
 TEXT = "^[^\\x00]*$"
 Amount = Annotated[Decimal | None, Field(description='exact: a string such as "185.50" is best', examples=["185.50"])]
 
@@ -212,7 +211,7 @@ _FILE = {
 }
 
 
-@router.post("/import", response_model=ImportAnswer, openapi_extra=_FILE, max_body_size=LARGEST_FILE)
+@router.post("/import", response_model=ImportAnswer, openapi_extra=_FILE)
 async def import_transactions(
     request: Request,
     who: Who,

@@ -576,6 +576,8 @@ def test_errors_have_one_shape(small: Small) -> None:
     )
     big = client.post("/v1/portfolios", content=b" " * (2**21 + 1), headers={"Content-Type": "application/json"})
     problem(big, 413, "http")
+    pieces = (b" " * 2**18 for _ in range(9))  # of no announced length
+    problem(client.post("/v1/portfolios", content=pieces, headers={"Content-Type": "application/json"}), 413, "http")
     said = problem(client.post("/v1/auth/login", json={"username": "anna", "password": ["hush"]}), 422, "bad-request")
     assert "hush" not in str(said)
 
@@ -633,7 +635,7 @@ def test_health(small: Small) -> None:
 def test_without_a_database_health_says_so_and_the_rest_is_503(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.close()
     monkeypatch.setattr(engine, "conninfo", lambda role: "host=127.0.0.1 port=1 connect_timeout=1")
-    monkeypatch.setattr(engine, "ConnectionPool", _impatient(engine.ConnectionPool))
+    monkeypatch.setattr(engine, "ConnectionPool", Impatient)
     try:
         answer = small.client().get("/health")
         assert (answer.status_code, answer.json()["status"], answer.json()["database"]) == (503, "down", "unreachable")
@@ -643,8 +645,11 @@ def test_without_a_database_health_says_so_and_the_rest_is_503(small: Small, mon
         engine.close()
 
 
-def _impatient(pool: Any) -> Any:
-    return lambda *arguments, **named: pool(*arguments, **named | {"timeout": 0.5, "reconnect_timeout": 0.1})
+class Impatient(engine.ConnectionPool):
+    """A pool that gives up at once."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named | {"timeout": 0.5, "reconnect_timeout": 0.1})
 
 
 def test_the_description_is_complete(small: Small) -> None:
