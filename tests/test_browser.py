@@ -179,7 +179,7 @@ def test_a_guest_sees_one_portfolio_and_no_buttons(visit: Visit, product: Produc
     expect(page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
     expect(page.get_by_test_id("stMain").get_by_text("Europe Base").first).to_be_visible()
     visit.open(f"?portfolio={portfolio(product, 'US Core')}")
-    expect(page.get_by_text("no access to it", exact=False).first).to_be_visible()
+    expect(page.get_by_text("cannot be opened", exact=False).first).to_be_visible()
     visit.open("transactions", "Transactions")
     visit.settled()
     assert page.get_by_role("tab", name="New entry").count() == 0
