@@ -73,7 +73,7 @@ def _operation(schema: dict[str, Any], root: str, path: str, method: str, operat
         parts.append(_rows(("Parameter", "In", "Type", "Meaning"), rows))
     for media, content in operation.get("requestBody", {}).get("content", {}).items():
         parts.append(f"<p class=soft>Send {escape(media)}: {escape(_type(content['schema']))}</p>")
-        parts += [_fields(schema, name) for name in _referred(content["schema"])]
+        parts += [_fields(schema, name, True) for name in _referred(content["schema"])]
     for status, response in operation.get("responses", {}).items():
         if status.startswith("2"):
             for media, content in response.get("content", {}).items():
@@ -85,11 +85,11 @@ def _operation(schema: dict[str, Any], root: str, path: str, method: str, operat
     )
 
 
-def _fields(schema: dict[str, Any], name: str) -> str:
+def _fields(schema: dict[str, Any], name: str, sent: bool = False) -> str:
     model = schema["components"]["schemas"][name]
     needed = set(model.get("required", ()))
     rows = [
-        (field, _type(its), its.get("description", "") + ("" if field in needed else " (may be left out)"))
+        (field, _type(its), its.get("description", "") + (" (may be left out)" if sent and field not in needed else ""))
         for field, its in model.get("properties", {}).items()
     ]
     return f"<p><code>{escape(name)}</code> {escape(model.get('description', ''))}</p>" + _rows(

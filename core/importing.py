@@ -79,7 +79,7 @@ class Row:
 
 def decoded(raw: bytes) -> str:
     """The text of a file: UTF-8 (with or without a mark), else Windows-1252. NotReadable on binary data."""
-    if b"\x00" in raw[:4096]:
+    if b"\x00" in raw:  # no text, and no cell the ledger could keep
         raise NotReadable("this is not a text file: a CSV file is needed (from a spreadsheet: save as CSV)")
     try:
         return raw.decode("utf-8-sig")
