@@ -80,7 +80,8 @@ def check(view: View) -> list[Finding]:
             continue
         worst, share = (min if r.at_least else max)(measured, key=lambda m: m[1])
         beyond = tuple(m for m in measured if (m[1] < limit if r.at_least else m[1] > limit))
-        near = share < limit + (1 - NEAR) * max(limit, 0.1) if r.at_least else share >= NEAR * limit
+        # a ceiling of the whole or a floor of nothing is no limit that one comes near to
+        near = limit > 0 and share < limit / NEAR if r.at_least else limit < 1 and share >= NEAR * limit
         state = "breach" if beyond else "unknown" if not view.valuation.complete else "near" if near else "ok"
         found.append(Finding(r, limit, severity, worst, share, state, beyond))
     order = {"breach": 0, "unknown": 1, "near": 2, "ok": 3}
