@@ -1,0 +1,17 @@
+"""The product's pages with what Streamlit does by default: a collection after every rerun, an unfrozen heap, no answers
+kept. Started by `bench.product.defaults` to be measured against, never by anybody else.
+"""
+
+from __future__ import annotations
+
+import app as ballast
+from db import reports
+from settings import settings
+
+ballast.warm = lambda: None
+reports.KEPT = 0
+app = ballast.app
+
+if __name__ == "__main__":
+    options = {"server.port": settings.port, "server.address": settings.host, "runner.postScriptGC": True}
+    app.run(config=options)
