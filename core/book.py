@@ -66,6 +66,11 @@ class Book:
         """The portfolio's base currency."""
         return self.portfolio.base_currency
 
+    def make_room(self, most: int = 64) -> None:
+        """Forget what was derived when too much is kept: readers of many past days would fill the memory."""
+        if len(self.derived) >= most:
+            self.derived.clear()
+
     @property
     def main_exchange(self) -> str:
         """The exchange whose sessions make the daily grid: that of most securities held, XNYS where there is none."""

@@ -167,14 +167,13 @@ def plain(value: Any) -> Any:
 
 def flat(value: Any) -> str:
     """A cell as CSV has it: missing is empty, a float in its shortest exact form; text cannot start a formula."""
-    value = plain(value)
-    if value is None:
+    shown = plain(value)
+    if shown is None:
         return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return repr(value)
-    text = str(value)
-    if isinstance(value, str) and text[:1] in ("=", "+", "@", "\t", "\r"):
-        return "'" + text
-    return text
+    if isinstance(shown, bool):
+        return "yes" if shown else "no"
+    if isinstance(shown, float):
+        return repr(shown)
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return "'" + value
+    return str(shown)

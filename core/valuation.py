@@ -59,6 +59,7 @@ def lots_of(book: Book, as_of: int) -> Lots:
     """Open lots and disposals at the end of a day. Kept with the Book."""
     key = ("lots", as_of if len(book.ledger) and as_of < int(book.ledger.traded_on[-1]) else None)
     if key not in book.derived:
+        book.make_room()
         book.derived[key] = derive(book.ledger.upto(as_of), (book.portfolio.method,), (book.base,), book.rates)
     found: Lots = book.derived[key]
     return found
@@ -238,6 +239,7 @@ def history(book: Book, as_of: int) -> History:
     """
     key = ("history", as_of)
     if key not in book.derived:
+        book.make_room()
         book.derived[key] = _history(book, as_of)
     found: History = book.derived[key]
     return found
@@ -271,6 +273,7 @@ def _history(book: Book, as_of: int) -> History:
     net = ledger.net.astype(np.float64) / MICRO
     inflow, outflow, cash = np.zeros(n), np.zeros(n), np.zeros(n)
     unconverted = np.zeros(n, np.bool_)  # cash in a currency without a rate: the day is not covered
+    row_rate = np.zeros(len(ledger))  # each flow at the rate of its own day
     to_base = {c: book.rates.column(c, book.base, days) for c in ledger.currencies}
     for i, currency in enumerate(ledger.currencies):
         mine = ledger.cash_currency == i
@@ -281,7 +284,8 @@ def _history(book: Book, as_of: int) -> History:
         unconverted |= np.isnan(to_base[currency]) & (np.abs(balance) > 5e-7)
         cash += np.where(np.abs(balance) < 5e-7, 0.0, balance) * np.nan_to_num(to_base[currency])
         flows = mine & np.isin(ledger.kind, FLOW_CODES)
-        signed = net[flows] * np.nan_to_num(to_base[currency])[at[flows]]
+        row_rate[mine] = np.nan_to_num(book.rates.column(currency, book.base, ledger.traded_on[mine]))
+        signed = net[flows] * row_rate[flows]
         inflow += np.bincount(at[flows], weights=np.maximum(signed, 0), minlength=n)
         outflow += np.bincount(at[flows], weights=np.maximum(-signed, 0), minlength=n)
     securities = tuple(sorted({int(s) for s in ledger.security if s}))
@@ -310,13 +314,7 @@ def _history(book: Book, as_of: int) -> History:
         )
         fresh += np.where(close_day >= due, np.abs(value[:, j]), 0.0)
         weight += np.abs(value[:, j])
-        flow = net[rows] * np.nan_to_num(
-            np.select(
-                [ledger.cash_currency[rows] == i for i in range(len(ledger.currencies))],
-                [to_base[c][at[rows]] for c in ledger.currencies],
-                0.0,
-            )
-        )
+        flow = net[rows] * row_rate[rows]
         bought[:, j] = np.bincount(at[rows], weights=np.where(ledger.kind[rows] == BUY, -flow, 0.0), minlength=n)
         received[:, j] = np.bincount(at[rows], weights=np.where(ledger.kind[rows] == BUY, 0.0, flow), minlength=n)
         if unknown.any():  # never priced: its cost is the weight it lacks

@@ -360,7 +360,7 @@ def _moved(c: psycopg.Connection, portfolio: UUID, days: Iterable[date], today: 
 def transactions(
     user: UUID,
     portfolio: UUID,
-    limit: int = 10_000,
+    limit: int | None = None,
     first: date | None = None,
     last: date | None = None,
     known_at: Any = None,

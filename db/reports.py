@@ -24,6 +24,7 @@ from settings import settings
 KEPT = 512
 _tables: OrderedDict[tuple[Any, ...], Table] = OrderedDict()
 _lock = Lock()
+_KEPT_INPUTS = frozenset({"view", "ledger"})  # what changes with the Book's version and the quotes alone
 ADMIN_ONLY = frozenset({"runs", "jobs", "feeds", "letters"})
 
 
@@ -71,7 +72,7 @@ def answer(user: User, name: str, scope: Scope | None = None, now: datetime | No
     if needs_portfolio:
         assert scope is not None
         looked, key = _view(user, scope, now)
-        cached = _tables.get((name, *key)) if report.inputs == ("view",) else None
+        cached = _tables.get((name, *key)) if _KEPT_INPUTS.issuperset(report.inputs) else None
         if cached is not None:
             return cached
         inputs["view"] = looked
@@ -80,7 +81,7 @@ def answer(user: User, name: str, scope: Scope | None = None, now: datetime | No
         if wanted in _LOADERS:
             inputs[wanted] = _LOADERS[wanted](user, scope, inputs.get("view"), now)
     table = report.table(context, **inputs)
-    if key is not None and report.inputs == ("view",):
+    if key is not None and _KEPT_INPUTS.issuperset(report.inputs):
         with _lock:
             _tables[name, *key] = table
             while len(_tables) > KEPT:
