@@ -151,7 +151,7 @@ def edit(here: Here) -> None:
         ledger.edit_portfolio(
             user.user_id,
             p.portfolio_id,
-            was.version,
+            opened["version"],
             name=name,
             benchmark_id=benchmark,
             goal_value=value,
@@ -174,11 +174,13 @@ def conflict(now: Portfolio, opened: dict[str, Any]) -> None:
     st.warning("**Somebody changed this portfolio, or booked in it, since you opened this form.** Nothing was saved; what you entered is still here. "
                + (f"It now has {'; '.join(changed)}." if changed else "None of these fields changed, except perhaps the benchmark."), icon=":material/sync_problem:")  # fmt: skip
 
+    form = f"edit_{now.portfolio_id}"
+
     def mine() -> None:
-        opened.update(version=now.version, stale=False)
+        st.session_state["portfolio_forms"][form] |= {"version": now.version, "stale": False}
 
     def theirs() -> None:
-        st.session_state["portfolio_forms"].pop(f"edit_{now.portfolio_id}", None)
+        st.session_state["portfolio_forms"].pop(form, None)
 
     with st.container(horizontal=True):
         st.button("Keep mine: let me save over it", on_click=mine, icon=":material/edit:", key="conflict_mine")
@@ -222,8 +224,8 @@ def sharing(here: Here) -> None:
         slots["user name"] = left.empty()
         given = right.selectbox(
             "Access",
-            [*ACCESS, None],
-            format_func=lambda a: f"{a}: {ACCESS[a]}" if a else "none: take it back",
+            [*ACCESS, "none"],
+            format_func=lambda a: f"{a}: {ACCESS.get(a, 'take it back')}",
             key="share_access",
         )
         st.caption("Access holds from the next click on. Viewers never book, whatever their access.")
@@ -233,10 +235,10 @@ def sharing(here: Here) -> None:
         try:
             if not who:
                 raise LedgerError("user name", None, "choose who should have access")
-            access.share(user, p.portfolio_id, who, given)
+            access.share(user, p.portfolio_id, who, given if given in ACCESS else None)
         except (ValueError, AccessDenied) as e:
             return beside(slots, e)
-        finish("share", f"{who} {ACCESS[given]}: {p.name}." if given else f"{who} no longer sees {p.name}.")
+        finish("share", f"{who} {ACCESS[given]}: {p.name}." if given in ACCESS else f"{who} no longer sees {p.name}.")
 
 
 @st.dialog("Archive this portfolio?", icon=":material/archive:")

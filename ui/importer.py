@@ -96,6 +96,7 @@ def _dry_run(user: User, portfolio: Portfolio, raw: bytes, name: str, today: dat
     except NotReadable as e:
         bar.empty()
         return Checked({}, {}, "", str(e))
+    bar.progress(1.0, "Writing the verdicts")
     symbols = {s.security_id: s.symbol for s in market.securities(user.user_id)}
     lines = importing.decoded(raw).lstrip("\r\n").split("\n")
     rows = [_row(v, symbols, lines) for v in found.verdicts]
