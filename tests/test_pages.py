@@ -247,7 +247,7 @@ def test_a_table_sorts_by_number_and_shows_exact_text() -> None:
     columns = (Column("symbol", "Symbol"), Column("value", "Value", Kind.MONEY))
     rows = (("A", Decimal("9.10")), ("B", Decimal("1234567890123.45")), ("C", None))
     table = Table("t", "T", columns, rows, Context(date(2026, 1, 1), "USD", "1"))
-    data, _ = show._data(table, ("symbol", "value"), 3, False)
+    _, data, _ = show._data(table, ("symbol", "value"), 3, False)
     assert str(data.data.dtypes["value"]) == "float64"
     for _ in range(2):  # pandas may ask twice
         cells = [

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import wraps
+from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ParamSpec
 from zoneinfo import ZoneInfo
@@ -43,6 +44,7 @@ CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
 
 P = ParamSpec("P")
 _figures: OrderedDict[Any, Any] = OrderedDict()
+_numbers = count()
 _lock = Lock()
 
 
@@ -58,6 +60,8 @@ def kept(make: Callable[P, go.Figure | None]) -> Callable[P, go.Figure | None]:
                 _figures.move_to_end(key)
                 return _figures[key]  # type: ignore[no-any-return]
         figure = make(*args, **named)
+        if figure is not None:
+            figure._number = next(_numbers)
         with _lock:
             _figures[key] = figure
             while len(_figures) > KEPT:
@@ -82,7 +86,14 @@ def show(
             texts.table(table, key=f"{key}_table", only=only)
     else:
         with picture:
-            st.plotly_chart(figure, key=key, config=CONFIG, alt=alt)
+            _drawn(figure._number, figure, key, alt)
+
+
+@st.cache_data(show_spinner=False, max_entries=96)
+def _drawn(number: int, _figure: go.Figure, key: str, alt: str) -> None:
+    """The message to the browser, kept: making it costs more than all the rest of a rerun. The number stands for one figure of
+    `kept`, so for one table, cell by cell."""
+    st.plotly_chart(_figure, key=key, config=CONFIG, alt=alt)
 
 
 # --- the pictures ------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ A table shows its title only where `title=True`; `only=("symbol", …)` names th
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ SIGNED = CHANGES | {
 REMARKS = frozenset({"reason", "note", "error", "beyond", "detail"})  # empty where there is nothing to say
 STYLED_ROWS = 1500  # above, the browser formats the numbers: exact text for each cell costs too much
 ROW, SHOWN_ROWS = 31, 14
+_numbers = itertools.count()
 NUMERIC = frozenset({Kind.MONEY, Kind.PRICE, Kind.UNITS, Kind.PERCENT, Kind.NUMBER, Kind.BPS, Kind.COUNT})
 
 
@@ -176,23 +178,32 @@ def table(
     if only:
         columns.sort(key=lambda c: list(only).index(c.key))
     count = len(shown.rows) if rows is None else min(rows, len(shown.rows))
-    data, config = _data(shown, tuple(c.key for c in columns), count, session.on_phone())
-    state = st.dataframe(
-        data,
-        key=key,
-        hide_index=True,
-        column_config=config,
-        on_select="rerun" if select else "ignore",
-        selection_mode="single-row",
-        row_height=ROW,
-        height=height or (ROW * (count + 1) + 3 if count <= SHOWN_ROWS else ROW * (SHOWN_ROWS + 1) + 14),
-        placeholder=MISSING,
-        alt=f"{shown.title}: {len(shown.rows)} rows",
-    )
+    number, data, config = _data(shown, tuple(c.key for c in columns), count, session.on_phone())
+    named: dict[str, Any] = {
+        "key": key,
+        "height": height or (ROW * (count + 1) + 3 if count <= SHOWN_ROWS else ROW * (SHOWN_ROWS + 1) + 14),
+        "alt": f"{shown.title}: {len(shown.rows)} rows",
+    }
+    chosen: list[int] = []
+    if select:
+        state = _draw(data, config, on_select="rerun", selection_mode="single-row", **named)
+        chosen = state["selection"]["rows"]
+    else:
+        _drawn(number, data, config, **named)
     if foot:
         _foot(shown, columns, key)
-    chosen = state["selection"]["rows"] if select else []
     return chosen[0] if chosen else None
+
+
+def _draw(data: Any, config: dict[str, Any], **named: Any) -> Any:
+    return st.dataframe(data, hide_index=True, column_config=config, row_height=ROW, placeholder=MISSING, **named)
+
+
+@st.cache_data(show_spinner=False, max_entries=96)
+def _drawn(number: int, _data: Any, _config: dict[str, Any], key: str, height: int, alt: str) -> None:
+    """The message to the browser, kept: making it costs more than all the rest of a rerun. The number stands for one answer of
+    `_data`, so for one table, cell by cell."""
+    _draw(_data, _config, key=key, height=height, alt=alt)
 
 
 def csv(shown: Table, key: str, label: str = "CSV") -> None:
@@ -269,8 +280,8 @@ def _foot(shown: Table, columns: Sequence[Column], key: str) -> None:
 
 
 @lru_cache(maxsize=96)
-def _data(shown: Table, keys: tuple[str, ...], count: int, phone: bool) -> tuple[Any, dict[str, Any]]:
-    """The frame (numbers for sorting, exact text for reading) and the column settings. Kept while the table is the same:
+def _data(shown: Table, keys: tuple[str, ...], count: int, phone: bool) -> tuple[int, Any, dict[str, Any]]:
+    """A number of its own, the frame (numbers for sorting, exact text for reading) and the column settings. Kept while the table is the same:
     it holds nothing but the table's own cells."""
     import pandas as pd
 
@@ -305,11 +316,11 @@ def _data(shown: Table, keys: tuple[str, ...], count: int, phone: bool) -> tuple
         config[c.key] = _config(c, mixed, pinned=phone and number == 0 and len(columns) > 2, exact=count <= STYLED_ROWS)
     data = pd.DataFrame(frame)
     if count > STYLED_ROWS or not said:
-        return data, config
+        return next(_numbers), data, config
     styler = data.style
     for name, cells_said in said.items():  # one formatter a column, handing out its texts in the order of the rows
         styler = styler.format(_in_order(cells_said), subset=[name])
-    return styler, config
+    return next(_numbers), styler, config
 
 
 class _in_order:
