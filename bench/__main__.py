@@ -15,11 +15,11 @@ ROWS = {
     "books": "loading a Book of 50,000 transactions and 200 securities × 10 years",
     "quotes": "10,000 quotes upserted",
     "snapshots": "a snapshot of 100 portfolios × 100 positions",
-    "risk": "risk figures of 10,000 securities × 2,520 days",
+    "panel": "risk figures of 10,000 securities × 2,520 days",
     "memory": "memory of the product with the demo loaded",
     "sessions": "50 and 100 people on the overview page",
 }
-WITHOUT_DATABASE = ("risk", "memory", "sessions")
+WITHOUT_DATABASE = ("panel", "memory", "sessions")
 
 
 def main() -> None:

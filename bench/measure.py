@@ -26,9 +26,9 @@ class Row:
 def seconds(ways: Mapping[str, Way], rounds: int) -> dict[str, float]:
     """The median time of every way. Each round runs them all, every other round backwards, so that a noise hits all."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
+    gc.collect()
     for round_ in range(rounds):
         for name, way in list(ways.items())[:: -1 if round_ % 2 else 1]:
-            gc.collect()
             start = time.perf_counter()
             way()
             taken[name].append(time.perf_counter() - start)

@@ -15,7 +15,7 @@ SECONDS, THINK = 25.0, 3.5  # how long each setting is watched; how long a perso
 
 def watched(address: str, count: int, seconds: float, think: float) -> dict[str, float]:
     """The figures of so many people, after one of them alone has warmed the pages up."""
-    for n, length in ((1, 2.0), (count, seconds)):
+    for n, length in ((1, 2.0), (count, seconds)) if count > 2 else ((count, seconds),):
         process = product.people(address, n, length, think if n > 1 else 0.2)
         out, _ = process.communicate(timeout=length + 120)
         found = json.loads(out)
