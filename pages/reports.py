@@ -15,7 +15,6 @@ COLUMNS = (
     Column("kind", "Kind"),
     Column("note", "What it means"),
 )
-NEEDS = {"by": "by", "chart": "period"}
 
 
 def columns_of(report: Report, context: Context) -> Table:
@@ -29,12 +28,16 @@ names = sorted(
     (n for n, r in REPORTS.items() if here.user.role == "admin" or not ADMIN_ONLY & set(r.inputs)),
     key=lambda n: REPORTS[n].title,
 )
-name = st.selectbox("Report", names, format_func=lambda n: f"{REPORTS[n].title} · {n}", key="report", bind="query-params",
-                    help="Everything the pages show, and what they do not.")  # fmt: skip
-report = REPORTS[name if name in names else names[0]]
+asked = st.query_params.get("report", names[0])
+if asked not in names:
+    st.warning(f"There is no report {asked!r} for you. Choose one below.", icon=":material/search_off:")
+st.session_state["report"] = asked if asked in names else names[0]  # the address leads, the choice writes it
+st.selectbox("Report", names, format_func=lambda n: f"{REPORTS[n].title} · {n}", key="report", help="Everything the pages show, and what they do not.",
+             on_change=lambda: scope.goto(report=st.session_state["report"]))  # fmt: skip
+report = REPORTS[st.session_state["report"]]
 st.markdown(report.definition)
 changes = {}
-if "by" in report.definition or "`by`" in report.definition:
+if "`by`" in report.definition:
     scope.by_control(here, key="report_by")
 if "bars" in report.inputs:
     master = {r["security_id"]: f"{r['symbol']} · {r['name']}" for r in here.answer("securities").records()}
@@ -56,8 +59,7 @@ with columns:
     show.table(columns_of(report, table.context), key=f"columns_{report.name}")
 with address:
     parts = urlsplit(st.context.url or "")
-    asked = here.query(**changes)
-    base = f"{parts.scheme or 'http'}://{parts.netloc or 'localhost'}/api/v1/reports/{report.name}?{urlencode(asked)}"
+    base = f"{parts.scheme or 'http'}://{parts.netloc or 'localhost'}/api/v1/reports/{report.name}?{urlencode(here.query(**changes))}"
     st.caption(
         "The same figures as JSON, and as CSV. In this browser your sign-in counts; elsewhere send a token: `Authorization: Bearer …` (see /api/docs)."
     )

@@ -81,10 +81,10 @@ def detail(here: Here, s: dict[str, Any], table: Table) -> None:
     figures = [
         Figure(
             "price",
-            "Last quote",
+            f"Last quote, {s['currency']}",
             s["price"],
             Kind.PRICE,
-            s["currency"],
+            None,
             None if s["price"] else "no feed has quoted it yet",
             change,
         )

@@ -261,6 +261,8 @@ def test_every_report_opens_with_its_address(opened: Opened) -> None:
         next(s for s in at.selectbox if s.key == "report").set_value(name).run()
         assert not at.exception, name
         assert f"/api/v1/reports/{name}?" in at.code[0].value
+    at = opened("reports", portfolio=f"{MARK} dollars", report="lots")
+    assert "/api/v1/reports/lots?" in at.code[0].value
 
 
 def test_reports_of_the_installation_are_offered_to_admins_alone(opened: Opened) -> None:

@@ -138,7 +138,7 @@ def _verdicts(checked: Checked, portfolio: Portfolio, today: date, key: str) -> 
     with st.container(horizontal=True, vertical_alignment="center"):
         only = st.segmented_control("Rows", ["", *there], default="", required=True, format_func=names.__getitem__,
                                     label_visibility="collapsed", key=f"import_only_{key}")  # fmt: skip
-        st.download_button("All verdicts as CSV", checked.csv, "import-verdicts.csv", "text/csv", on_click="ignore",
+        st.download_button("All verdicts as CSV", checked.csv.encode, "import-verdicts.csv", "text/csv", on_click="ignore",
                            icon=":material/download:", key=f"import_csv_{key}")  # fmt: skip
     rows = tuple(r for o in there if only in ("", o) for r in checked.first[o])
     show.table(_table(rows, portfolio, today), key=f"import_rows_{key}_{only}", foot=False)
