@@ -436,7 +436,7 @@ def _categories(figure: go.Figure, labels: Sequence[str], title: str, most: int)
     """A time axis of moments side by side: nights, weekends and holidays take no room."""
     n = len(labels)
     ticks = sorted({round(i * (n - 1) / (most - 1)) for i in range(most)}) if n > most else list(range(n))
-    short = [_short(labels[i], labels) for i in ticks]
+    short = _short([labels[i] for i in ticks])
     figure.update_xaxes(
         type="category",
         tickmode="array",
@@ -449,13 +449,16 @@ def _categories(figure: go.Figure, labels: Sequence[str], title: str, most: int)
     )
 
 
-def _short(label: str, labels: Sequence[str]) -> str:
-    """A tick: the time alone where all is one day, else the day."""
-    one_day = labels[0].rsplit(" ", 1)[0] == labels[-1].rsplit(" ", 1)[0] and ":" in labels[-1]
-    if one_day:
-        return label.rsplit(" ", 1)[1]
-    words = label.split(" ")
-    return " ".join(words[1:3]) if ":" in words[-1] else " ".join(words[1:])
+def _short(labels: Sequence[str]) -> list[str]:
+    """Ticks: the day; where several fall on one day the time too, and the day only where it changes."""
+    words = [label.split(" ") for label in labels]
+    days = [" ".join(w[1:-1] if ":" in w[-1] else w[1:]) for w in words]
+    if len(set(days)) == len(days):
+        return [" ".join(day.split(" ")[:2]) for day in days] if ":" in labels[-1] else days
+    return [
+        w[-1] if i and days[i] == days[i - 1] else f"{' '.join(days[i].split(' ')[:2])} {w[-1]}"
+        for i, w in enumerate(words)
+    ]
 
 
 __all__ = [

@@ -35,8 +35,8 @@ def page(title: str, *, live: Callable[[Here], None] | None = None, needs_transa
     """Open a page: ask who looks and at what, draw the head. The page ends here, with the next step, where there is nothing
     to show. `live` draws figures that follow the market; it is called again on its own while a market is open."""
     user = session.require_user()
-    _, here = scopes.read(user)
     st.title(title, anchor=False)
+    _, here = scopes.read(user)
     if here is None:
         st.info(
             "**There is no portfolio yet.** Create one, then import a CSV of transactions or enter the first one.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
 
@@ -33,8 +33,8 @@ def require_user() -> User:
 
 def here() -> str:
     """Path and query of the page the browser shows: where to come back to after signing in."""
-    parts = urlsplit(st.context.url or "/")
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    query = {name: value for name, value in st.query_params.items() if name != "sign_in"}
+    return (urlsplit(st.context.url or "/").path or "/") + (f"?{urlencode(query)}" if query else "")
 
 
 def on_phone() -> bool:

@@ -237,7 +237,7 @@ def explain(*names: str) -> None:
 
 def plain(said: str) -> str:
     """Text for Markdown that must not be read as Markdown."""
-    return re.sub(r"([\\`*_{}\[\]<>#|$~:])", r"\\\1", said)
+    return re.sub(r"([\\`*_{}\[\]<>#|$~:])", r"\\\1", said.replace("`", ""))
 
 
 def notes(shown: Table) -> None:

@@ -32,14 +32,13 @@ def form(next_page: str) -> str:
 def page() -> None:
     """What anybody sees who is not signed in, whatever the address."""
     with st.container(horizontal_alignment="center"):
-        st.html('<div class="b-sign" style="margin-top:6vh"><h1 style="font-size:1.9rem;margin:0;padding:0">Ballast</h1>'
+        st.html('<div class="b-sign" style="margin-top:6vh"><img src="/assets/logo.svg" alt="" width="108" height="32" style="display:block;margin-bottom:.9rem"><h1 style="font-size:1.35rem;margin:0;padding:0">Sign in to Ballast</h1>'
                 "<p>What your portfolios are worth, what changed, why, and whether anything is wrong. Every figure explains itself.</p></div>")  # fmt: skip
         why = FAILED.get(st.query_params.get("sign_in", ""))
         if why:
             with st.container(width=368):
                 st.error(why, icon=":material/error:")
-        where = session.here()
-        st.html(form("/" if "sign_in=" in where else where))
+        st.html(form(session.here()))
 
 
 def sign_out_line(name: str) -> None:
