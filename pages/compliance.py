@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.rules import Finding, check
 from core.table import Kind
-from ui import charts, frame, show
+from ui import charts, frame, session, show
 from ui.scope import Here
 
 SAID = {
@@ -17,6 +17,8 @@ SAID = {
     "unknown": ("? not known", "help"),
 }
 COLOURS = {"breach": "#C2540A", "near": "#D97706", "ok": charts.PORTFOLIO, "unknown": charts.BENCHMARK}
+LISTED = ("rule", "state", "measured", "limit", "side", "worst", "severity", "definition")
+PHONE = ("rule", "state", "measured", "limit")
 GROUPS = {"max_sector_weight": "sector", "max_country_weight": "country", "max_currency_weight": "currency"}
 
 
@@ -50,7 +52,7 @@ def breach(here: Here, f: Finding) -> None:
         for name, share in f.beyond:
             over = show.percent(abs(share - f.limit))
             st.markdown(
-                f"**{name}** stands at **{show.percent(share)}**, {over} {'under' if f.rule.at_least else 'over'} the limit."
+                f"**{name}** stands at **{show.percent(share)}**, {'under' if f.rule.at_least else 'over'} the limit by {over} of the value."
             )
             if f.rule.name in GROUPS:
                 inside = [
@@ -85,7 +87,9 @@ def live(here: Here) -> None:
     )
     worded = [tuple(SAID[str(c)][0] if i == 1 else c for i, c in enumerate(row)) for row in table.rows]
     show.table(
-        type(table)(table.name, table.title, table.columns, tuple(worded), table.context), key="compliance_rules"
+        type(table)(table.name, table.title, table.columns, tuple(worded), table.context),
+        key="compliance_rules",
+        only=PHONE if session.on_phone() else LISTED,
     )
 
 
