@@ -1,6 +1,7 @@
 """Which rules hold, which are breached, by how much and by what."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -85,12 +86,10 @@ def live(here: Here) -> None:
         config=charts.CONFIG,
         alt="; ".join(f"{f.rule.title}: {SAID[f.state][0]}" for f in findings),
     )
-    worded = [tuple(SAID[str(c)][0] if i == 1 else c for i, c in enumerate(row)) for row in table.rows]
-    show.table(
-        type(table)(table.name, table.title, table.columns, tuple(worded), table.context),
-        key="compliance_rules",
-        only=PHONE if session.on_phone() else LISTED,
-    )
+    worded = tuple(tuple(SAID[str(c)][0] if i == 1 else c for i, c in enumerate(row)) for row in table.rows)
+    only = PHONE if session.on_phone() else LISTED
+    show.table(replace(table, rows=worded), key="compliance_rules", only=only, foot=False)
+    show.csv(table, "compliance_rules")  # the file says what the API says
 
 
 frame.page("Compliance", live=live)
