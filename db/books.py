@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
 from typing import Any
@@ -78,7 +78,11 @@ def load(c: psycopg.Connection, portfolio: UUID, known_at: datetime | None = Non
     key = (portfolio, known_at)
     with _lock:
         book = _books.get(key)
-    if book is None or book.version != version or book.portfolio != settings_row:
+    if book is not None and book.version == version and book.portfolio != settings_row:
+        book = replace(
+            book, portfolio=settings_row
+        )  # another person's access, a new name: what was derived still holds
+    elif book is None or book.version != version:
         book = _read(c, settings_row, known_at, version, versions["sessions"])
         with _lock:
             _books[key] = book

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
+from time import monotonic
 from typing import Literal
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg_pool import ConnectionPool
@@ -26,6 +28,7 @@ Unreachable = (
 )  # the database does not answer, or not in time; for those who may not know psycopg
 
 _pools: dict[str, ConnectionPool] = {}
+_asked: WeakKeyDictionary[psycopg.Connection, float] = WeakKeyDictionary()
 _lock = Lock()
 _override: str | None = None  # tests: the conninfo of a fresh database on a server that lets every role in
 
@@ -58,6 +61,14 @@ def _configure(role: Role) -> Callable[[psycopg.Connection], None]:
     return configure
 
 
+def _check(connection: psycopg.Connection) -> None:
+    """Ask a connection whether it still lives, unless that was asked a moment ago: a page takes it twenty times a second."""
+    asked = _asked.get(connection, 0.0)
+    if monotonic() - asked > 2.0:
+        ConnectionPool.check_connection(connection)
+        _asked[connection] = monotonic()
+
+
 def pool(role: Role) -> ConnectionPool:
     """The process's pool of connections as this role; opened at the first use."""
     with _lock:
@@ -70,7 +81,7 @@ def pool(role: Role) -> ConnectionPool:
                 timeout=20,
                 configure=_configure(role),
                 kwargs={"application_name": role},
-                check=ConnectionPool.check_connection,
+                check=_check,
             )
         return _pools[role]
 

@@ -1,7 +1,7 @@
 """Answers reports: gives each the inputs that it asks for, on behalf of one person. Pages, API and CSV all call `answer`.
 
-Access is asked on every call. Tables are kept while nothing they were made from has changed: the key holds the person,
-the scope, the Book's version and the quotes' version.
+Access is asked on every call. Tables are kept while nothing they were made from has changed: the key holds the
+portfolio as this person sees it, the scope, the Book's version and the quotes' version.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from core.table import Context, Table
 from core.view import View
 from db import books, engine, ledger, market, runs, snapshots
 from db.access import AccessDenied, User
+from db.books import Live
 from settings import settings
 
 KEPT = 512
@@ -32,14 +33,24 @@ class NoSuchReport(LookupError):
     """There is no report of this name: says which there are."""
 
 
-def view(user: User, scope: Scope, now: datetime | None = None) -> View:
+def ask(user: User, scope: Scope) -> Live:
+    """The Book and the quotes of a scope, with access asked now: hand it to `answer` and `view` within one run of a page.
+
+    Raises NoSuchPortfolio.
+    """
+    return books.live(user.user_id, scope.portfolio, scope.known_at)
+
+
+def view(user: User, scope: Scope, now: datetime | None = None, asked: Live | None = None) -> View:
     """The View of a scope for this person. Raises NoSuchPortfolio."""
-    return _view(user, scope, now or datetime.now(UTC))[0]
+    return _view(user, scope, now or datetime.now(UTC), asked)[0]
 
 
-def _view(user: User, scope: Scope, now: datetime) -> tuple[View, tuple[Any, ...]]:
-    found = books.live(user.user_id, scope.portfolio, scope.known_at)
-    key = ("view", user.user_id, scope, found.book.version, found.quotes_version, _tick(now))
+def _view(user: User, scope: Scope, now: datetime, asked: Live | None) -> tuple[View, tuple[Any, ...]]:
+    found = asked if asked is not None else ask(user, scope)
+    if (found.book.portfolio.portfolio_id, found.book.known_at) != (scope.portfolio, scope.known_at):
+        raise ValueError("what was asked is not of this scope")
+    key = ("view", found.book.portfolio, scope, found.book.version, found.quotes_version, _tick(now))
     cached = found.book.derived.get(key)
     if cached is None:
         cached = View(found.book, scope, found.quotes, now, settings.coverage_limit)
@@ -55,7 +66,9 @@ def _tick(now: datetime) -> int:
     return int(now.timestamp()) // 10
 
 
-def answer(user: User, name: str, scope: Scope | None = None, now: datetime | None = None) -> Table:
+def answer(
+    user: User, name: str, scope: Scope | None = None, now: datetime | None = None, asked: Live | None = None
+) -> Table:
     """One report for one person. Raises NoSuchReport, NoSuchPortfolio, AccessDenied, BadScope."""
     report = REPORTS.get(name)
     if report is None:
@@ -71,7 +84,7 @@ def answer(user: User, name: str, scope: Scope | None = None, now: datetime | No
     key: tuple[Any, ...] | None = None
     if needs_portfolio:
         assert scope is not None
-        looked, key = _view(user, scope, now)
+        looked, key = _view(user, scope, now, asked)
         cached = _tables.get((name, *key)) if _KEPT_INPUTS.issuperset(report.inputs) else None
         if cached is not None:
             return cached

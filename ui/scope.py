@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -25,9 +26,10 @@ from core.table import Table
 from core.view import View
 from db import reports
 from db.access import User
-from db.books import NoSuchPortfolio
+from db.books import Live, NoSuchPortfolio
 
 PARAMETERS = ("portfolio", "period", "as_of", "known_at", "by", "security")
+ONE_RUN = 1.0  # seconds after which a page's run is another one
 PERIOD_TITLES = {"ALL": "All"}
 GROUP_TITLES = {
     "asset_class": "Asset class",
@@ -46,13 +48,23 @@ class Here:
     scope: Scope
 
     def answer(self, name: str, **changes: Any) -> Table:
-        """One report; `changes` replace fields of the scope. Access is asked anew in the database."""
-        return reports.answer(self.user, name, replace(self.scope, **changes))
+        """One report; `changes` replace fields of the scope. Access was asked in this run of the page."""
+        scope = replace(self.scope, **changes)
+        same = (scope.portfolio, scope.known_at) == (self.scope.portfolio, self.scope.known_at)
+        return reports.answer(self.user, name, scope, asked=self._asked() if same else None)
+
+    def _asked(self) -> Live:
+        """The Book and quotes for this run, access asked; a fragment that runs again later asks again."""
+        at, found = self.__dict__.get("_kept", (0.0, None))
+        if found is None or monotonic() - at > ONE_RUN:
+            found = reports.ask(self.user, self.scope)
+            self.__dict__["_kept"] = (monotonic(), found)
+        return found
 
     @cached_property
     def view(self) -> View:
         """What the reports are made from: for the page's head, never for figures."""
-        return reports.view(self.user, self.scope)
+        return reports.view(self.user, self.scope, asked=self._asked())
 
     @property
     def is_empty(self) -> bool:
