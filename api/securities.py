@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -11,12 +11,12 @@ from pydantic import BaseModel, Field
 from api.answers import Exact
 from api.people import Who
 from api.problems import NoSuchSecurity
+from core.reports import REPORTS
 from db import market
 from db.access import User
 
 router = APIRouter(tags=["Securities"])
-KEYS = ("symbol", "name", "exchange", "asset_class", "sector", "industry", "country", "currency", "isin", "status",
-        "price", "previous_close", "quoted_at", "provider", "bars", "security_id")  # fmt: skip
+KEYS = tuple(column.key for column in REPORTS["securities"].columns)
 
 
 class SecurityAnswer(BaseModel):
@@ -29,9 +29,16 @@ class SecurityAnswer(BaseModel):
     asset_class: str
     sector: str | None
     industry: str | None
+    subsector: str | None
     country: str | None
     currency: str
     isin: str | None
+    issuer: str | None
+    rating: str | None
+    issued_on: date | None
+    matures_on: date | None
+    par_value: Exact | None
+    dividend_frequency: str
     status: str
     price: Exact | None = Field(description="last quote, in the security's currency")
     previous_close: Exact | None

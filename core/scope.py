@@ -27,7 +27,7 @@ class Scope:
     as_of: date | None = None  # trading date, None: now
     known_at: datetime | None = None  # None: everything known now
     period: str = "1Y"
-    by: str = "asset_class"
+    by: str = "sector"
     security: int | None = None
 
     @classmethod
@@ -68,7 +68,7 @@ class Scope:
             out["known_at"] = self.known_at.isoformat()
         if self.period != "1Y":
             out["period"] = self.period
-        if self.by != "asset_class":
+        if self.by != "sector":
             out["by"] = self.by
         if self.security:
             out["security"] = str(self.security)

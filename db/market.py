@@ -250,7 +250,8 @@ def master(user: UUID) -> list[tuple[Any, ...]]:
     """Every security with master data and last quote, in the column order of `core.reports.securities`."""
     with engine.session(user) as c:
         return c.execute(
-            """SELECT s.symbol, s.name, s.exchange, s.asset_class, d.sector, nullif(d.industry, ''), s.country, s.currency, s.isin, s.status,
+            """SELECT s.symbol, s.name, s.exchange, s.asset_class, d.sector, nullif(d.industry, ''), nullif(d.subsector, ''), s.country, s.currency,
+                      s.isin, s.issuer, s.rating, s.issued_on, s.matures_on, s.par_value, s.dividend_frequency, s.status,
                       a.price, a.previous_close, a.quoted_at, a.provider, coalesce(length(p.days) / 4, 0), s.security_id
                  FROM securities s LEFT JOIN sectors d USING (sector_id) LEFT JOIN asset_prices a USING (security_id)
                  LEFT JOIN price_arrays p USING (security_id) ORDER BY s.symbol, s.exchange"""

@@ -14,7 +14,8 @@ from ui.scope import Here
 
 LISTED = ("symbol", "name", "asset_class", "sector", "exchange", "currency", "price", "quoted_at", "status")
 PHONE = ("symbol", "name", "price")
-MASTER = ("name", "exchange", "isin", "asset_class", "sector", "industry", "country", "currency", "status", "bars")
+MASTER = ("name", "exchange", "isin", "asset_class", "sector", "industry", "subsector", "country", "currency", "issuer", "rating",
+          "issued_on", "matures_on", "par_value", "dividend_frequency", "status", "bars")  # fmt: skip
 
 
 def catalogue(table: Table) -> None:

@@ -1,6 +1,7 @@
 """The scope a page shows. It lives in the URL alone (`?portfolio=…&period=…&as_of=…`), so that a link is the whole view.
 
-Widgets only write the URL; every run reads it. This is the only module that touches the session state.
+Widgets only write the URL; every run reads it. Forms alone keep what is half-entered in the session state (entry, importer,
+portfolio_forms); nothing else does.
 
     here = frame.page("Holdings")                   # Here: user, portfolio, scope; draws the head of the page
     table = here.answer("holdings")                 # the report for this scope
@@ -177,7 +178,7 @@ def by_control(here: Here, key: str = "scope_by") -> None:
         required=True,
         format_func=lambda g: GROUP_TITLES[g],
         label_visibility="collapsed",
-        **_bound(key, "by", here.scope.by, lambda v: None if v == "asset_class" else v),
+        **_bound(key, "by", here.scope.by, lambda v: None if v == "sector" else v),
     )
 
 
