@@ -130,13 +130,15 @@ class Posting:
     reference: str
 
 
-def _fits(field: str, value: Decimal | None, digits: int, decimals: int) -> None:
-    if value is None or value == 0:
-        return
+# decimals that the ledger's columns hold, each of 28 digits in all
+_DECIMALS = (("quantity", 10), ("price", 10), ("ratio", 10), ("fx", 10), ("gross", 6), ("fees", 6), ("taxes", 6))
+
+
+def _fits(field: str, value: Decimal, decimals: int) -> None:
     if not value.is_finite():
         raise LedgerError(field, value, "a finite number is needed")
-    if abs(value) >= Decimal(10) ** (digits - decimals):
-        raise LedgerError(field, value, f"at most {digits - decimals} digits before the decimal point")
+    if abs(value) >= 10 ** (28 - decimals):
+        raise LedgerError(field, value, f"at most {28 - decimals} digits before the decimal point")
     if -decimals <= value.as_tuple().exponent:  # type: ignore[operator]
         return
     if -decimals > value.normalize().as_tuple().exponent:  # type: ignore[operator]
@@ -170,16 +172,10 @@ def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Pos
             f"{d.security.symbol} trades in {d.security.currency}; give fx for the "
             f"rate at which cash moved in {base_currency}",
         )
-    for field, value, digits, decimals in (
-        ("quantity", d.quantity, 28, 10),
-        ("price", d.price, 28, 10),
-        ("ratio", d.ratio, 28, 10),
-        ("fx", d.fx, 28, 10),
-        ("gross", d.gross, 28, 6),
-        ("fees", d.fees, 28, 6),
-        ("taxes", d.taxes, 28, 6),
-    ):
-        _fits(field, value, digits, decimals)
+    for field, decimals in _DECIMALS:
+        value = getattr(d, field)
+        if value:
+            _fits(field, value, decimals)
     if d.fees < 0:
         raise LedgerError("fees", d.fees, "fees are given as a positive amount")
     if d.fx is not None and d.fx <= 0:
