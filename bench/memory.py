@@ -8,6 +8,7 @@ import psutil
 
 from bench import product
 from bench.measure import Row, within
+from bench.people import ARRIVING, FEW
 
 LIMITS = {"web": 250, "scheduler": 90, "database": 120}  # MB
 PER_SESSION = 0.15
@@ -30,8 +31,8 @@ def measure(small: bool = False) -> list[Row]:
         held = {name: megabytes(each) for name, each in running.processes().items()}
         held_by = []
         for count in (few, many):  # open at the same time, then left alone
-            process = product.people(running.address, count, seconds, seconds, pause=8.0)
-            time.sleep(seconds + 5)
+            process = product.people(running.address, count, seconds, 2 * seconds, pause=10.0)
+            time.sleep(seconds + 6 + (count * ARRIVING + 3 if count > FEW else 0))
             held_by.append(megabytes(web))
             process.communicate(timeout=120)
     rows = [within(f"memory, {name}", held[name], limit, "MB") for name, limit in LIMITS.items()]

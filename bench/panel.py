@@ -93,7 +93,7 @@ def measure(small: bool = False) -> list[Row]:
     securities, days, few = (40, 300, 10) if small else (SECURITIES, DAYS, FEW)
     table = returns(securities, days)
     benchmark = table[:, 0].copy()
-    part = np.asfortranarray(table[:, :few])
+    part = table[:, :few]
     taken = seconds(
         {
             "product": lambda: product(table, benchmark),

@@ -1,7 +1,8 @@
 """People on the overview page: each opens a session, reruns it, thinks, reruns it again. Speaks Streamlit's protocol.
 
 `python -m bench.people ADDRESS COOKIE COUNT SECONDS THINK PAUSE` prints one line of JSON: how long each rerun took from
-the request to the end of the script, in seconds, first runs apart. Sessions stay open until PAUSE seconds after the end.
+the request to the end of the script, in seconds. First runs are told apart, and reruns count from the time when everybody
+has had time to arrive. Sessions stay open until PAUSE seconds after the end.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 
 LIMIT = 60.0  # seconds for one rerun
+ARRIVING = 0.08  # seconds between two people who open the page
+FEW = 10  # so many arrive together
 
 
 def request(address: str) -> bytes:
@@ -41,7 +44,13 @@ async def rerun(socket: ClientConnection, wanted: bytes) -> tuple[float, int]:
 
 
 async def person(
-    address: str, cookie: str, until: float, think: float, found: dict[str, list[float]], pause: float
+    address: str,
+    cookie: str,
+    since: float,
+    until: float,
+    think: float,
+    found: dict[str, list[float]],
+    pause: float,
 ) -> None:
     """One browser tab."""
     wanted = request(address)
@@ -60,7 +69,10 @@ async def person(
             await asyncio.sleep(random.uniform(0.5, 1.5) * think)
             if time.monotonic() > until:
                 break
+            counts = time.monotonic() >= since
             took, drawn = await rerun(socket, wanted)
+            if not counts:
+                continue
             found["rerun"].append(took)
             found["drawn"].append(drawn)
         await asyncio.sleep(max(0.0, until + pause - time.monotonic()))
@@ -71,12 +83,13 @@ async def main() -> None:
     address, cookie = sys.argv[1:3]
     count, seconds, think, pause = int(sys.argv[3]), *map(float, sys.argv[4:7])
     found: dict[str, list[float]] = {"first": [], "rerun": [], "drawn": []}
-    until = time.monotonic() + seconds
+    since = time.monotonic() + (count * ARRIVING + 3 if count > FEW else 0)
+    until = since + seconds
     tasks = []
     for _ in range(count):
-        tasks.append(asyncio.create_task(person(address, cookie, until, think, found, pause)))
-        await asyncio.sleep(min(0.05, seconds / 4 / count))
-    done = await asyncio.wait(tasks, timeout=seconds + pause + LIMIT)
+        tasks.append(asyncio.create_task(person(address, cookie, since, until, think, found, pause)))
+        await asyncio.sleep(ARRIVING if count > FEW else 0)
+    done = await asyncio.wait(tasks, timeout=until - time.monotonic() + pause + LIMIT)
     failed = [repr(t.exception()) for t in done[0] if t.exception()]
     for late in done[1]:
         late.cancel()

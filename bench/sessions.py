@@ -10,7 +10,7 @@ import numpy as np
 from bench import product
 from bench.measure import Row, human
 
-SECONDS, THINK = 25.0, 3.5  # how long each setting is watched; how long a person looks at a page
+SECONDS, THINK = 25.0, 5.0  # how long each setting is watched; how long a person looks at a page
 
 
 def watched(address: str, count: int, seconds: float, think: float) -> dict[str, float]:
