@@ -191,8 +191,8 @@ PERIOD = {
     "ALL": ("(SELECT min(bucket)::date FROM portfolio_snapshots WHERE portfolio_id = %(p)s)", None),
 }
 _GRID = """WITH current AS MATERIALIZED (SELECT max("on") AS today FROM trading_sessions WHERE exchange = %(x)s AND open_at <= %(now)s),
-first AS MATERIALIZED (SELECT coalesce(max("on"), '-infinity') AS base FROM trading_sessions, current
-                        WHERE exchange = %(x)s AND "on" <= {start}),
+first AS MATERIALIZED (SELECT coalesce((SELECT "on" FROM trading_sessions WHERE exchange = %(x)s AND "on" <= {start}
+                                          ORDER BY "on" DESC LIMIT 1), '-infinity') AS base FROM current),
 sessions AS MATERIALIZED (SELECT "on", open_at, close_at, "on" = base AS is_base FROM trading_sessions, first
                            WHERE exchange = %(x)s AND "on" >= base AND open_at <= %(now)s)"""
 _DAILY = 'SELECT lag(close_at, 1, open_at) OVER (ORDER BY "on") AS after, close_at AS upto FROM sessions'
@@ -201,7 +201,7 @@ _INTRADAY = """SELECT open_at AS after, close_at AS upto FROM sessions WHERE is_
    CROSS JOIN LATERAL generate_series(open_at, least(close_at, %(now)s) - interval '1 second', %(step)s::interval) g WHERE NOT is_base"""
 # Most buckets end with a snapshot: those are read in one ordered walk through the primary key, a fraction of what a probe
 # each costs; the others are probed. NOT IN stands there for its hash: a join would be planned for a handful of rows. The
-# points travel as one text, which costs less than their rows.
+# points travel as one text a column, which costs less than their rows.
 _PROBE = """, buckets AS MATERIALIZED ({grid}),
 ends AS MATERIALIZED (
   SELECT bucket, total, cash, net_flow, coverage, complete FROM portfolio_snapshots
@@ -211,9 +211,10 @@ points AS (
   UNION ALL SELECT s.* FROM buckets b CROSS JOIN LATERAL (
     SELECT bucket, total, cash, net_flow, coverage, complete FROM portfolio_snapshots
      WHERE portfolio_id = %(p)s AND bucket <= b.upto ORDER BY bucket DESC LIMIT 1) s
-   WHERE b.upto NOT IN (SELECT bucket FROM ends) AND s.bucket > b.after)
-SELECT coalesce(string_agg(concat_ws(',', date_part('epoch', bucket), total, cash, net_flow, coverage, complete::int), ';'
-                           ORDER BY bucket), '') FROM points"""
+   WHERE (SELECT count(*) FROM ends) < (SELECT count(*) FROM buckets) AND b.upto NOT IN (SELECT bucket FROM ends) AND s.bucket > b.after)
+SELECT string_agg(extract(epoch FROM bucket)::text, ','), string_agg(total::text, ','), string_agg(cash::text, ','),
+       string_agg(net_flow::text, ','), string_agg(coverage::text, ','), string_agg(complete::int::text, ',')
+  FROM (SELECT * FROM points ORDER BY bucket) p"""
 
 
 def chart(c: psycopg.Connection, portfolio: UUID, period: str, now: datetime, exchange: str = "XNYS") -> list[Point]:
@@ -228,18 +229,12 @@ def chart(c: psycopg.Connection, portfolio: UUID, period: str, now: datetime, ex
     start, step = PERIOD[period]
     sql = f"{_GRID.format(start=start)} {_PROBE.format(grid=_DAILY if step is None else _INTRADAY)}"
     row = c.execute(sql, {"p": portfolio, "now": now, "x": exchange, "step": step}).fetchone()
-    lines = (line.split(",") for line in row[0].split(";")) if row and row[0] else ()
-    return [
-        Point(
-            datetime.fromtimestamp(float(at), UTC),
-            Decimal(total),
-            Decimal(cash),
-            Decimal(flow),
-            float(part),
-            whole == "1",
-        )
-        for at, total, cash, flow, part, whole in lines
-    ]
+    if row is None or row[0] is None:
+        return []
+    at, total, cash, flow, part, whole = (column.split(",") for column in row)
+    times = [datetime.fromtimestamp(float(x), UTC) for x in at]
+    money = (map(Decimal, column) for column in (total, cash, flow))
+    return list(map(Point, times, *money, map(float, part), [x == "1" for x in whole]))
 
 
 def chart_for(user: UUID, portfolio: UUID, period: str, now: datetime, exchange: str = "XNYS") -> list[Point]:
