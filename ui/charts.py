@@ -128,7 +128,10 @@ def value(table: Table, zone: str, narrow: bool = False) -> go.Figure | None:
         )  # fmt: skip
     _base(figure, 320)
     _categories(figure, x, f"{zone.replace('_', ' ')} time", 3 if narrow else 6)
-    figure.update_yaxes(tickformat=",.3~s", title=table.context.currency)
+    shown = [float(worth[i]) for i in take]
+    narrow_range = max(shown) - min(shown) < max(map(abs, shown)) / 100  # 788k on every tick says nothing
+    figure.update_yaxes(tickformat=",.2f" if narrow_range and max(shown) < 1000 else ",.0f" if narrow_range else ",.3~s",
+                        title=table.context.currency)  # fmt: skip
     return figure
 
 

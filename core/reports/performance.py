@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -226,7 +227,10 @@ def value_chart(view: View, chart: list[Any]) -> Made:
         flow = net_flow(view.book, view.as_of)
         newer = max(times) if times and max(times) > rows[-1][0] else None
         if newer or (live.total, flow) != (rows[-1][1], rows[-1][2]):
-            rows.append((newer or max(view.now, rows[-1][0]), live.total, flow, live.cash_base, live.coverage))
+            at = newer or max(view.now, rows[-1][0])
+            if len(rows) > 1 and at - rows[-1][0] < timedelta(minutes=1):  # the same minute: the newer one stands
+                rows.pop()
+            rows.append((at, live.total, flow, live.cash_base, live.coverage))
     if not rows:
         return Made([])
     change, flow = rows[-1][1] - rows[0][1], rows[-1][2] - rows[0][2]
