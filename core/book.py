@@ -79,4 +79,6 @@ class Book:
             if s.tradable:
                 counts[s.exchange] = counts.get(s.exchange, 0) + 1
         known = [e for e in sorted(counts, key=lambda e: (-counts[e], e)) if e in self.sessions]
-        return known[0] if known else next(iter(self.sessions), "XNYS")
+        if known:
+            return known[0]
+        return "XNYS" if "XNYS" in self.sessions else next(iter(self.sessions), "XNYS")
