@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.fx import day_number
 from core.money import posted
 
 UNITS = 10**10  # quantities and ratios travel as integers of 1e-10, as NUMERIC(28,10) stores them
@@ -338,7 +339,6 @@ def from_postings(postings: Iterable[Posting], portfolio: int = 0) -> Ledger:
     rows = sorted(postings, key=lambda p: (p.traded_on, p.kind != "split"))
     currencies = tuple(sorted({p.currency for p in rows} | {p.cash_currency for p in rows}))
     index = {c: i for i, c in enumerate(currencies)}
-    epoch = date(1970, 1, 1)
     columns: dict[str, list[Any]] = {
         "portfolio": [portfolio] * len(rows),
         "kind": [CODE[p.kind] for p in rows],
@@ -346,8 +346,8 @@ def from_postings(postings: Iterable[Posting], portfolio: int = 0) -> Ledger:
         "currency": [index[p.currency] for p in rows],
         "cash_currency": [index[p.cash_currency] for p in rows],
         "with_fx": [p.fx is not None for p in rows],
-        "traded_on": [(p.traded_on - epoch).days for p in rows],
-        "settles_on": [(p.settles_on - epoch).days for p in rows],
+        "traded_on": [day_number(p.traded_on) for p in rows],
+        "settles_on": [day_number(p.settles_on) for p in rows],
         "ids": [i.to_bytes(16, "big") for i in range(len(rows))],
     }
     arrays: dict[str, Any] = {name: np.array(values, dtype=_DTYPES[name]) for name, values in columns.items()}

@@ -1,8 +1,7 @@
-"""Money: an exact amount with its currency, and the one place where amounts are rounded."""
+"""Money: how many decimals a currency has, and the one place where amounts are rounded."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 # ISO 4217 minor units that are not 2
@@ -12,10 +11,6 @@ MINOR_QUOTES = {"GBp": "GBP", "GBX": "GBP", "ZAc": "ZAR", "ZAC": "ZAR", "ILA": "
 
 _STEPS = [Decimal(1).scaleb(-n) for n in range(5)]
 _WIDE = Context(prec=60, rounding=ROUND_HALF_EVEN)
-
-
-class MixedCurrency(ValueError):
-    """Two amounts of different currencies met without a rate."""
 
 
 def minor_units(currency: str) -> int:
@@ -39,38 +34,3 @@ def major_quote(price: Decimal, currency: str) -> tuple[Decimal, str]:
     """A quote in its main currency: (1259.5, "GBp") → (12.595, "GBP"). Others come back as they are."""
     main = MINOR_QUOTES.get(currency)
     return (price / 100, main) if main else (price, currency)
-
-
-@dataclass(frozen=True, slots=True, order=False)
-class Money:
-    """An exact amount of one currency. Adding two currencies raises MixedCurrency; a float raises TypeError."""
-
-    amount: Decimal
-    currency: str
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.amount, Decimal):
-            raise TypeError(f"money is a Decimal, not {type(self.amount).__name__}: {self.amount!r}")
-
-    def _same(self, other: Money) -> None:
-        if self.currency != other.currency:
-            raise MixedCurrency(f"{self.currency} and {other.currency} do not add up without a rate")
-
-    def __add__(self, other: Money) -> Money:
-        self._same(other)
-        return Money(self.amount + other.amount, self.currency)
-
-    def __sub__(self, other: Money) -> Money:
-        self._same(other)
-        return Money(self.amount - other.amount, self.currency)
-
-    def __neg__(self) -> Money:
-        return Money(-self.amount, self.currency)
-
-    def at(self, rate: Decimal, currency: str) -> Money:
-        """The same value in another currency at `rate` units of it for one unit of this one; not rounded."""
-        return Money(self.amount * rate, currency)
-
-    def posted(self) -> Money:
-        """Rounded to the minor unit, half-even."""
-        return Money(posted(self.amount, self.currency), self.currency)

@@ -58,6 +58,14 @@ def portfolios(user: UUID) -> list[Portfolio]:
     return [Portfolio(*row) for row in rows]
 
 
+def portfolio_of(c: psycopg.Connection, portfolio: UUID) -> Portfolio:
+    """One portfolio's settings, as the connection's user may see it. Raises NoSuchPortfolio."""
+    row = c.execute(_PORTFOLIO + " WHERE p.portfolio_id = %s", (portfolio,)).fetchone()
+    if row is None:
+        raise NoSuchPortfolio("there is no such portfolio, or you have no access to it")
+    return Portfolio(*row)
+
+
 def live(user: UUID, portfolio: UUID, known_at: datetime | None = None) -> Live:
     """The Book of one portfolio and its live quotes. Raises NoSuchPortfolio."""
     with engine.session(user) as c:
@@ -66,10 +74,7 @@ def live(user: UUID, portfolio: UUID, known_at: datetime | None = None) -> Live:
 
 def load(c: psycopg.Connection, portfolio: UUID, known_at: datetime | None = None) -> Live:
     """The same on an open connection, which decides what may be seen."""
-    row = c.execute(_PORTFOLIO + " WHERE p.portfolio_id = %s", (portfolio,)).fetchone()
-    if row is None:
-        raise NoSuchPortfolio("there is no such portfolio, or you have no access to it")
-    settings_row = Portfolio(*row)
+    settings_row = portfolio_of(c, portfolio)
     versions: dict[str, int] = dict(c.execute("SELECT name, version FROM data_versions").fetchall())
     version = (
         f"{settings_row.version}.{versions['securities']}.{versions['prices']}.{versions['fx']}.{versions['sessions']}."

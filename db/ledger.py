@@ -67,13 +67,11 @@ def _desk(c: psycopg.Connection, portfolio: UUID, lock: bool) -> _Desk:
     """Open the portfolio for writing; `lock` makes other writers of the same portfolio wait. AccessDenied, NoSuchPortfolio."""
     if lock:
         c.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (str(portfolio),))
-    row = c.execute(books._PORTFOLIO + " WHERE p.portfolio_id = %s", (portfolio,)).fetchone()
-    if row is None:
-        raise books.NoSuchPortfolio("there is no such portfolio, or you have no access to it")
+    settings_row = books.portfolio_of(c, portfolio)
     if not c.execute("SELECT %s = ANY (writable())", (portfolio,)).fetchone()[0]:  # type: ignore[index]
-        raise AccessDenied(f"you may look at {row[1]}, not book in it")
+        raise AccessDenied(f"you may look at {settings_row.name}, not book in it")
     return _Desk(
-        Portfolio(*row),
+        settings_row,
         books.ledger_of(c, [portfolio]),
         importing.by_symbol(books.securities_of(c)),
         books.sessions_of(c),

@@ -17,7 +17,7 @@ from core.reports import REPORTS
 from core.scope import BadScope, Scope
 from core.table import Context, Table
 from core.view import View
-from db import books, engine, ledger, market, runs, snapshots
+from db import books, ledger, market, runs, snapshots
 from db.access import AccessDenied, User
 from db.books import Live
 from settings import settings
@@ -134,10 +134,3 @@ _LOADERS: dict[str, Callable[[User, Scope | None, Any, datetime], Any]] = {
 def portfolios(user: User) -> list[Any]:
     """The portfolios this person may see."""
     return books.portfolios(user.user_id)
-
-
-def quotes_version(user: User) -> int:
-    """Raised by every refresh of the quotes: a page asks it to know whether to draw again."""
-    with engine.session(user.user_id) as c:
-        row = c.execute("SELECT version FROM data_versions WHERE name = 'quotes'").fetchone()
-    return int(row[0]) if row else 0

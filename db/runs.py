@@ -49,14 +49,6 @@ def abandon(c: psycopg.Connection, worker: str) -> int:
     ).rowcount
 
 
-def last_success(c: psycopg.Connection, job: str) -> datetime | None:
-    """When this job last succeeded, by the time it was scheduled for."""
-    row = c.execute(
-        "SELECT max(scheduled_for) FROM job_runs WHERE job = %s AND status = 'succeeded'", (job,)
-    ).fetchone()
-    return row[0] if row else None
-
-
 def clean(c: psycopg.Connection, days: int = 30, frequent_hours: int = 24) -> int:
     """Drop old runs: those of jobs that run every few seconds after a day, others after `days`; dead letters stay."""
     return c.execute(

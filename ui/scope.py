@@ -180,10 +180,3 @@ def by_control(here: Here, key: str = "scope_by") -> None:
         label_visibility="collapsed",
         **_bound(key, "by", here.scope.by, lambda v: None if v == "sector" else v),
     )
-
-
-def chosen_row(key: str) -> int | None:
-    """The row chosen in a selectable table, by its place in the rows; None where there is none."""
-    state = st.session_state.get(key)
-    rows = state["selection"]["rows"] if state else []
-    return rows[0] if rows else None
