@@ -14,7 +14,7 @@ from api.answers import PortfolioAnswer, TableAnswer
 from api.people import Who
 from core.book import Portfolio
 from core.scope import BadScope, Scope
-from db import ledger, market, reports
+from db import market, portfolios, reports
 from db.access import User
 from db.books import NoSuchPortfolio
 
@@ -116,7 +116,9 @@ def create_portfolio(who: Who, new: NewPortfolio, response: Response) -> Portfol
     _benchmark(who, new.benchmark_id)
     name = _name(new.name)
     try:
-        number = ledger.create_portfolio(who.user_id, name, new.base_currency, new.benchmark_id, new.method, new.note)
+        number = portfolios.create_portfolio(
+            who.user_id, name, new.base_currency, new.benchmark_id, new.method, new.note
+        )
     except ValueError as error:  # name and method are declared, what is left is the currency
         raise BadScope("base_currency", new.base_currency, "an ISO code such as USD or EUR") from error
     response.headers["Location"] = f"portfolios/{number}"
@@ -141,7 +143,7 @@ def edit_portfolio(who: Who, portfolio: Named, edit: PortfolioEdit) -> Portfolio
     if "note" in changes:
         changes["note"] = changes["note"] or ""
     _benchmark(who, changes.get("benchmark_id"))
-    ledger.edit_portfolio(who.user_id, found.portfolio_id, edit.version, **changes)
+    portfolios.edit_portfolio(who.user_id, found.portfolio_id, edit.version, **changes)
     return shown(portfolio_of(who, str(found.portfolio_id)))
 
 
@@ -149,5 +151,5 @@ def edit_portfolio(who: Who, portfolio: Named, edit: PortfolioEdit) -> Portfolio
 def archive_portfolio(who: Who, portfolio: Named, version: int) -> PortfolioAnswer:
     """Archive a portfolio: it leaves the lists, its ledger stays."""
     found = portfolio_of(who, portfolio)
-    ledger.edit_portfolio(who.user_id, found.portfolio_id, version, archived=True)
+    portfolios.edit_portfolio(who.user_id, found.portfolio_id, version, archived=True)
     return shown(found)

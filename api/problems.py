@@ -22,7 +22,8 @@ from core.scope import BadScope
 from db.access import AccessDenied, SignInRefused
 from db.books import NoSuchPortfolio
 from db.engine import Unreachable
-from db.ledger import NothingBooked, StaleEdit
+from db.ledger import NothingBooked
+from db.portfolios import StaleEdit
 from db.reports import NoSuchReport
 
 log = logging.getLogger("ballast.api")

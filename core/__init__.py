@@ -2,4 +2,4 @@
 results name this VERSION.
 """
 
-VERSION = "1"
+VERSION = "2"

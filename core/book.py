@@ -30,6 +30,12 @@ class Portfolio:
     goal_on: date | None = None
     version: int = 1
     restated: int = 0
+    methods: tuple[tuple[int, str], ...] = ()  # every dated cost method: (first day number, method), ascending
+
+    @property
+    def dated_methods(self) -> str | tuple[tuple[int, str], ...]:
+        """The cost methods as `core.booking.derive` takes them: dated, or the one there is."""
+        return self.methods or self.method
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Reading transactions from CSV: our own format, one verdict per row. Broker formats will stand beside this one.
 
-Columns, in any order and case: date, kind, symbol, quantity, price, gross, fees, taxes, currency, fx, ratio, settlement,
-exchange, note, reference. `date` and `kind` are required; what else is needed depends on the kind.
+Columns, in any order and case: see COLUMNS. `date` and `kind` are required; what else is needed depends on the kind.
+`into` names the security that a spin-off, merger or symbol change ends in, `lots` the chosen lots as id:units;id:units.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from uuid import UUID
 
 from core.ledger import Draft, LedgerError, Security
 
@@ -30,6 +31,14 @@ COLUMNS = (
     "ratio",
     "settlement",
     "exchange",
+    "isin",
+    "name",
+    "into",
+    "fraction",
+    "basis",
+    "basis_base",
+    "acquired",
+    "lots",
     "note",
     "reference",
 )
@@ -57,9 +66,9 @@ ALIASES = {
     "fx_rate": "fx",
 }
 TEMPLATE = (
-    "date,kind,symbol,quantity,price,gross,fees,taxes,currency,fx,ratio,settlement,exchange,note,reference\r\n"
-    "2026-01-05,deposit,,,,10000.00,,,USD,,,,,opening balance,\r\n"
-    "2026-01-06,buy,AAPL,10,185.50,,1.00,,USD,,,,,,\r\n"
+    "date,kind,symbol,quantity,price,gross,fees,taxes,currency,note\r\n"
+    "2026-01-05,deposit,,,,10000.00,,,USD,opening balance\r\n"
+    "2026-01-06,buy,AAPL,10,185.50,,1.00,,USD,\r\n"
 )
 
 
@@ -164,23 +173,50 @@ def draft(
         fx=number("fx", cells.get("fx", "")),
         ratio=number("ratio", cells.get("ratio", "")),
         settles_on=day("settlement", settlement) if settlement else None,
+        into=_security(cells, securities, "into"),
+        fraction=number("fraction", cells.get("fraction", "")),
+        basis=number("basis", cells.get("basis", "")),
+        basis_base=number("basis_base", cells.get("basis_base", "")),
+        acquired_on=day("acquired", cells["acquired"]) if cells.get("acquired") else None,
+        lots=chosen(cells.get("lots", "")),
         note=cells.get("note", "")[:500],
         reference=cells.get("reference", "")[:120],
     )
 
 
-def _security(cells: Mapping[str, str], securities: Mapping[str, Security]) -> Security | None:
-    symbol = cells.get("symbol", "").upper()
+def _security(cells: Mapping[str, str], securities: Mapping[str, Security], field: str = "symbol") -> Security | None:
+    symbol = cells.get(field, "").upper()
     if not symbol:
         return None
     exchange = cells.get("exchange", "").upper()
-    found = securities.get(f"{exchange}:{symbol}" if exchange else symbol)
+    found = securities.get(f"{exchange}:{symbol}" if exchange and ":" not in symbol else symbol)
+    if found is None and field == "into":  # the new share of a merger may be listed elsewhere
+        found = securities.get(symbol)
     if found is None:
         where = f" on {exchange}" if exchange else ""
         raise LedgerError(
-            "symbol", symbol, f"no such security{where}; add it under Securities first, or correct the symbol"
+            field, symbol, f"no such security{where}; add it under Securities first, or correct the symbol"
         )
     return found
+
+
+def chosen(text: str) -> tuple[tuple[UUID, Decimal], ...]:
+    """Chosen lots from text: id:units;id:units. Raises LedgerError."""
+    out = []
+    for part in text.split(";") if text else ():
+        lot, _, units = part.strip().partition(":")
+        wanted = number("lots", units.strip())
+        try:
+            if wanted is None:
+                raise ValueError
+            out.append((UUID(lot.strip()), wanted))
+        except ValueError as e:
+            if isinstance(e, LedgerError):
+                raise
+            raise LedgerError(
+                "lots", part, "lots are given as id:units;id:units, by the id of the entry that opened them"
+            ) from None
+    return tuple(out)
 
 
 def day(field: str, text: str) -> date:

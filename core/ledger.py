@@ -1,15 +1,17 @@
 """The ledger: what may be booked, what it does to cash, and the columns in which it travels.
 
-A new kind of transaction is a line in CASH (what it does to cash) and, where it moves units, a branch in `core.lots`.
+A new kind of transaction is a line in CASH (what it does to cash), its needs in `_gross` and, where it moves units, a method
+of `core.lots.Booking`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,24 +40,43 @@ KINDS = (
     "spin_off",
     "merger",
     "symbol_change",
+    "fx_in",
+    "fx_out",
     "reversal",
 )
 CODE = {kind: i for i, kind in enumerate(KINDS)}
-BOOKABLE = ("buy", "sell", "dividend", "interest", "fee", "tax", "deposit", "withdrawal", "split")
-WITH_SECURITY = frozenset({"buy", "sell", "dividend", "split"})
-WITH_UNITS = frozenset({"buy", "sell"})
-FLOWS = frozenset({"deposit", "withdrawal"})
+BOOKABLE = KINDS[:-1]
+TRADES = frozenset({"buy", "sell", "short", "cover"})
+TRANSFERS = frozenset({"transfer_in", "transfer_out"})  # of cash, or in kind where a security is named
+ACTIONS = frozenset({"split", "spin_off", "merger", "symbol_change"})  # corporate actions: before the day's trades
+INTO = frozenset({"spin_off", "merger", "symbol_change"})  # those that end in another security
+WITH_SECURITY = TRADES | ACTIONS | {"dividend", "return_of_capital"}
+DISPOSING = frozenset({"sell", "cover", "transfer_out"})  # may choose the lots that they take
+FLOWS = (
+    frozenset({"deposit", "withdrawal"}) | TRANSFERS
+)  # what comes into and leaves the portfolio; fx_in and fx_out stay within
+REFUNDABLE = frozenset({"dividend", "interest", "fee", "tax"})  # a negative amount takes one back
 # sign of (gross, fees, taxes) in the cash that moves
 CASH = {
     "buy": (-1, -1, -1),
     "sell": (1, -1, -1),
+    "short": (1, -1, -1),
+    "cover": (-1, -1, -1),
     "dividend": (1, -1, -1),
     "interest": (1, -1, -1),
     "fee": (-1, -1, -1),
     "tax": (-1, -1, -1),
     "deposit": (1, -1, -1),
     "withdrawal": (-1, -1, -1),
+    "transfer_in": (1, -1, -1),  # in kind: (0, −1, −1), its gross is the market value that comes in
+    "transfer_out": (-1, -1, -1),
+    "fx_in": (1, -1, -1),
+    "fx_out": (-1, -1, -1),
+    "return_of_capital": (1, -1, -1),
+    "merger": (1, -1, -1),
     "split": (0, 0, 0),
+    "spin_off": (0, 0, 0),
+    "symbol_change": (0, 0, 0),
 }
 
 
@@ -68,8 +89,16 @@ class LedgerError(ValueError):
         self.field, self.value, self.expected = field, value, expected
 
 
-class OverSold(LedgerError):
-    """A sale of more units than are held on that day."""
+class Impossible(LedgerError):
+    """An entry that what is held on its day does not allow. `row` is its place in the ledger that was asked."""
+
+    def __init__(self, field: str, value: object, expected: str, row: int = -1) -> None:
+        super().__init__(field, value, expected)
+        self.row = row
+
+
+class OverSold(Impossible):
+    """More units taken than are held on that day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +134,12 @@ class Draft:
     fx: Decimal | None = None
     ratio: Decimal | None = None
     settles_on: date | None = None
+    into: Security | None = None  # what a spin-off, merger or symbol change ends in
+    fraction: Decimal | None = None  # spin-off: the share of the cost that moves, 0 to 1
+    basis: Decimal | None = None  # transfer in kind: the cost that comes along, in the security's currency
+    basis_base: Decimal | None = None  # the same in the base currency
+    acquired_on: date | None = None  # transfer in kind: when these units were bought
+    lots: tuple[tuple[UUID, Decimal], ...] = ()  # chosen lots: (the transaction that opened it, units)
     note: str = ""
     reference: str = ""
 
@@ -129,10 +164,47 @@ class Posting:
     cash_currency: str
     note: str
     reference: str
+    into_id: int | None = None
+    fraction: Decimal | None = None
+    basis: Decimal | None = None
+    basis_base: Decimal | None = None
+    acquired_on: date | None = None
+    lots: tuple[tuple[UUID, Decimal], ...] = ()
+
+    @property
+    def detail(self) -> Detail | None:
+        """What the columns of a Ledger do not hold; None for most transactions."""
+        if not (self.into_id or self.basis is not None or self.acquired_on or self.lots or self.kind == "merger"):
+            return None
+        return Detail(self.into_id, self.fraction, self.price, self.basis, self.basis_base, self.acquired_on, self.lots)
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What only a few transactions have: the fields of a Draft by the same names."""
+
+    into: int | None = None
+    fraction: Decimal | None = None
+    price: Decimal | None = None
+    basis: Decimal | None = None
+    basis_base: Decimal | None = None
+    acquired_on: date | None = None
+    lots: tuple[tuple[UUID, Decimal], ...] = ()
 
 
 # decimals that the ledger's columns hold, each of 28 digits in all
-_DECIMALS = (("quantity", 10), ("price", 10), ("ratio", 10), ("fx", 10), ("gross", 6), ("fees", 6), ("taxes", 6))
+_DECIMALS = (
+    ("quantity", 10),
+    ("price", 10),
+    ("ratio", 10),
+    ("fx", 10),
+    ("fraction", 10),
+    ("gross", 6),
+    ("fees", 6),
+    ("taxes", 6),
+    ("basis", 6),
+    ("basis_base", 6),
+)
 
 
 def _fits(field: str, value: Decimal, decimals: int) -> None:
@@ -149,13 +221,11 @@ def _fits(field: str, value: Decimal, decimals: int) -> None:
 def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Posting:
     """Check one draft and complete it: gross, net cash and its currency, settlement date.
 
-    Raises LedgerError naming the field. Whether the units are there is asked of the whole ledger: `oversold`.
+    Raises LedgerError naming the field. Whether the units are there is asked of the whole ledger: `core.booking.impossible`.
     """
     d = draft
-    if d.kind not in KINDS or d.kind == "reversal":
-        raise LedgerError("kind", d.kind, "expected one of " + ", ".join(BOOKABLE))
     if d.kind not in BOOKABLE:
-        raise LedgerError("kind", d.kind, "this kind is not offered yet; expected one of " + ", ".join(BOOKABLE))
+        raise LedgerError("kind", d.kind, "expected one of " + ", ".join(BOOKABLE))
     if d.traded_on > today:
         raise LedgerError("date", d.traded_on, f"a trade date may not lie after today, {today}")
     if d.traded_on < date(1900, 1, 1):
@@ -163,20 +233,24 @@ def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Pos
     if d.settles_on is not None and d.settles_on < d.traded_on:
         raise LedgerError("settlement", d.settles_on, f"it may not lie before the trade date, {d.traded_on}")
     if d.kind in WITH_SECURITY and d.security is None:
-        raise LedgerError("symbol", None, f"a {d.kind} needs a security")
+        raise LedgerError("symbol", None, f"a {spoken(d.kind)} needs a security")
     if d.security is not None and not d.security.tradable:
         raise LedgerError("symbol", d.security.symbol, "an index cannot be traded")
-    if d.security is not None and d.kind in WITH_UNITS and d.currency != d.security.currency:
+    in_kind = d.kind in TRANSFERS and d.security is not None
+    own = d.kind in TRADES or d.kind in ACTIONS or d.kind == "return_of_capital" or in_kind
+    if d.security is not None and own and d.currency != d.security.currency:
         raise LedgerError(
             "currency",
             d.currency,
             f"{d.security.symbol} trades in {d.security.currency}; give fx for the "
             f"rate at which cash moved in {base_currency}",
         )
-    for field, decimals in _DECIMALS:
-        value = getattr(d, field)
+    _check_into(d)
+    _check_lots(d, in_kind)
+    for name, decimals in _DECIMALS:
+        value = getattr(d, name)
         if value:
-            _fits(field, value, decimals)
+            _fits(name, value, decimals)
     if d.fees < 0:
         raise LedgerError("fees", d.fees, "fees are given as a positive amount")
     if d.fx is not None and d.fx <= 0:
@@ -185,8 +259,10 @@ def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Pos
         raise LedgerError(
             "fx", d.fx, f"the transaction is in the portfolio's own currency, {base_currency}: leave fx empty"
         )
-    gross = _gross(d)
+    gross = _gross(d, in_kind)
     plus, fee_sign, tax_sign = CASH[d.kind]
+    if in_kind:
+        plus = 0
     fees, taxes = posted(d.fees, d.currency), posted(d.taxes, d.currency)
     net = gross * plus + fees * fee_sign + taxes * tax_sign
     cash_currency = d.currency
@@ -209,43 +285,130 @@ def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Pos
         cash_currency,
         d.note,
         d.reference,
+        d.into.security_id if d.into else None,
+        d.fraction,
+        None if d.basis is None else posted(d.basis, d.currency),
+        None if d.basis_base is None else posted(d.basis_base, base_currency),
+        d.acquired_on,
+        d.lots,
     )
 
 
-def _gross(d: Draft) -> Decimal:
+def spoken(kind: str) -> str:
+    """A kind in words: "return of capital"."""
+    return kind.replace("_", " ")
+
+
+def _check_into(d: Draft) -> None:
+    """What a spin-off, merger or symbol change ends in."""
+    if d.into is not None and d.kind not in INTO:
+        raise LedgerError("into", d.into.symbol, f"a {spoken(d.kind)} does not end in another security: leave it empty")
+    if d.fraction is not None and d.kind != "spin_off":
+        raise LedgerError("fraction", d.fraction, "only a spin-off moves a share of the cost")
+    if d.kind not in INTO:
+        return
+    assert d.security is not None
+    if d.into is None:
+        if d.kind == "merger" and d.ratio is None:
+            return  # for cash alone
+        raise LedgerError("into", None, f"a {spoken(d.kind)} needs the security that it ends in")
+    if d.into.security_id == d.security.security_id:
+        raise LedgerError("into", d.into.symbol, "another security than the one it starts from is needed")
+    if not d.into.tradable:
+        raise LedgerError("into", d.into.symbol, "an index cannot be held")
+    if d.into.currency != d.security.currency:
+        raise LedgerError(
+            "into", d.into.symbol, f"it trades in {d.into.currency}, {d.security.symbol} in {d.security.currency}: book a sale "
+            "and a purchase instead"
+        )  # fmt: skip
+    if d.kind == "spin_off" and (d.fraction is None or not 0 <= d.fraction <= 1):
+        raise LedgerError("fraction", d.fraction, "the share of the cost that moves is needed, from 0 to 1")
+
+
+def _check_lots(d: Draft, in_kind: bool) -> None:
+    """Chosen lots, and what a transfer in kind brings along."""
+    if d.lots:
+        if d.kind not in DISPOSING or (d.kind == "transfer_out" and not in_kind):
+            raise LedgerError("lots", len(d.lots), f"a {spoken(d.kind)} takes no units: lots cannot be chosen")
+        if any(units <= 0 for _, units in d.lots):
+            raise LedgerError(
+                "lots", min(units for _, units in d.lots), "a positive number of units of each lot is needed"
+            )
+        chosen = sum((units for _, units in d.lots), Decimal(0))
+        if chosen != d.quantity:
+            raise LedgerError("lots", chosen, f"the units of the chosen lots must add up to the quantity, {d.quantity}")
+        for _, units in d.lots:
+            _fits("lots", units, 10)
+    carries = d.kind == "transfer_in" and in_kind
+    for name, value in (("basis", d.basis), ("basis_base", d.basis_base), ("acquired", d.acquired_on)):
+        if value is not None and not carries:
+            raise LedgerError(name, value, "only units that are transferred in bring their cost and date along")
+    for name, amount in (("basis", d.basis), ("basis_base", d.basis_base)):
+        if amount is not None and amount < 0:
+            raise LedgerError(name, amount, "a cost may not be negative")
+    if d.acquired_on is not None and d.acquired_on > d.traded_on:
+        raise LedgerError("acquired", d.acquired_on, f"it may not lie after the transfer, {d.traded_on}")
+
+
+def _gross(d: Draft, in_kind: bool) -> Decimal:
     """The posted gross amount of a draft; checks what the kind needs."""
-    if d.kind == "split":
-        if d.ratio is None or d.ratio <= 0:
-            raise LedgerError("ratio", d.ratio, "a split needs its ratio: new units for one old, 4 for 4:1")
-        if d.quantity is not None or d.gross or d.fees or d.taxes:
-            raise LedgerError("quantity", d.quantity, "a split moves no cash: give its ratio alone")
+    if d.kind in ("split", "spin_off", "merger"):
+        stock = d.kind != "merger" or d.into is not None
+        what = {"split": "new units for one old, 4 for 4:1", "spin_off": "units received for one held"}.get(
+            d.kind, "new units for one old"
+        )
+        if stock and (d.ratio is None or d.ratio <= 0):
+            raise LedgerError("ratio", d.ratio, f"a {spoken(d.kind)} needs its ratio: {what}")
+    elif d.ratio is not None:
+        raise LedgerError("ratio", d.ratio, f"a {spoken(d.kind)} has no ratio: leave it empty")
+    if d.kind in ACTIONS and d.quantity is not None:
+        raise LedgerError("quantity", d.quantity, f"a {spoken(d.kind)} takes every unit that is held: leave it empty")
+    if d.kind in ("split", "spin_off", "symbol_change"):
+        for name in ("gross", "fees", "taxes", "price"):
+            if getattr(d, name):
+                raise LedgerError(
+                    name,
+                    getattr(d, name),
+                    f"a {spoken(d.kind)} moves no cash: book what was paid as a transaction of its own",
+                )
         return Decimal(0)
-    if d.ratio is not None:
-        raise LedgerError("ratio", d.ratio, f"only a split has a ratio, not a {d.kind}")
-    if d.kind in WITH_UNITS:
+    if d.kind == "merger":
+        cash = d.gross or Decimal(0)
+        if cash < 0 or (cash == 0 and d.into is None):
+            raise LedgerError(
+                "gross", d.gross, "the cash received, a positive amount, or the security that it ends in is needed"
+            )
+        if cash and d.into is not None and (d.price is None or d.price <= 0):
+            raise LedgerError(
+                "price", d.price, f"for cash and shares the price of one {d.into.symbol} on that day is needed"
+            )
+        return posted(cash, d.currency)
+    if d.kind in TRADES or in_kind:
         if d.quantity is None or d.quantity <= 0:
-            raise LedgerError("quantity", d.quantity, f"a {d.kind} needs a positive number of units")
-        if d.price is None and d.gross is None:
-            raise LedgerError("price", None, f"a {d.kind} needs a price or a gross amount")
+            raise LedgerError("quantity", d.quantity, f"a {spoken(d.kind)} needs a positive number of units")
+        given = d.gross if d.gross is not None or not in_kind else d.basis if d.price is None else None
+        if d.price is None and given is None:
+            wanted = "its market value: a price or a gross amount" if in_kind else "a price or a gross amount"
+            raise LedgerError("price", None, f"a {spoken(d.kind)} needs {wanted}")
         if d.price is not None and d.price < 0:
             raise LedgerError("price", d.price, "a price may not be negative")
-        if d.gross is not None and d.gross < 0:
-            raise LedgerError("gross", d.gross, "the gross amount is given as a positive amount")
+        if given is not None and given < 0:
+            raise LedgerError("gross", given, "the gross amount is given as a positive amount")
         if d.price is not None:
             product = posted(d.quantity * d.price, d.currency)
-            if d.gross is None:
+            if given is None:
                 return product
-            if abs(d.gross - product) > max(Decimal("0.05"), product / 200):
-                raise LedgerError("gross", d.gross, f"it does not agree with quantity × price = {product}")
-        assert d.gross is not None
-        return posted(d.gross, d.currency)
+            if abs(given - product) > max(Decimal("0.05"), product / 200):
+                raise LedgerError("gross", given, f"it does not agree with quantity × price = {product}")
+        assert given is not None
+        return posted(given, d.currency)
     amount = d.gross
     if amount is None and d.quantity is not None and d.price is not None:
         amount = d.quantity * d.price
     if amount is None:
-        raise LedgerError("gross", None, f"a {d.kind} needs its amount")
-    if amount == 0 or (amount < 0 and d.kind != "interest"):
-        raise LedgerError("gross", amount, f"the amount of a {d.kind} is given as a positive number")
+        raise LedgerError("gross", None, f"a {spoken(d.kind)} needs its amount")
+    if amount == 0 or (amount < 0 and d.kind not in REFUNDABLE):
+        raise LedgerError("gross", amount, f"the amount of a {spoken(d.kind)} is given as a positive number")
     return posted(amount, d.currency)
 
 
@@ -254,7 +417,7 @@ class Ledger:
     """The effective transactions (reversed ones and reversals left out), one array per column, in booking order.
 
     Quantities and ratios are integers of 1e-10, money integers of 1e-6: int64, or Python ints (dtype object) where a
-    value does not fit. Ordered by trade date, splits first, then as recorded.
+    value does not fit. Ordered by trade date, corporate actions first, then as recorded. `details` has what few rows have.
     """
 
     portfolio: NDArray[np.int16]
@@ -273,6 +436,7 @@ class Ledger:
     settles_on: NDArray[np.int32]
     ids: NDArray[np.void]  # 16 bytes each
     currencies: tuple[str, ...]
+    details: Mapping[int, Detail] = field(default_factory=dict)  # by row
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -280,9 +444,17 @@ class Ledger:
     def upto(self, day: int) -> Ledger:
         """The transactions traded at or before `day`."""
         n = int(np.searchsorted(self.traded_on, day, side="right"))
-        if n == len(self):
-            return self
-        return Ledger(**{name: getattr(self, name)[:n] for name in COLUMNS}, currencies=self.currencies)
+        return self if n == len(self) else self.only(np.arange(n))
+
+    def only(self, rows: NDArray[np.int64]) -> Ledger:
+        """Some of its rows, in the order given."""
+        details = self.details
+        if details:
+            place = {row: i for i, row in enumerate(rows.tolist()) if row in details}
+            details = {i: details[row] for row, i in place.items()}
+        return Ledger(
+            **{name: getattr(self, name)[rows] for name in COLUMNS}, currencies=self.currencies, details=details
+        )
 
 
 COLUMNS = (
@@ -334,9 +506,19 @@ def fitting(values: Sequence[int]) -> NDArray[np.int64]:
         return np.array(values, dtype=object)
 
 
-def from_postings(postings: Iterable[Posting], portfolio: int = 0) -> Ledger:
-    """A Ledger of checked postings, ordered as the database orders them. For scenarios, tests and notebooks."""
-    rows = sorted(postings, key=lambda p: (p.traded_on, p.kind != "split"))
+def order_of(kind: str) -> int:
+    """Corporate actions come before what else happens on their day."""
+    return 0 if kind in ACTIONS else 1
+
+
+def from_postings(postings: Iterable[Posting], portfolio: int = 0, ids: Sequence[UUID] | None = None) -> Ledger:
+    """A Ledger of checked postings, ordered as the database orders them; `ids` in the order of the postings (default: 0, 1, 2 …).
+
+    For the check before booking, scenarios, tests and notebooks.
+    """
+    given = list(postings)
+    order = sorted(range(len(given)), key=lambda i: (given[i].traded_on, order_of(given[i].kind)))
+    rows = [given[i] for i in order]
     currencies = tuple(sorted({p.currency for p in rows} | {p.cash_currency for p in rows}))
     index = {c: i for i, c in enumerate(currencies)}
     columns: dict[str, list[Any]] = {
@@ -348,45 +530,30 @@ def from_postings(postings: Iterable[Posting], portfolio: int = 0) -> Ledger:
         "with_fx": [p.fx is not None for p in rows],
         "traded_on": [day_number(p.traded_on) for p in rows],
         "settles_on": [day_number(p.settles_on) for p in rows],
-        "ids": [i.to_bytes(16, "big") for i in range(len(rows))],
+        "ids": [ids[i].bytes if ids is not None else i.to_bytes(16, "big") for i in order],
     }
     arrays: dict[str, Any] = {name: np.array(values, dtype=_DTYPES[name]) for name, values in columns.items()}
     arrays["quantity"] = fitting([whole(p.quantity, UNITS) for p in rows])
     arrays["ratio"] = fitting([whole(p.ratio, UNITS) for p in rows])
     for name in ("gross", "fees", "taxes", "net"):
         arrays[name] = fitting([whole(getattr(p, name), MICRO) for p in rows])
-    return Ledger(**arrays, currencies=currencies)
+    details = {i: p.detail for i, p in enumerate(rows) if p.detail is not None}
+    return Ledger(**arrays, currencies=currencies, details=details)
 
 
-def oversold(moves: Sequence[tuple[int, int, int, int]]) -> dict[int, tuple[int, int]]:
-    """Which new sales exceed what is held: {row: (held, wanted)} in units of 1e-10.
-
-    `moves` are (day, order, row, units) of one security: order 0 a split (units = its ratio), 1 anything else; row -1
-    is already booked, other rows are new ones. A refused sale is left out before the next is asked. A new row that
-    would make a later, already booked sale exceed the holding is refused too.
-    """
-    refused: dict[int, tuple[int, int]] = {}
-    ordered = sorted(moves, key=lambda m: (m[0], m[1]))
-    again = True
-    while again:
-        held, earlier_sale, again = 0, None, False
-        for _, order, row, units in ordered:
-            if row in refused:
-                continue
-            if order == 0:
-                held = held * units // UNITS
-                continue
-            if units < 0 and held + units < 0:
-                if row >= 0:  # a new sale of more than is held: leave it out and go on
-                    refused[row] = (held, -units)
-                    continue
-                if (
-                    earlier_sale is not None
-                ):  # a new sale took what a booked one needs: leave the new one out, look again
-                    refused[earlier_sale] = (held, -units)
-                    again = True
-                    break
-            if units < 0 and row >= 0:
-                earlier_sale = row
-            held += units
-    return refused
+def joined(ledger: Ledger, more: Ledger) -> tuple[Ledger, NDArray[np.bool_]]:
+    """Two ledgers in one, in booking order, and which rows came from `more`; its rows come last on their day."""
+    currencies = tuple(sorted(set(ledger.currencies) | set(more.currencies)))
+    place = {c: i for i, c in enumerate(currencies)}
+    both: dict[str, Any] = {}
+    for name in COLUMNS:
+        parts = [getattr(x, name) for x in (ledger, more)]
+        if name in ("currency", "cash_currency"):
+            maps = [np.array([place[c] for c in x.currencies], np.int16) for x in (ledger, more)]
+            parts = [m[p] if len(p) else p for m, p in zip(maps, parts, strict=True)]
+        both[name] = np.concatenate(parts)
+    after = np.array([order_of(k) for k in KINDS])[both["kind"]]
+    order = np.lexsort((np.arange(len(after)), after, both["traded_on"]))
+    details = {**ledger.details, **{i + len(ledger): d for i, d in more.details.items()}}
+    merged = Ledger(**both, currencies=currencies, details=details).only(order)
+    return merged, order >= len(ledger)

@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.book import Book, Quote
+from core.booking import derive
 from core.fx import Series, day_number, day_of, exact
-from core.ledger import CODE, FLOWS, MICRO, UNITS, Security
-from core.lots import Lots, by_security, derive
+from core.ledger import CODE, FLOWS, INTO, MICRO, UNITS, Ledger, Security
+from core.lots import Lots, by_security
 from core.money import posted
 from core.reasons import NoPrice, NoRate
 
-BUY, SELL, SPLIT = CODE["buy"], CODE["sell"], CODE["split"]
 FLOW_CODES = tuple(CODE[k] for k in sorted(FLOWS))
+TRANSFER_IN, TRANSFER_OUT = CODE["transfer_in"], CODE["transfer_out"]
+BUYING = (CODE["buy"], CODE["cover"], TRANSFER_IN)  # value goes into the security; of all else it comes out
+INTO_CODES = tuple(CODE[k] for k in sorted(INTO))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def lots_of(book: Book, as_of: int) -> Lots:
     key = ("lots", as_of if len(book.ledger) and as_of < int(book.ledger.traded_on[-1]) else None)
     if key not in book.derived:
         book.make_room()
-        book.derived[key] = derive(book.ledger.upto(as_of), (book.portfolio.method,), (book.base,), book.rates)
+        book.derived[key] = derive(book.ledger.upto(as_of), (book.portfolio.dated_methods,), (book.base,), book.rates)
     found: Lots = book.derived[key]
     return found
 
@@ -76,17 +79,28 @@ def cash_of(book: Book, as_of: int) -> dict[str, Decimal]:
     return out
 
 
+def flows_of(ledger: Ledger) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]:
+    """What came into the portfolio and left it: (rows, signed amounts of 1e-6, places of their currencies).
+
+    Deposits, withdrawals and transfers of cash count with their posted cash, transfers in kind with their market value.
+    """
+    rows = np.flatnonzero(np.isin(ledger.kind, FLOW_CODES))
+    kind, in_kind = ledger.kind[rows], ledger.security[rows] > 0
+    worth = np.where(kind == TRANSFER_IN, ledger.gross[rows], -ledger.gross[rows])
+    amounts = np.where(in_kind, worth, ledger.net[rows])
+    return rows, amounts, np.where(in_kind, ledger.currency[rows], ledger.cash_currency[rows])
+
+
 def net_flow(book: Book, day: int) -> Decimal:
-    """Deposits less withdrawals up to a day, each at the rate of its own day, in the base currency."""
+    """What came in less what left up to a day, each at the rate of its own day, in the base currency."""
     ledger, total = book.ledger.upto(day), Decimal(0)
-    codes = {CODE[k] for k in FLOWS}
-    for kind, amount, currency, on in zip(
-        ledger.kind.tolist(), ledger.net.tolist(), ledger.cash_currency.tolist(), ledger.traded_on.tolist(), strict=True
+    rows, amounts, currencies = flows_of(ledger)
+    for amount, currency, on in zip(
+        amounts.tolist(), currencies.tolist(), ledger.traded_on[rows].tolist(), strict=True
     ):
-        if kind in codes:
-            rate = book.rates.rate(ledger.currencies[currency], book.base, on)
-            if not isinstance(rate, NoRate):
-                total += Decimal(amount) / MICRO * rate
+        rate = book.rates.rate(ledger.currencies[currency], book.base, on)
+        if not isinstance(rate, NoRate):
+            total += Decimal(amount) / MICRO * rate
     return posted(total, book.base)
 
 
@@ -271,10 +285,11 @@ def _history(book: Book, as_of: int) -> History:
     n = len(days)
     at = np.searchsorted(days, ledger.traded_on) if n else np.empty(0, np.int64)
     net = ledger.net.astype(np.float64) / MICRO
-    inflow, outflow, cash = np.zeros(n), np.zeros(n), np.zeros(n)
+    cash = np.zeros(n)
     unconverted = np.zeros(n, np.bool_)  # cash in a currency without a rate: the day is not covered
-    row_rate = np.zeros(len(ledger))  # each flow at the rate of its own day
+    row_rate = np.zeros(len(ledger))  # each row's cash at the rate of its own day
     to_base = {c: book.rates.column(c, book.base, days) for c in ledger.currencies}
+    on_day = {c: book.rates.column(c, book.base, ledger.traded_on) for c in ledger.currencies}
     for i, currency in enumerate(ledger.currencies):
         mine = ledger.cash_currency == i
         if not mine.any():
@@ -283,20 +298,29 @@ def _history(book: Book, as_of: int) -> History:
         balance = np.cumsum(daily)
         unconverted |= np.isnan(to_base[currency]) & (np.abs(balance) > 5e-7)
         cash += np.where(np.abs(balance) < 5e-7, 0.0, balance) * np.nan_to_num(to_base[currency])
-        flows = mine & np.isin(ledger.kind, FLOW_CODES)
-        row_rate[mine] = np.nan_to_num(book.rates.column(currency, book.base, ledger.traded_on[mine]))
-        signed = net[flows] * row_rate[flows]
-        inflow += np.bincount(at[flows], weights=np.maximum(signed, 0), minlength=n)
-        outflow += np.bincount(at[flows], weights=np.maximum(-signed, 0), minlength=n)
-    securities = tuple(sorted({int(s) for s in ledger.security if s}))
+        row_rate[mine] = np.nan_to_num(on_day[currency][mine])
+    rows, amounts, of = flows_of(ledger)
+    signed = amounts.astype(np.float64) / MICRO
+    for i, currency in enumerate(ledger.currencies):
+        signed[of == i] *= np.nan_to_num(on_day[currency][rows[of == i]])
+    inflow = np.bincount(at[rows], weights=np.maximum(signed, 0), minlength=n).astype(np.float64)
+    outflow = np.bincount(at[rows], weights=np.maximum(-signed, 0), minlength=n).astype(np.float64)
+    ends = {d.into for d in ledger.details.values() if d.into}
+    securities = tuple(sorted({int(s) for s in np.unique(ledger.security) if s} | ends))
     value, bought, received = (np.zeros((n, len(securities))) for _ in range(3))
     fresh, weight = np.zeros(n), np.zeros(n)
-    quantity, ratio = ledger.quantity.astype(np.float64) / UNITS, ledger.ratio.astype(np.float64) / UNITS
+    moves = lots_of(book, as_of).moves
+    moved_at = np.searchsorted(days, moves.day) if n else np.empty(0, np.int64)
+    gross = ledger.gross.astype(np.float64) / MICRO
+    in_kind = np.isin(ledger.kind, (TRANSFER_IN, TRANSFER_OUT)) & (ledger.security > 0)
+    changing = np.isin(ledger.kind[moves.row], INTO_CODES)
+    became: list[tuple[int, int, int, float]] = []  # (day, old security, new security, value)
     empty = Series(np.empty(0, np.int32), np.empty(0))
     for j, number in enumerate(securities):
         rows = np.flatnonzero(ledger.security == number)
         security = book.securities[number]
-        units = units_by_day(ledger.kind[rows], quantity[rows], ratio[rows], at[rows], n)
+        its = moves.security == number
+        units = units_by_day(moves.delta[its], moved_at[its], n)
         close, close_day = book.prices.get(number, empty).on_days(days)
         if n and np.isnan(close[0]) and not np.isnan(close).all():  # before its first bar: at the first one, never at 0
             first = int(np.flatnonzero(~np.isnan(close))[0])
@@ -315,32 +339,35 @@ def _history(book: Book, as_of: int) -> History:
         fresh += np.where(close_day >= due, np.abs(value[:, j]), 0.0)
         weight += np.abs(value[:, j])
         flow = net[rows] * row_rate[rows]
-        bought[:, j] = np.bincount(at[rows], weights=np.where(ledger.kind[rows] == BUY, -flow, 0.0), minlength=n)
-        received[:, j] = np.bincount(at[rows], weights=np.where(ledger.kind[rows] == BUY, 0.0, flow), minlength=n)
+        if in_kind[rows].any():
+            here = rows[in_kind[rows]]
+            of_day = on_day[security.currency][here] if security.currency in on_day else np.ones(len(here))
+            flow[in_kind[rows]] += (
+                np.where(ledger.kind[here] == TRANSFER_IN, -1, 1) * gross[here] * np.nan_to_num(of_day)
+            )
+        buying = np.isin(ledger.kind[rows], BUYING)
+        bought[:, j] = np.bincount(at[rows], weights=np.where(buying, -flow, 0.0), minlength=n)
+        received[:, j] = np.bincount(at[rows], weights=np.where(buying, 0.0, flow), minlength=n)
+        for m in np.flatnonzero(
+            its & changing
+        ).tolist():  # what one security became leaves it at the value the other starts with
+            source = int(ledger.security[int(moves.row[m])])
+            if source != number:
+                worth_moved = float(moves.delta[m]) / UNITS * float(np.nan_to_num((close * rate)[moved_at[m]]))
+                became.append((int(moved_at[m]), securities.index(source), j, worth_moved))
         if unknown.any():  # never priced: its cost is the weight it lacks
-            weight += np.where(unknown, np.cumsum(bought[:, j]), 0.0)
+            weight += np.where(unknown, np.abs(np.cumsum(bought[:, j])), 0.0)
+    for day, source, target, moved in became:
+        for j, amount in ((source, -moved), (target, moved)):
+            (bought if amount > 0 else received)[day, j] += abs(amount)
     coverage = np.divide(fresh, weight, out=np.ones(n), where=weight > 0)
     coverage[unconverted] = 0.0
     return History(days, value.sum(axis=1) + cash, cash, inflow, outflow, coverage, securities, value, bought, received)
 
 
-def units_by_day(
-    kind: NDArray[np.int8], quantity: NDArray[np.float64], ratio: NDArray[np.float64], at: NDArray[np.int64], n: int
-) -> NDArray[np.float64]:
-    """Units held at the end of each of `n` days of one security; a split multiplies what is held before that day's trades."""
-    signed = np.where(kind == BUY, quantity, np.where(kind == SELL, -quantity, 0.0))
-    splits = np.flatnonzero(kind == SPLIT)
-    if not len(splits):
-        units: NDArray[np.float64] = np.cumsum(np.bincount(at, weights=signed, minlength=n)).astype(np.float64)
-    else:
-        units, held, start = np.zeros(n), 0.0, 0
-        trades = np.bincount(at, weights=signed, minlength=n)
-        for s in [*splits.tolist(), None]:
-            end = n if s is None else int(at[s])
-            if end > start:
-                units[start:end] = held + np.cumsum(trades[start:end])
-                held = float(units[end - 1])
-            if s is not None:
-                held *= float(ratio[s])
-            start = end
-    return np.where(np.abs(units) < 5e-11, 0.0, units)
+def units_by_day(delta: NDArray[np.int64], at: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+    """Units held at the end of each of `n` days, from exact changes of units (1e-10) and the places of their days."""
+    daily = np.zeros(n, delta.dtype)
+    np.add.at(daily, at, delta)
+    units: NDArray[np.float64] = np.cumsum(daily).astype(np.float64) / UNITS
+    return units

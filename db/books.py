@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from threading import Lock
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,7 @@ import psycopg
 from core.book import Book, Portfolio, Quote
 from core.calendar import Sessions
 from core.fx import Rates, Series
-from core.ledger import KINDS, Ledger, Security, fitting
+from core.ledger import ACTIONS, KINDS, Detail, Ledger, Security, fitting
 from db import engine
 
 KEPT = 32  # Books in memory
@@ -44,18 +45,27 @@ class Live:
 _PORTFOLIO = """
 SELECT p.portfolio_id, p.name, p.base_currency, p.benchmark_id,
        coalesce((SELECT method FROM cost_methods m WHERE m.portfolio_id = p.portfolio_id AND valid_from <= current_date
-                  ORDER BY valid_from DESC LIMIT 1), 'fifo'),
+                  ORDER BY valid_from DESC, recorded_at DESC LIMIT 1), 'fifo'),
        coalesce((SELECT access FROM grants g WHERE g.portfolio_id = p.portfolio_id AND g.user_id = app_user()), 'read'),
-       p.note, p.demo, p.goal_value, p.goal_on, p.version, p.restated
+       p.note, p.demo, p.goal_value, p.goal_on, p.version, p.restated,
+       (SELECT json_agg(json_build_array(valid_from - date '1970-01-01', method) ORDER BY valid_from)
+          FROM (SELECT DISTINCT ON (valid_from) valid_from, method FROM cost_methods m WHERE m.portfolio_id = p.portfolio_id
+                 ORDER BY valid_from, recorded_at DESC) d)
   FROM portfolios p
 """
+
+
+def _portfolio(row: Sequence[Any]) -> Portfolio:
+    *fields, methods = row
+    fields.append(tuple((int(day), str(method)) for day, method in methods or []))
+    return Portfolio(*fields)
 
 
 def portfolios(user: UUID) -> list[Portfolio]:
     """Every portfolio that this person may see and that is not archived, by name."""
     with engine.session(user) as c:
         rows = c.execute(_PORTFOLIO + " WHERE p.archived_at IS NULL ORDER BY p.name, p.portfolio_id").fetchall()
-    return [Portfolio(*row) for row in rows]
+    return [_portfolio(row) for row in rows]
 
 
 def portfolio_of(c: psycopg.Connection, portfolio: UUID) -> Portfolio:
@@ -63,7 +73,7 @@ def portfolio_of(c: psycopg.Connection, portfolio: UUID) -> Portfolio:
     row = c.execute(_PORTFOLIO + " WHERE p.portfolio_id = %s", (portfolio,)).fetchone()
     if row is None:
         raise NoSuchPortfolio("there is no such portfolio, or you have no access to it")
-    return Portfolio(*row)
+    return _portfolio(row)
 
 
 def live(user: UUID, portfolio: UUID, known_at: datetime | None = None) -> Live:
@@ -78,7 +88,7 @@ def load(c: psycopg.Connection, portfolio: UUID, known_at: datetime | None = Non
     versions: dict[str, int] = dict(c.execute("SELECT name, version FROM data_versions").fetchall())
     version = (
         f"{settings_row.version}.{versions['securities']}.{versions['prices']}.{versions['fx']}.{versions['sessions']}."
-        f"{settings_row.method}.{settings_row.base_currency}.{settings_row.benchmark_id}"
+        f"{settings_row.dated_methods}.{settings_row.base_currency}.{settings_row.benchmark_id}"
     )
     key = (portfolio, known_at)
     with _lock:
@@ -109,9 +119,8 @@ def _read(
     c: psycopg.Connection, portfolio: Portfolio, known_at: datetime | None, version: str, sessions_version: int
 ) -> Book:
     ledger = ledger_of(c, [portfolio.portfolio_id], known_at)
-    held = {int(s) for s in np.unique(ledger.security) if s} | (
-        {portfolio.benchmark_id} if portfolio.benchmark_id else set()
-    )
+    held = {int(s) for s in np.unique(ledger.security) if s} | {d.into for d in ledger.details.values() if d.into}
+    held |= {portfolio.benchmark_id} if portfolio.benchmark_id else set()
     securities = {s.security_id: s for s in securities_of(c, sorted(held))}
     currencies = set(ledger.currencies) | {s.currency for s in securities.values()} | {portfolio.base_currency}
     limits = {
@@ -135,13 +144,19 @@ def _read(
     )
 
 
-_LEDGER = """
-SELECT count(*), {columns}
+_BEFORE_TRADES = ", ".join(f"'{kind}'" for kind in sorted(ACTIONS))
+_LEDGER = f"""
+SELECT count(*), {{columns}}
   FROM (SELECT * FROM transactions t
          WHERE t.portfolio_id = ANY (%(ids)s) AND t.kind <> 'reversal' AND (%(known)s::timestamptz IS NULL OR t.recorded_at <= %(known)s)
            AND NOT EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id
                               AND (%(known)s::timestamptz IS NULL OR r.recorded_at <= %(known)s))
-         ORDER BY traded_on, kind <> 'split', seq) t
+         ORDER BY traded_on, kind NOT IN ({_BEFORE_TRADES}), seq) t
+"""
+# the fields that few rows have, by the condition of their index
+_DETAILS = """
+SELECT transaction_id, into_id, fraction, price, basis, basis_base, acquired_on, lots FROM transactions
+ WHERE portfolio_id = ANY (%s) AND (into_id IS NOT NULL OR basis IS NOT NULL OR acquired_on IS NOT NULL OR lots IS NOT NULL OR kind = 'merger')
 """
 # how each column is packed: expression in SQL, its type here
 _PACKED: dict[str, tuple[str, str]] = {
@@ -196,8 +211,6 @@ def ledger_of(c: psycopg.Connection, portfolios: Sequence[UUID], known_at: datet
     arrays: dict[str, Any] = {}
     for (name, (_, packed)), raw in zip(_PACKED.items(), row[1:], strict=True):
         if wide and name in _EXACT:
-            from decimal import Decimal
-
             arrays[name] = fitting([int(Decimal(x).scaleb(_EXACT[name])) for x in raw.split(",") if x])
         else:
             array = np.frombuffer(raw, dtype=packed)
@@ -205,7 +218,26 @@ def ledger_of(c: psycopg.Connection, portfolios: Sequence[UUID], known_at: datet
     there = np.union1d(arrays["currency"], arrays["cash_currency"]).astype(int)
     for name in ("currency", "cash_currency"):
         arrays[name] = np.searchsorted(there, arrays[name]).astype(np.int16)
-    return Ledger(**arrays, currencies=tuple(used[i] for i in there))
+    details = _details(c, portfolios, arrays["ids"])
+    return Ledger(**arrays, currencies=tuple(used[i] for i in there), details=details)
+
+
+def _details(c: psycopg.Connection, portfolios: Sequence[UUID], ids: np.ndarray[Any, Any]) -> dict[int, Detail]:
+    """The details of the rows whose ids are given, by row."""
+    found = {
+        number.bytes: Detail(
+            into, fraction, price, basis, base, acquired, tuple((UUID(n), Decimal(u)) for n, u in lots or [])
+        )
+        for number, into, fraction, price, basis, base, acquired, lots in c.execute(
+            _DETAILS, (list(portfolios),)
+        ).fetchall()
+    }
+    if not found or not len(ids):
+        return {}
+    halves = ids.view(">u8").reshape(-1, 2)
+    wanted = np.frombuffer(b"".join(found), ">u8").reshape(-1, 2)
+    rows = np.flatnonzero(np.isin(halves[:, 1], wanted[:, 1])).tolist()
+    return {row: found[number] for row in rows if (number := bytes(ids[row])) in found}
 
 
 def securities_of(c: psycopg.Connection, ids: Sequence[int] | None = None) -> list[Security]:

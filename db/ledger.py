@@ -6,23 +6,38 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from typing import Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import numpy as np
 import psycopg
+from psycopg.types.json import Jsonb
 
 from core import importing
 from core.book import Portfolio
+from core.booking import MOVING, impossible
 from core.calendar import Sessions, settlement_date
-from core.fx import day_number
+from core.fx import day_number, day_of
 from core.importing import Row
-from core.ledger import CODE, UNITS, Draft, Ledger, LedgerError, OverSold, Posting, Security, oversold, post, whole
+from core.ledger import (
+    KINDS,
+    TRADES,
+    Draft,
+    Impossible,
+    Ledger,
+    LedgerError,
+    Posting,
+    Security,
+    from_postings,
+    joined,
+    post,
+    spoken,
+)
+from core.methods import method_on
 from db import books, engine
 from db.access import AccessDenied
 
 Progress = Callable[[float, str], None]
-BUY, SELL, SPLIT = CODE["buy"], CODE["sell"], CODE["split"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +68,7 @@ class NothingBooked(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Desk:
+class Desk:
     """What checking needs, read once."""
 
     portfolio: Portfolio
@@ -63,14 +78,14 @@ class _Desk:
     currencies: frozenset[str]
 
 
-def _desk(c: psycopg.Connection, portfolio: UUID, lock: bool) -> _Desk:
+def open_desk(c: psycopg.Connection, portfolio: UUID, lock: bool) -> Desk:
     """Open the portfolio for writing; `lock` makes other writers of the same portfolio wait. AccessDenied, NoSuchPortfolio."""
     if lock:
         c.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (str(portfolio),))
     settings_row = books.portfolio_of(c, portfolio)
     if not c.execute("SELECT %s = ANY (writable())", (portfolio,)).fetchone()[0]:  # type: ignore[index]
         raise AccessDenied(f"you may look at {settings_row.name}, not book in it")
-    return _Desk(
+    return Desk(
         settings_row,
         books.ledger_of(c, [portfolio]),
         importing.by_symbol(books.securities_of(c)),
@@ -79,49 +94,44 @@ def _desk(c: psycopg.Connection, portfolio: UUID, lock: bool) -> _Desk:
     )
 
 
-def _complete(desk: _Desk, draft: Draft, today: date) -> Posting:
-    exchange = draft.security.exchange if draft.security and draft.kind in ("buy", "sell") else None
+def complete(desk: Desk, draft: Draft, today: date) -> Posting:
+    """Check a draft and complete it. Raises LedgerError."""
+    exchange = draft.security.exchange if draft.security and draft.kind in TRADES else None
     settles = draft.settles_on or settlement_date(desk.sessions.get(exchange or ""), exchange, draft.traded_on)
+    if draft.lots and method_on(desk.portfolio.dated_methods, day_number(draft.traded_on)) == "average":
+        raise LedgerError("lots", len(draft.lots), "under average cost all units are one pool: lots cannot be chosen")
     return post(draft, desk.portfolio.base_currency, settles, today)
 
 
-def _refuse_oversold(desk: _Desk, postings: Sequence[tuple[int, Posting]]) -> dict[int, OverSold]:
-    """Which of the new postings (row, posting) sell more than is held, with the ledger's own movements beside them."""
-    touched = {p.security_id for _, p in postings if p.kind == "sell"}
-    moves: dict[int, list[tuple[int, int, int, int]]] = {s: [] for s in touched if s is not None}
-    ledger = desk.ledger
-    for kind, security, day, quantity, ratio in zip(
-        ledger.kind.tolist(),
-        ledger.security.tolist(),
-        ledger.traded_on.tolist(),
-        ledger.quantity.tolist(),
-        ledger.ratio.tolist(),
-        strict=True,
-    ):
-        if security in moves and kind in (BUY, SELL, SPLIT):
-            moves[security].append(
-                (day, 0, -1, ratio) if kind == SPLIT else (day, 1, -1, quantity if kind == BUY else -quantity)
-            )
-    for row, p in postings:
-        if p.security_id in moves and p.kind in ("buy", "sell", "split"):
-            day = day_number(p.traded_on)
-            if p.kind == "split":
-                moves[p.security_id].append((day, 0, row, whole(p.ratio, UNITS)))
-            else:
-                moves[p.security_id].append((day, 1, row, whole(p.quantity, UNITS) * (1 if p.kind == "buy" else -1)))
-    symbols = {s.security_id: s.symbol for s in desk.securities.values()}
-    out: dict[int, OverSold] = {}
-    for security, its in moves.items():
-        for row, (held, wanted) in oversold(its).items():
-            out[row] = OverSold(
-                "quantity", _units(wanted), f"only {_units(held)} {symbols[security]} are held on that day"
-            )
-    return out
+def refusals(
+    desk: Desk, postings: Sequence[tuple[int, Posting]], ids: dict[int, UUID] | None = None
+) -> dict[int, Impossible]:
+    """Which of the new postings (row, posting) the holdings do not allow, with the ledger's own entries beside them.
+
+    `ids`: the ids that new rows will have, where others choose lots by them.
+    """
+    moving = [(row, p) for row, p in postings if p.kind in MOVING and p.security_id]
+    numbers = {row: (ids or {}).get(row) or uuid4() for row, _ in moving}
+    more = from_postings([p for _, p in moving], ids=[numbers[row] for row, _ in moving])
+    ledger, new = joined(_around(desk.ledger, {s for _, p in moving for s in (p.security_id, p.into_id) if s}), more)
+    row_of = {number.bytes: row for row, number in numbers.items()}
+    names = {s.security_id: s.symbol for s in desk.securities.values()}
+    found = impossible(ledger, new, [desk.portfolio.dated_methods], names)
+    return {row_of[bytes(ledger.ids[i])]: why for i, why in found.items()}
 
 
-def _units(number: int) -> str:
-    text = format(Decimal(number) / UNITS, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def _around(ledger: Ledger, securities: set[int]) -> Ledger:
+    """The entries of some securities, and of those they came from or became."""
+    while True:
+        more = {
+            s
+            for row, d in ledger.details.items()
+            if d.into and securities & {d.into, int(ledger.security[row])}
+            for s in (d.into, int(ledger.security[row]))
+        }
+        if more <= securities:
+            return ledger.only(np.flatnonzero(np.isin(ledger.security, sorted(securities))))
+        securities = securities | more
 
 
 def append(
@@ -132,7 +142,7 @@ def append(
     Raises LedgerError (field, value, what would be right), OverSold, AccessDenied, NoSuchPortfolio.
     """
     with engine.session(user) as c:
-        desk = _desk(c, portfolio, lock=True)
+        desk = open_desk(c, portfolio, lock=True)
         if key is not None:
             there = c.execute(
                 "SELECT transaction_id FROM transactions WHERE idempotency_key = ANY (%s) AND portfolio_id = %s ORDER BY seq",
@@ -140,8 +150,8 @@ def append(
             ).fetchall()
             if there:
                 return [r[0] for r in there]
-        postings = [_complete(desk, d, today) for d in drafts]
-        for error in _refuse_oversold(desk, list(enumerate(postings))).values():
+        postings = [complete(desk, d, today) for d in drafts]
+        for error in refusals(desk, list(enumerate(postings))).values():
             raise error
         keys = [f"{key}:{i}" if key is not None else None for i in range(len(postings))]
         ids = _insert(c, user, portfolio, zip(postings, keys, strict=True), source)
@@ -152,9 +162,9 @@ def append(
 def reverse(user: UUID, portfolio: UUID, transaction: UUID, note: str = "") -> UUID:
     """Book the reversal of a transaction; its id. Reversing twice, or what later sales need, raises LedgerError."""
     with engine.session(user) as c:
-        desk = _desk(c, portfolio, lock=True)
+        desk = open_desk(c, portfolio, lock=True)
         row = c.execute(
-            "SELECT kind, security_id, traded_on, currency, cash_currency FROM transactions WHERE portfolio_id = %s AND transaction_id = %s",
+            "SELECT kind, security_id, traded_on, currency, cash_currency, into_id FROM transactions WHERE portfolio_id = %s AND transaction_id = %s",
             (portfolio, transaction),
         ).fetchone()
         if row is None:
@@ -167,7 +177,7 @@ def reverse(user: UUID, portfolio: UUID, transaction: UUID, note: str = "") -> U
             "SELECT 1 FROM transactions WHERE portfolio_id = %s AND reverses = %s", (portfolio, transaction)
         ).fetchone():
             raise LedgerError("transaction", transaction, "it has been reversed already")
-        _refuse_needed(desk, transaction, row[1])
+        _refuse_needed(desk, transaction, {s for s in (row[1], row[5]) if s})
         new = c.execute(
             "INSERT INTO transactions (portfolio_id, kind, security_id, currency, net, cash_currency, traded_on, settles_on, note, reverses, "
             "idempotency_key, source, recorded_by) VALUES (%s, 'reversal', %s, %s, 0, %s, %s, %s, %s, %s, %s, 'form', %s) RETURNING transaction_id",
@@ -179,23 +189,19 @@ def reverse(user: UUID, portfolio: UUID, transaction: UUID, note: str = "") -> U
         return reversal
 
 
-def _refuse_needed(desk: _Desk, transaction: UUID, security: int | None) -> None:
-    """Raise where later sales need the units that a reversal would take away."""
-    if security is None:
+def _refuse_needed(desk: Desk, transaction: UUID, securities: set[int]) -> None:
+    """Raise where later entries need the units that a reversal would take away."""
+    if not securities:
         return
-    moves = []
-    ledger = desk.ledger
-    for i in (ledger.security == security).nonzero()[0].tolist():
-        kind, day = int(ledger.kind[i]), int(ledger.traded_on[i])
-        if bytes(ledger.ids[i]) == transaction.bytes or kind not in (BUY, SELL, SPLIT):
-            continue
-        moves.append(
-            (day, 0, i, int(ledger.ratio[i]))
-            if kind == SPLIT
-            else (day, 1, i, int(ledger.quantity[i]) * (1 if kind == BUY else -1))
-        )
-    if oversold(moves):
-        raise LedgerError("transaction", transaction, "later sales need its units: reverse those sales first")
+    part = _around(desk.ledger, securities)
+    left = part.only(np.array([i for i in range(len(part)) if bytes(part.ids[i]) != transaction.bytes], np.int64))
+    try:
+        impossible(left, np.zeros(len(left), np.bool_), [desk.portfolio.dated_methods])
+    except Impossible as e:
+        later = f"{spoken(KINDS[int(left.kind[e.row])])} of {day_of(int(left.traded_on[e.row]))}"
+        raise LedgerError(
+            "transaction", transaction, f"later sales need its units ({later}): reverse those sales first"
+        ) from e
 
 
 def import_csv(
@@ -219,7 +225,7 @@ def import_csv(
     text = importing.decoded(raw)
     with engine.session(user) as c:
         c.execute("SET LOCAL statement_timeout = '300s'")
-        desk = _desk(c, portfolio, lock=not dry_run)
+        desk = open_desk(c, portfolio, lock=not dry_run)
         verdicts = _judge(c, desk, text, today, say)
         if dry_run:
             say(1.0, "Checked")
@@ -251,7 +257,7 @@ def import_csv(
         return Import(tuple(verdicts), len(good))
 
 
-def _judge(c: psycopg.Connection, desk: _Desk, text: str, today: date, say: Progress) -> list[Verdict]:
+def _judge(c: psycopg.Connection, desk: Desk, text: str, today: date, say: Progress) -> list[Verdict]:
     lines = max(1, text.count("\n"))
     rows: list[Row] = []
     for row in importing.read(text, desk.securities, desk.currencies, desk.portfolio.base_currency):
@@ -287,14 +293,14 @@ def _judge(c: psycopg.Connection, desk: _Desk, text: str, today: date, say: Prog
         else:
             assert row.draft is not None
             try:
-                posting = _complete(desk, row.draft, today)
+                posting = complete(desk, row.draft, today)
             except LedgerError as e:
                 found.append((None, "refused", str(e)))
             else:
                 new.append((n, posting))
                 found.append((posting, "book", ""))
     say(0.65, "Checking that every sale has its units")
-    for n, error in _refuse_oversold(desk, new).items():
+    for n, error in refusals(desk, new).items():
         found[n] = (None, "refused", str(error))
     return [
         Verdict(row.line, outcome, reason, posting, key)  # type: ignore[arg-type]
@@ -318,6 +324,12 @@ _STAGED = (
     "traded_on",
     "settles_on",
     "note",
+    "into_id",
+    "fraction",
+    "basis",
+    "basis_base",
+    "acquired_on",
+    "lots",
 )
 
 
@@ -337,7 +349,8 @@ def _insert(
         )
         with cursor.copy(f"COPY staged (transaction_id, {columns}, idempotency_key) FROM STDIN") as copy:
             for new, (p, key) in zip(ids, rows, strict=True):
-                copy.write_row((new, *(getattr(p, name) for name in _STAGED), key or f"own:{new}"))
+                lots = Jsonb([[str(lot), format(units, "f")] for lot, units in p.lots]) if p.lots else None
+                copy.write_row((new, *(getattr(p, name) for name in _STAGED[:-1]), lots, key or f"own:{new}"))
         cursor.execute(
             f"INSERT INTO transactions (portfolio_id, transaction_id, {columns}, idempotency_key, source, recorded_by) "
             f"SELECT %s, transaction_id, {columns}, idempotency_key, %s, %s FROM staged ORDER BY transaction_id",
@@ -381,51 +394,3 @@ def transactions(
                 "known": known_at,
             },
         ).fetchall()
-
-
-def create_portfolio(
-    user: UUID, name: str, base_currency: str, benchmark: int | None = None, method: str = "fifo", note: str = ""
-) -> UUID:
-    """A new portfolio that its creator manages. Raises ValueError naming the field."""
-    if not name.strip() or len(name.strip()) > 80:
-        raise ValueError(f"name {name!r}: 1 to 80 characters are needed")
-    if method not in ("fifo", "average"):
-        raise ValueError(f"cost method {method!r}: expected fifo or average")
-    with engine.session(user) as c:
-        if not c.execute("SELECT 1 FROM currencies WHERE currency = %s", (base_currency.upper(),)).fetchone():
-            raise ValueError(f"base currency {base_currency!r}: an ISO code such as USD or EUR is needed")
-        row = c.execute("SELECT uuidv7()").fetchone()
-        assert row is not None
-        try:
-            c.execute(
-                "SELECT create_portfolio(%s, %s, %s, %s, %s, %s)",
-                (row[0], name.strip(), base_currency.upper(), benchmark, method, note),
-            )
-        except psycopg.errors.InsufficientPrivilege as e:
-            raise AccessDenied(str(e).splitlines()[0]) from e
-        new: UUID = row[0]
-        return new
-
-
-def edit_portfolio(user: UUID, portfolio: UUID, version: int, **changes: Any) -> None:
-    """Change name, benchmark_id, goal_value, goal_on or note, or archive (archived=True). Raises StaleEdit where somebody was faster."""
-    allowed = {"name", "benchmark_id", "goal_value", "goal_on", "note"}
-    with engine.session(user) as c:
-        _desk(c, portfolio, lock=True)
-        now = c.execute("SELECT version FROM portfolios WHERE portfolio_id = %s", (portfolio,)).fetchone()
-        if now is None or now[0] != version:
-            raise StaleEdit("somebody changed this portfolio in the meantime: look again, then repeat your change")
-        for field in changes.keys() & allowed:
-            c.execute(
-                psycopg.sql.SQL("UPDATE portfolios SET {} = %s WHERE portfolio_id = %s").format(
-                    psycopg.sql.Identifier(field)
-                ),
-                (changes[field], portfolio),
-            )
-        if changes.get("archived"):
-            c.execute("UPDATE portfolios SET archived_at = now() WHERE portfolio_id = %s", (portfolio,))
-        c.execute("UPDATE portfolios SET version = version + 1 WHERE portfolio_id = %s", (portfolio,))
-
-
-class StaleEdit(RuntimeError):
-    """Somebody else changed the row since it was read."""

@@ -28,7 +28,7 @@ from core import VERSION, importing
 from core.fx import day_of
 from core.money import posted
 from core.valuation import history
-from db import access, books, embedded, engine, installation, ledger, market, snapshots
+from db import access, books, embedded, engine, installation, ledger, market, portfolios, snapshots
 from jobs.calendars import CALENDARS, Computing
 from jobs.feeds.replay import EXCHANGE, INDEX, Replay, ReplayFeed, real_rates
 from settings import ROOT, settings
@@ -137,12 +137,12 @@ def _steps(now: datetime, computing: Computing | None, progress: Progress, besid
         _person("guest", "guest", "viewer", "Guest")
         result.append("demo/demo, guest/guest")
     with progress.step("transactions") as result:
-        portfolios = [_portfolio(each, demo, ids[INDEX], replay, now, result) for each in PORTFOLIOS]
+        loaded = [_portfolio(each, demo, ids[INDEX], replay, now, result) for each in PORTFOLIOS]
     with progress.step("daily totals") as result, engine.jobs() as c:
         result.append(f"{snapshots.restate(c, now, settings.coverage_limit)} portfolios")
     with progress.step("recent sessions") as result, engine.jobs() as c:
         recent = Recent(replay, now)
-        result.append(f"{sum(_recent(c, p, recent) for p in portfolios):,} totals")
+        result.append(f"{sum(_recent(c, p, recent) for p in loaded):,} totals")
     with progress.step("now") as result:
         with engine.jobs() as c:
             quotes = feed.quotes(market.tracked(c), now)
@@ -251,7 +251,7 @@ def _portfolio(each: Demo, user: access.User, benchmark: int, replay: Replay, no
     with engine.owner() as c:
         portfolio = installation.demo_portfolio(c, user.user_id, each.name)
     if portfolio is None:
-        portfolio = ledger.create_portfolio(
+        portfolio = portfolios.create_portfolio(
             user.user_id, each.name, each.base_currency, benchmark, each.method, each.note
         )
     raw = shifted((FOLDER / each.file).read_bytes(), replay)

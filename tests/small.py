@@ -21,7 +21,7 @@ from conftest import Database
 from core.importing import by_symbol
 from core.importing import draft as draft_of
 from core.ledger import Draft
-from db import access, books, ledger, market, snapshots
+from db import access, books, ledger, market, portfolios, snapshots
 from db.market import Bar, NewSecurity, QuoteRow
 
 with warnings.catch_warnings():
@@ -103,7 +103,7 @@ def build(database: Database, now: datetime | None = None) -> Small:
         ("Ben's own", "USD", "ben"),
     ):
         method = "average" if base == "EUR" else "fifo"
-        small.portfolios[name] = ledger.create_portfolio(
+        small.portfolios[name] = portfolios.create_portfolio(
             people[owner], name, base, numbers["WIDE"], method, f"{MARK}" if owner == "anna" else ""
         )
     _book(small)

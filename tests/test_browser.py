@@ -14,6 +14,8 @@ from conftest import ROOT
 from playwright.sync_api import Browser, Page, expect
 from product import Product
 
+from core import VERSION
+
 pytestmark = pytest.mark.browser
 PAGES = (
     "",
@@ -167,7 +169,7 @@ def test_open_a_lot_and_download_its_csv(visit: Visit, product: Product) -> None
     answer = product.get(f"/api/v1/reports/holdings?portfolio={target}")["rows"]
     assert [r["symbol"] for r in rows] == [r["symbol"] for r in answer]
     assert [r["units"] for r in rows] == [r["units"] for r in answer]
-    assert {r["calculation_version"] for r in rows} == {"1"}
+    assert {r["calculation_version"] for r in rows} == {VERSION}
 
 
 def test_a_guest_sees_one_portfolio_and_no_buttons(visit: Visit, product: Product) -> None:

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from core import importing
 from core.book import Book, Portfolio
+from core.booking import derive
 from core.fx import Rates, Series, day_number
-from core.ledger import CODE, Draft, Posting, Security, from_postings, oversold, post
-from core.lots import derive, share
+from core.ledger import CODE, Draft, Posting, Security, from_postings, post
+from core.lots import share
 from core.scope import Scope
 from core.table import Context
 from core.view import View
@@ -183,18 +184,6 @@ def test_a_share_is_the_nearest_multiple(amount: int, part: int, whole: int, uni
     got = share(amount, part, whole, unit)
     assert got % unit == 0
     assert abs(got * whole - amount * part) * 2 <= unit * whole
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(-50, 50).filter(bool)), max_size=30))
-def test_what_is_not_refused_never_oversells(steps: list[tuple[int, int]]) -> None:
-    moves = [(day, 1, row, units) for row, (day, units) in enumerate(steps)]
-    refused = oversold(moves)
-    held = 0
-    for _, _, row, units in sorted(moves, key=lambda m: (m[0], m[1])):
-        if row not in refused:
-            held += units
-            assert held >= 0
-    assert all(steps[row][1] < 0 for row in refused)
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy")), max_size=20))

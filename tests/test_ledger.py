@@ -13,9 +13,10 @@ import pytest
 from core.importing import NotReadable
 from core.ledger import Draft, LedgerError, OverSold, Security
 from core.valuation import cash_of, lots_of
-from db import access, books, engine, ledger, market
+from db import access, books, engine, ledger, market, portfolios
 from db.access import AccessDenied, User
-from db.ledger import NothingBooked, StaleEdit
+from db.ledger import NothingBooked
+from db.portfolios import StaleEdit
 
 TODAY = date(2026, 6, 1)
 HEAD = b"date,kind,symbol,quantity,price,gross,fees,taxes,currency,note\n"
@@ -30,7 +31,7 @@ class Desk:
         with engine.jobs() as c:
             new = [market.NewSecurity(s, s, "XNYS", "USD", "Equity") for s in ("ACME", "DULL", "ZETA")]
             self.ids = market.add_securities(c, new)
-        self.portfolio = ledger.create_portfolio(self.anna, "Desk", "USD")
+        self.portfolio = portfolios.create_portfolio(self.anna, "Desk", "USD")
         user = User(self.anna, "anna", "Anna", "analyst")
         access.share(user, self.portfolio, "vera", "read")
 
@@ -191,7 +192,7 @@ def test_a_viewer_looks_but_does_not_book(desk: Desk) -> None:
     with pytest.raises(AccessDenied, match="not book"):
         ledger.append(desk.vera, desk.portfolio, [buy("2026-01-06", "1", "1", desk.ids["ACME"])], TODAY)
     with pytest.raises(AccessDenied):
-        ledger.create_portfolio(desk.vera, "Mine", "USD")
+        portfolios.create_portfolio(desk.vera, "Mine", "USD")
     with pytest.raises(books.NoSuchPortfolio):
         books.live(UUID(int=1), desk.portfolio)
 
@@ -231,9 +232,9 @@ def test_two_people_cannot_sell_the_same_units(desk: Desk) -> None:
 
 def test_a_late_edit_is_told(desk: Desk) -> None:
     version = books.portfolios(desk.anna)[0].version
-    ledger.edit_portfolio(desk.anna, desk.portfolio, version, name="Renamed")
+    portfolios.edit_portfolio(desk.anna, desk.portfolio, version, name="Renamed")
     with pytest.raises(StaleEdit):
-        ledger.edit_portfolio(desk.anna, desk.portfolio, version, name="Too late")
+        portfolios.edit_portfolio(desk.anna, desk.portfolio, version, name="Too late")
     assert books.portfolios(desk.anna)[0].name == "Renamed"
 
 

@@ -19,7 +19,7 @@ from streamlit.testing.v1 import AppTest
 from core.money import minor_units
 from core.scope import PERIODS
 from core.table import Column, Context, Kind, Table
-from db import access, ledger
+from db import access, ledger, portfolios
 from ui import charts, session, show
 
 PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if not path.stem.startswith("_"))
@@ -32,7 +32,7 @@ def small(server: Any) -> Iterator[Small]:
     """Anna also has a portfolio without a transaction and one that holds what was never priced."""
     with installed(server) as made:
         for name in ("Empty", "Broken"):
-            made.portfolios[name] = ledger.create_portfolio(made.anna, f"{MARK} {name}", "USD")
+            made.portfolios[name] = portfolios.create_portfolio(made.anna, f"{MARK} {name}", "USD")
         day = bar_days(made.now)[5]
         rows = [
             row(day, "deposit", gross="5000.00"),

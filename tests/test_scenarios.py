@@ -13,14 +13,15 @@ import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
 
 from core.book import Book, Portfolio
+from core.booking import impossible
 from core.fx import Rates, Series, day_number
-from core.ledger import UNITS, Draft, LedgerError, Posting, Security, from_postings, oversold, post, whole
+from core.ledger import UNITS, Draft, LedgerError, Posting, Security, from_postings, joined, post
 from core.lots import Lots
 from core.scope import Scope
 from core.valuation import cash_of
@@ -67,28 +68,26 @@ class Scenario:
 
     def book(self, words: list[str]) -> None:
         on, kind, rest = date.fromisoformat(words[0]), words[1], words[2:]
-        extra = {name: Decimal(rest[rest.index(name) + 1]) for name in ("fee", "tax", "fx") if name in rest}
-        rest = rest[: min([rest.index(n) for n in extra], default=len(rest))]
-        given: dict[str, object] = {}
-        if kind in ("buy", "sell"):
-            given = {
+        given = self.options(rest)
+        if kind in ("buy", "sell", "short", "cover") or (
+            kind.startswith("transfer") and len(rest) > 1 and rest[1] in self.securities
+        ):
+            given |= {
                 "quantity": Decimal(rest[0]),
                 "security": self.securities[rest[1]],
                 "price": Decimal(rest[3]),
                 "currency": rest[4],
             }
-        elif kind == "split":
-            given = {
-                "security": self.securities[rest[0]],
-                "ratio": Decimal(rest[1]),
-                "currency": self.securities[rest[0]].currency,
-            }
-        elif kind == "dividend":
-            given = {"gross": Decimal(rest[0]), "security": self.securities[rest[1]], "currency": rest[2]}
+        elif kind in ("split", "spin_off", "merger", "symbol_change"):
+            security = self.securities[rest[0]]
+            given |= {"security": security, "currency": security.currency}
+            if len(rest) > 1 and rest[1] != "into":
+                given["ratio"] = Decimal(rest[1])
+        elif kind in ("dividend", "return_of_capital"):
+            given |= {"gross": Decimal(rest[0]), "security": self.securities[rest[1]], "currency": rest[2]}
         else:
-            given = {"gross": Decimal(rest[0]), "currency": rest[1]}
-        draft = Draft(kind=kind, traded_on=on, fees=extra.get("fee", Decimal(0)), taxes=extra.get("tax", Decimal(0)),
-                      fx=extra.get("fx"), **given)  # type: ignore[arg-type]  # fmt: skip
+            given |= {"gross": Decimal(rest[0]), "currency": rest[1]}
+        draft = Draft(kind=kind, traded_on=on, **given)  # type: ignore[arg-type]
         refuse, self.refuse = self.refuse, None
         if refuse is None:
             self.postings.append(self.accept(draft))
@@ -98,19 +97,32 @@ class Scenario:
         assert refused.value.field == refuse
         self.checked += 1
 
+    def options(self, rest: list[str]) -> dict[str, object]:
+        """What follows the main words: `fee 1.00`, `into NEWCO` …; taken out of `rest`."""
+        out: dict[str, object] = {}
+        for word, (field, read) in {
+            "fee": ("fees", Decimal), "tax": ("taxes", Decimal), "fx": ("fx", Decimal), "fraction": ("fraction", Decimal),
+            "cash": ("gross", Decimal), "price": ("price", Decimal), "basis": ("basis", Decimal), "acquired": ("acquired_on", date.fromisoformat),
+            "into": ("into", self.securities.__getitem__), "lots": ("lots", self.lots_named),
+        }.items():  # fmt: skip
+            if word in rest:
+                i = rest.index(word)
+                out[field] = read(rest[i + 1])
+                del rest[i : i + 2]
+        return out
+
+    def lots_named(self, text: str) -> tuple[tuple[UUID, Decimal], ...]:
+        """`2:10,1:5`: 10 units of the lot that the second booking of this file opened, 5 of the first."""
+        pairs = (part.split(":") for part in text.split(","))
+        return tuple((UUID(int=int(n) - 1), Decimal(units)) for n, units in pairs)
+
     def accept(self, draft: Draft) -> Posting:
-        """What booking does: check the draft, then ask whether its units are there."""
+        """What booking does: check the draft, then ask whether the holdings of its day allow it."""
         posting = post(draft, self.base, draft.traded_on, TODAY)
-        moves = []
-        for row, p in [*((-1, p) for p in self.postings), (0, posting)]:
-            if p.security_id == posting.security_id and p.kind in ("buy", "sell", "split"):
-                day = day_number(p.traded_on)
-                sign = {"buy": 1, "sell": -1}.get(p.kind, 0)
-                moves.append(
-                    (day, 1, row, sign * whole(p.quantity, UNITS)) if sign else (day, 0, row, whole(p.ratio, UNITS))
-                )
-        if posting.kind == "sell" and oversold(moves):
-            raise LedgerError("quantity", posting.quantity, "more than is held")
+        numbers = [UUID(int=i) for i in range(len(self.postings) + 1)]
+        there = from_postings(self.postings, ids=numbers[:-1])
+        for error in impossible(*joined(there, from_postings([posting], ids=numbers[-1:])), ["specific"]).values():
+            raise error
         return posting
 
     def look(self, method: str, on: date) -> None:
@@ -119,7 +131,7 @@ class Scenario:
             return Series(np.array([day_number(d) for d in days], np.int32), np.array([float(points[d]) for d in days]))
 
         book = Book(
-            Portfolio(uuid4(), "scenario", self.base, None, method),
+            Portfolio(uuid4(), "scenario", self.base, None, method, methods=dated(method)),
             from_postings(self.postings),
             {s.security_id: s for s in self.securities.values()},
             {self.securities[name].security_id: series(points) for name, points in self.prices.items()},
@@ -166,6 +178,15 @@ class Scenario:
             assert span.twr == pytest.approx(float(words[1]), abs=5e-9)
         else:
             raise ValueError(f"not a statement: {' '.join(words)}")
+
+
+def dated(method: str) -> tuple[tuple[int, str], ...]:
+    """`fifo`, or dated: `fifo,2024-03-01:average`."""
+    if "," not in method:
+        return ()
+    first, *later = method.split(",")
+    parts = [part.rsplit(":", 1) for part in later]
+    return ((0, first), *((day_number(date.fromisoformat(day)), name) for day, name in parts))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

@@ -18,7 +18,7 @@ from small import MARK, Small, bar_days, installed
 
 from core.ledger import Draft
 from core.scope import Scope
-from db import ledger, market, reports, snapshots
+from db import ledger, market, portfolios, reports, snapshots
 
 CENT = Decimal("0.01")
 NAMES = ("dollars", "euros", "mixed")
@@ -177,7 +177,7 @@ def test_a_quote_of_an_older_day_does_not_beat_the_bar(small: Small) -> None:
 
 def test_half_a_cent_is_rounded_the_same_way(small: Small) -> None:
     """0.5 × 40.01 is 20.005: half-even makes it 20.00, on the page and in the snapshot."""
-    portfolio = ledger.create_portfolio(small.anna, f"{MARK} half", "USD")
+    portfolio = portfolios.create_portfolio(small.anna, f"{MARK} half", "USD")
     bolt = next(s for s in market.securities(small.anna) if s.symbol == "FUND")
     with small.database.jobs() as c:
         c.execute(

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from core.importing import by_symbol
 from core.scope import Scope
 from core.table import Table
-from db import access, books, ledger, market, reports
+from db import access, books, ledger, market, portfolios, reports
 from ui import entry, session, show
 
 Opened = Callable[..., AppTest]
@@ -28,7 +28,7 @@ def small(server: Any) -> Iterator[Small]:
         access.create_user("vera", WORDS, "viewer", "Vera")
         made.tokens["vera"] = access.sign_in("vera", WORDS)[0]
         for name in ("Empty", "Desk", "Files", "Settings"):
-            made.portfolios[name] = ledger.create_portfolio(made.anna, name, "USD")
+            made.portfolios[name] = portfolios.create_portfolio(made.anna, name, "USD")
         for name in (f"{MARK} dollars", "Desk"):
             access.share(made.user("anna"), made.portfolios[name], "vera", "write")
         access.share(made.user("anna"), made.portfolios["Desk"], "ben", "read")
@@ -303,7 +303,7 @@ def test_a_portfolio_is_created_once_and_a_bad_name_is_said(opened: Opened, smal
 def test_a_stale_edit_is_told_and_can_be_resolved(opened: Opened, small: Small) -> None:
     at = opened("portfolios", portfolio="Settings")
     now = portfolio(small, "Settings")
-    ledger.edit_portfolio(small.anna, now.portfolio_id, now.version, note="somebody was here")
+    portfolios.edit_portfolio(small.anna, now.portfolio_id, now.version, note="somebody was here")
     (goal,) = [t for t in at.text_input if str(t.key).startswith("edit_goal")]
     goal.set_value("250000")
     click(at, "Save")
@@ -328,7 +328,7 @@ def test_sharing_and_its_end(opened: Opened, small: Small) -> None:
 
 
 def test_archiving_asks_first(opened: Opened, small: Small) -> None:
-    number: UUID = ledger.create_portfolio(small.anna, "To go", "USD")
+    number: UUID = portfolios.create_portfolio(small.anna, "To go", "USD")
     small.portfolios["To go"] = number
     at = opened("portfolios", portfolio="To go")
     click(at, "Archive this portfolio…")

@@ -15,7 +15,7 @@ import streamlit as st
 from core import importing
 from core.book import Book, Portfolio
 from core.calendar import settlement_date
-from core.ledger import WITH_UNITS, Draft, LedgerError, Posting, Security, post
+from core.ledger import TRADES, Draft, LedgerError, Posting, Security, post
 from core.table import Column, Kind
 from db import engine, installation, ledger, market
 from db.access import User
@@ -97,7 +97,7 @@ def check(cells: dict[str, str], known: dict[str, Security], currencies: frozens
     today = datetime.now(UTC).date()
     try:
         draft = importing.draft(cells, known, currencies, book.base)
-        exchange = draft.security.exchange if draft.security and draft.kind in WITH_UNITS else None
+        exchange = draft.security.exchange if draft.security and draft.kind in TRADES else None
         settles = draft.settles_on or settlement_date(book.sessions.get(exchange or ""), exchange, draft.traded_on)
         return Checked(draft, post(draft, book.base, settles, today), {})
     except LedgerError as e:

@@ -14,7 +14,8 @@ from core.ledger import LedgerError, OverSold
 from core.scope import BadScope
 from db.access import AccessDenied
 from db.books import NoSuchPortfolio
-from db.ledger import NothingBooked, StaleEdit
+from db.ledger import NothingBooked
+from db.portfolios import StaleEdit
 from db.reports import NoSuchReport
 
 log = logging.getLogger("ballast.web")

@@ -13,7 +13,7 @@ from core import VERSION, importing
 from core.book import Portfolio
 from core.ledger import LedgerError
 from core.table import Column, Context, Table
-from db import access, engine, installation, ledger, market
+from db import access, engine, installation, market, portfolios
 from db.access import AccessDenied, User
 from ui import errors, scope, show
 from ui.scope import Here
@@ -106,7 +106,7 @@ def create(user: User, mine: list[Portfolio]) -> None:
     if name.lower() in {p.name.lower() for p in mine}:
         return beside(slots, LedgerError("name", name, "you have a portfolio of this name: choose another"))
     try:
-        new = ledger.create_portfolio(user.user_id, name, base, benchmark, method, note.strip())
+        new = portfolios.create_portfolio(user.user_id, name, base, benchmark, method, note.strip())
     except (ValueError, AccessDenied) as e:
         return beside(slots, e)
     scope.goto(portfolio=str(new), security=None)
@@ -150,7 +150,7 @@ def edit(here: Here) -> None:
         value = importing.number("goal", goal)
         if value is not None and not 0 < value < 10**20:
             raise LedgerError("goal", goal, "a positive amount is needed, or leave it empty")
-        ledger.edit_portfolio(
+        portfolios.edit_portfolio(
             user.user_id,
             p.portfolio_id,
             opened["version"],
@@ -160,7 +160,7 @@ def edit(here: Here) -> None:
             goal_on=goal_on,
             note=note.strip(),
         )
-    except ledger.StaleEdit:
+    except portfolios.StaleEdit:
         opened["stale"] = True
         conflict(p, opened)
     except (LedgerError, AccessDenied) as e:
@@ -250,6 +250,8 @@ def confirm_archive(here: Here) -> None:
                 "Bringing it back is up to whoever runs the installation.")  # fmt: skip
     if st.button("Archive it", type="primary", icon=":material/archive:", key="archive_yes"):
         with errors.told():
-            ledger.edit_portfolio(here.user.user_id, here.portfolio.portfolio_id, here.portfolio.version, archived=True)
+            portfolios.edit_portfolio(
+                here.user.user_id, here.portfolio.portfolio_id, here.portfolio.version, archived=True
+            )
             scope.goto(portfolio=None)
             finish("archive", f"{here.portfolio.name} is archived.")

@@ -27,10 +27,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # it may be run by
 
 from core import returns as r
 from core.book import Book, Portfolio
+from core.booking import derive
 from core.calendar import Sessions, settlement_date
 from core.fx import Rates, Series, day_number, day_of
 from core.ledger import MICRO, UNITS, Draft, Ledger, LedgerError, Security, from_postings, post
-from core.lots import Lots, derive
+from core.lots import Lots
 from core.metrics import drawdown, ratios, relative, series, tail, volatility
 from core.money import posted
 from core.reasons import NoRate, Reason

@@ -1,0 +1,40 @@
+-- The whole ledger. A table that names a portfolio ends with SELECT protect('its_name'): forced row-level security,
+-- and reading for whom the portfolio is readable; who may write says a policy of its own.
+
+CREATE FUNCTION protect(t text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
+  EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
+  EXECUTE format('CREATE POLICY owner_all ON %I TO ballast_owner USING (true) WITH CHECK (true)', t);
+  EXECUTE format('CREATE POLICY jobs_all ON %I TO ballast_jobs USING (true) WITH CHECK (true)', t);
+  EXECUTE format('CREATE POLICY web_reads ON %I FOR SELECT TO ballast_web USING (portfolio_id = ANY ((SELECT readable())::uuid[]))', t);
+  EXECUTE format('GRANT SELECT ON %I TO ballast_web, ballast_jobs', t);
+END $$;
+REVOKE ALL ON FUNCTION protect(text) FROM PUBLIC;
+
+-- ── transactions: what only a few kinds have ────────────────────────────────────────────────────────────
+ALTER TABLE transactions DROP CONSTRAINT transactions_kind_check;
+ALTER TABLE transactions ADD CONSTRAINT transactions_kind_check CHECK (kind IN ('buy', 'sell', 'short', 'cover', 'dividend', 'interest', 'fee',
+  'tax', 'deposit', 'withdrawal', 'transfer_in', 'transfer_out', 'split', 'return_of_capital', 'spin_off', 'merger', 'symbol_change',
+  'fx_in', 'fx_out', 'reversal'));
+ALTER TABLE transactions
+  ADD COLUMN into_id     integer REFERENCES securities,            -- what a spin-off, merger or symbol change ends in
+  ADD COLUMN fraction    numeric(28,10) CHECK (fraction BETWEEN 0 AND 1), -- spin-off: share of the cost that moves
+  ADD COLUMN basis       numeric(28,6) CHECK (basis >= 0),         -- transfer in kind: the cost that comes along
+  ADD COLUMN basis_base  numeric(28,6) CHECK (basis_base >= 0),    -- the same in the base currency
+  ADD COLUMN acquired_on date,                                     -- transfer in kind: when the units were bought
+  ADD COLUMN lots        jsonb,                                    -- chosen lots: [[opening transaction, units], …]
+  ADD COLUMN link        uuid,                                     -- the same on all entries of one transfer between portfolios
+  ADD COLUMN corrects    uuid;                                     -- the reversed entry that this one stands in for
+-- few rows have these: the reader of the ledger fetches them beside the packed columns
+CREATE INDEX transactions_detailed ON transactions (portfolio_id)
+  WHERE into_id IS NOT NULL OR basis IS NOT NULL OR acquired_on IS NOT NULL OR lots IS NOT NULL OR kind = 'merger';
+
+-- ── cost methods are dated, and known since ─────────────────────────────────────────────────────────────
+ALTER TABLE cost_methods ADD COLUMN recorded_at timestamptz NOT NULL DEFAULT now();
+ALTER TABLE cost_methods DROP CONSTRAINT cost_methods_pkey;
+ALTER TABLE cost_methods ADD PRIMARY KEY (portfolio_id, valid_from, recorded_at);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cost_methods FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- ── calculation versions ────────────────────────────────────────────────────────────────────────────────
+INSERT INTO calculation_versions (version, what) VALUES ('2', 'The cost of a part of a lot is rounded over all that was taken of it so far.');
