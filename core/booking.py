@@ -158,7 +158,7 @@ class Booking:
         if currency == base:
             return amount
         if c["with_fx"][n] and day is None and c["net"][n]:
-            return self.cash(n)
+            return self.cash(n) if amount >= 0 else -self.cash(n)  # fees can be more than a sale brought
         key = (currency, base, c["traded_on"][n] if day is None else day)
         rate = self.rate_of.get(key)
         if rate is None:
@@ -421,12 +421,13 @@ class Booking:
 
     def settle(self, n: int, into: list[Lot], new: Sequence[Lot]) -> None:
         """Lots of an action into their places."""
+        if not new:
+            return
+        self.moved(n, new[0].security, sum(lot.units for lot in new))
         into.extend(new)
         into.sort(key=lambda lot: lot.opened_on)
         if len(into) > 1 and self.method(n) == "average":
             _pool(into)
-        if new:
-            self.moved(n, new[0].security, sum(lot.units for lot in new))
 
     def cash_in(self, n: int, lot: Lot, paid: corporate_actions.Paid) -> None:
         """Note cash that relieved the cost of a lot without taking units."""

@@ -506,6 +506,19 @@ def fitting(values: Sequence[int]) -> NDArray[np.int64]:
         return np.array(values, dtype=object)
 
 
+def sides(held: Decimal, units: Decimal) -> tuple[tuple[str, Decimal], ...]:
+    """A plain fill (units bought positive, sold negative) against what is held (short negative): the trades that it is.
+
+    What closes comes first: selling 150 of 100 held is a sell of 100 and a short of 50. For sources that know only B and S.
+    """
+    if units == 0:
+        return ()
+    closes = min(abs(units), abs(held)) if held * units < 0 else Decimal(0)
+    closing, opening = ("cover", "buy") if units > 0 else ("sell", "short")
+    parts = ((closing, closes), (opening, abs(units) - closes))
+    return tuple((kind, part) for kind, part in parts if part)
+
+
 def order_of(kind: str) -> int:
     """Corporate actions come before what else happens on their day."""
     return 0 if kind in ACTIONS else 1

@@ -30,7 +30,7 @@ from core.book import Book, Portfolio
 from core.booking import derive
 from core.calendar import Sessions, settlement_date
 from core.fx import Rates, Series, day_number, day_of
-from core.ledger import MICRO, UNITS, Draft, Ledger, LedgerError, Security, from_postings, post
+from core.ledger import MICRO, UNITS, Draft, Ledger, LedgerError, Security, from_postings, post, sides
 from core.lots import Lots
 from core.metrics import drawdown, ratios, relative, series, tail, volatility
 from core.money import posted
@@ -66,10 +66,9 @@ REFUSED: dict[str, str] = {
     "wash_window": "not yet offered: tax lots",
     "wash_sale": "not yet offered: tax lots",
     "holding_term": "not yet offered: tax lots",
-    "short_trades": "not yet offered: short positions",
-    "lots_match": "offered for FIFO; not yet offered: LIFO, HIFO and specific lots",
-    "trade_sequence": "offered for FIFO and long positions; not yet offered: LIFO, HIFO and short positions",
-    "ledger_gains": "offered for FIFO and AVERAGE; not yet offered: other cost methods",
+    "lots_match": "offered for FIFO, LIFO, HIFO and average cost; other methods have no name here",
+    "trade_sequence": "offered for FIFO, LIFO, HIFO and average cost; other methods have no name here",
+    "ledger_gains": "offered for FIFO, LIFO, HIFO and average cost; other methods have no name here",
     "fx_lookup": "offered from the first rate on; before it the product says NoRate instead of using a later rate",
     "fx_chain": "offered from the first rate on; before it the product says NoRate instead of using a later rate",
 }
@@ -678,7 +677,7 @@ def twr_ledger(i: Answer) -> Answer | None:
 # --- ledger, lots, valuation --------------------------------------------------------------------------------------
 
 ACME = Security(1, "ACME", "Acme", "XNYS", "USD", "Equity")
-METHOD = {"FIFO": "fifo", "AVERAGE": "average", "AVG": "average"}
+METHOD = {"FIFO": "fifo", "LIFO": "lifo", "HIFO": "hifo", "AVERAGE": "average", "AVG": "average", "AVCO": "average"}
 NO_RATES = Rates({})
 
 
@@ -741,18 +740,39 @@ def lots_match(i: Answer) -> Answer | None:
 
 @handles("trade_sequence")
 def trade_sequence(i: Answer) -> Answer | None:
-    if METHOD.get(i["method"]) != "fifo":
+    if (method := METHOD.get(i["method"])) is None:
         return None
     start = date(2020, 1, 1)
-    drafts = [
-        trade({"B": "buy", "S": "sell"}[f["side"]], start + timedelta(days=f["t"]), f["qty"], f["price"])
-        for f in i["fills"]
-    ]
-    try:
-        found = lots(drafts)
-    except LedgerError:  # a sale before the purchase: a short position
-        return None
+    fills = [(start + timedelta(days=f["t"]), f["side"], f["qty"], f["price"], f.get("fee", 0)) for f in i["fills"]]
+    found = lots(sided(fills), method)
+    # the source lists what one fill closes in the order of the method
     return {"realised": [(d.proceeds - d.cost) / MICRO for d in found.disposals]}
+
+
+def sided(fills: Sequence[tuple[date, str, Any, Any, Any]]) -> list[Draft]:
+    """Plain fills (date, B or S, units, price, fee) as the trades that they are."""
+    drafts: list[Draft] = []
+    held = Decimal(0)
+    for on, side, quantity, price, fee in fills:
+        units = exactly(quantity) * (1 if side[0] == "B" else -1)
+        for kind, part in sides(held, units):
+            drafts.append(trade(kind, on, part, price, fee=fee))
+            fee = 0
+        held += units
+    return drafts
+
+
+@handles("short_trades")
+def short_trades(i: Answer) -> Answer:
+    found = lots(sided([(day(on), side, n, price, 0) for on, side, n, price in i["fills"]]), "average")
+    units = Decimal(sum(lot.units for lot in found.open)) / UNITS
+    cost = Decimal(sum(lot.cost for lot in found.open)) / MICRO
+    answers: Answer = {"open_qty": units, "realised": sum(d.proceeds - d.cost for d in found.disposals) / MICRO}
+    if units:
+        answers["average_price"] = cost / units
+    if i.get("price_at_end") is not None:
+        answers["unrealised"] = units * exactly(i["price_at_end"]) - cost
+    return answers
 
 
 @handles("ledger_gains")

@@ -30,6 +30,7 @@ COVERED = {
     "twr_performance",
     "positions_pnl",
     "calendar_settlement",
+    "lots_cost_basis",
 }
 
 
