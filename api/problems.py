@@ -16,8 +16,9 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from core.explain import NotExplained
 from core.importing import NotReadable
-from core.ledger import LedgerError, OverSold
+from core.ledger import Impossible, LedgerError, OverSold
 from core.scope import BadScope
 from db.access import AccessDenied, SignInRefused
 from db.books import NoSuchPortfolio
@@ -58,8 +59,10 @@ PROBLEMS: dict[type[Exception], Kind] = {
     CrossSite: Kind(403, "cross-site", "Cross-site request", "Send changes from our own pages, or with a Bearer token."),
     NoSuchPortfolio: Kind(404, "no-such-portfolio", "No such portfolio", "It does not exist, or is not yours to see."),
     NoSuchReport: Kind(404, "no-such-report", "No such report", "GET /v1/reports lists them."),
+    NotExplained: Kind(404, "not-explained", "No such number", "detail says which rows, columns and figures there are."),
     NoSuchSecurity: Kind(404, "no-such-security", "No such security", "GET /v1/securities lists them."),
     OverSold: Kind(409, "over-sold", "More than is held", "The sale exceeds what is held on that day; nothing was booked."),
+    Impossible: Kind(409, "impossible", "Not possible on that day", "What is held on that day does not allow it; nothing was booked."),
     NothingBooked: Kind(409, "nothing-booked", "Nothing was booked", "Correct the refused rows, or ask with take_good=true."),
     StaleEdit: Kind(409, "stale-edit", "Changed in the meantime", "Read it again, then repeat your change."),
     LedgerError: Kind(422, "not-bookable", "Cannot be booked", "field, value and expected say what is wrong."),

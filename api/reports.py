@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
-from api.answers import ColumnAnswer, PortfolioQuery, TableAnswer
+from api.answers import Cell, ColumnAnswer, PortfolioQuery, TableAnswer
 from api.people import Who
 from api.portfolios import portfolio_of
 from core.reports import REPORTS
 from core.scope import Scope
-from core.table import Table
+from core.table import Table, plain
 from db import reports
 from db.access import User
 from db.reports import NoSuchReport
@@ -78,6 +78,83 @@ def read_report(
     file = "_".join(x for x in (name, named, table.context.as_of.isoformat()) if x) + ".csv"
     disposition = {"Content-Disposition": f'attachment; filename="{file}"'}
     return Response(table.as_csv(), media_type="text/csv; charset=utf-8", headers=disposition)
+
+
+class TermAnswer(BaseModel):
+    """One input of a formula, by the name that the formula uses."""
+
+    name: str
+    value: Cell
+    kind: str
+    currency: str | None
+    note: str
+
+
+class EvidenceAnswer(BaseModel):
+    """Rows behind a number: transactions, prices, rates, lots, days."""
+
+    title: str
+    note: str
+    columns: list[ColumnAnswer]
+    rows: list[dict[str, Cell]]
+    more: int = Field(description="rows that are not listed here: ask with a higher limit")
+
+
+class ExplanationAnswer(BaseModel):
+    """One number, with everything it came from. `recomputed` is worked out from the terms and the evidence alone."""
+
+    title: str
+    value: Cell
+    recomputed: Cell
+    kind: str
+    currency: str | None
+    reason: str | None
+    formula: str
+    note: str
+    terms: list[TermAnswer]
+    evidence: list[EvidenceAnswer]
+    as_of: date
+    known_at: datetime | None
+    calculation_version: str
+
+
+@router.get("/{name}/explain", response_model=ExplanationAnswer)
+def explain_number(
+    who: Who,
+    name: Annotated[str, Path(description="one of GET /v1/reports", max_length=60)],
+    column: Annotated[str | None, Query(description="the key of a column", max_length=60)] = None,
+    row: Annotated[int | None, Query(ge=0, description="the row, from 0; leave out for the total")] = None,
+    figure: Annotated[
+        str | None, Query(description="the key of a figure, instead of column and row", max_length=60)
+    ] = None,
+    portfolio: PortfolioQuery = None,
+    as_of: Annotated[str | None, Query(description="trading date, such as 2026-03-31; default now")] = None,
+    known_at: Annotated[str | None, Query(description="only what was recorded by this time (ISO 8601)")] = None,
+    period: Annotated[str | None, Query(description="1D, 1W, 1M, 3M, YTD, 1Y or ALL; default 1Y")] = None,
+    by: Annotated[str | None, Query(description="asset_class, sector, country or currency")] = None,
+    security: Annotated[str | None, Query(description="a security's number")] = None,
+    limit: Annotated[int, Query(ge=1, le=100_000, description="rows listed of each piece of evidence")] = 1000,
+) -> ExplanationAnswer:
+    """How one number of a report comes about: its formula, its inputs, and the transactions and prices behind it."""
+    report = REPORTS.get(name)
+    if report is None:
+        raise NoSuchReport(f"there is no such report; there are {', '.join(sorted(REPORTS))}")
+    number = portfolio_of(who, portfolio).portfolio_id if portfolio or OF_A_PORTFOLIO & set(report.inputs) else NOBODY
+    query = {"as_of": as_of, "known_at": known_at, "period": period, "by": by, "security": security}
+    found = reports.explain(who, name, Scope.read(number, query), column, row, figure)
+    return ExplanationAnswer(
+        title=found.title, value=plain(found.value), recomputed=plain(found.recomputed), kind=found.kind.value, currency=found.currency,
+        reason=found.reason, formula=found.formula, note=found.note, as_of=found.context.as_of, known_at=found.context.known_at,
+        calculation_version=found.context.version,
+        terms=[TermAnswer(name=t.name, value=plain(t.value), kind=t.kind.value, currency=t.currency, note=t.note) for t in found.terms],
+        evidence=[
+            EvidenceAnswer(
+                title=e.title, note=e.note, columns=[ColumnAnswer(key=c.key, title=c.title, kind=c.kind.value, note=c.note) for c in e.columns],
+                rows=[{c.key: plain(v) for c, v in zip(e.columns, r, strict=True)} for r in e.rows[:limit]], more=max(0, len(e.rows) - limit),
+            )
+            for e in found.evidence
+        ],
+    )  # fmt: skip
 
 
 def read(user: User, name: str, portfolio: str | None, query: dict[str, str | None]) -> tuple[Table, str]:

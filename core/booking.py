@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -67,6 +68,56 @@ def derive(
                 raise
             refused[e.row] = e
     return booking.lots()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one row did to one lot: the changes of a lot add up to what is left of it."""
+
+    lot: int  # a number of its own
+    security: int
+    opened_by: int  # the row that opened it
+    row: int
+    units: int
+    cost: int
+    cost_base: int | None
+
+
+def changes(ledger: Ledger, methods: Sequence[str | Dated], bases: Sequence[str], rates: Rates) -> list[Change]:
+    """The history of every lot of a ledger, entry by entry: its opening, and each change of its units or cost."""
+    booking = Booking(ledger, methods, bases, rates, {})
+    known: dict[tuple[int, int], dict[int, tuple[Lot, int, int, int | None]]] = {}  # lots kept alive keep their numbers
+    number: dict[int, int] = {}
+    out: list[Change] = []
+    for n, row in enumerate(booking.rows):
+        booking.book(n)
+        portfolio, security = booking.key(n)
+        detail = booking.detail(n)
+        for group in {
+            (portfolio, security),
+            (portfolio, detail.into if detail is not None and detail.into else security),
+        }:
+            before = known.setdefault(group, {})
+            now = {id(lot): (lot, lot.units, lot.cost, lot.cost_base) for lot in booking.held.get(group, ())}
+            for key in before.keys() | now.keys():
+                lot, *was = before[key] if key in before else (now[key][0], 0, 0, 0)
+                _, *then = now.get(key, (lot, 0, 0, 0))
+                if was != then:
+                    base = None if was[2] is None or then[2] is None else then[2] - was[2]
+                    number.setdefault(key, len(number))
+                    out.append(
+                        Change(
+                            number[key],
+                            lot.security,
+                            lot.row,
+                            row,
+                            (then[0] or 0) - (was[0] or 0),
+                            (then[1] or 0) - (was[1] or 0),
+                            base,
+                        )
+                    )
+                before[key] = now.get(key, (lot, 0, 0, 0))
+    return out
 
 
 class Booking:

@@ -554,6 +554,20 @@ def from_postings(postings: Iterable[Posting], portfolio: int = 0, ids: Sequence
     return Ledger(**arrays, currencies=currencies, details=details)
 
 
+def around(ledger: Ledger, securities: set[int]) -> NDArray[np.int64]:
+    """The rows of some securities, and of those that they came from or became."""
+    while True:
+        more = {
+            s
+            for row, d in ledger.details.items()
+            if d.into and row < len(ledger) and securities & {d.into, int(ledger.security[row])}
+            for s in (d.into, int(ledger.security[row]))
+        }
+        if more <= securities:
+            return np.flatnonzero(np.isin(ledger.security, sorted(securities)))
+        securities = securities | more
+
+
 def joined(ledger: Ledger, more: Ledger) -> tuple[Ledger, NDArray[np.bool_]]:
     """Two ledgers in one, in booking order, and which rows came from `more`; its rows come last on their day."""
     currencies = tuple(sorted(set(ledger.currencies) | set(more.currencies)))

@@ -97,6 +97,10 @@ class Table:
         i = keys.index(key)
         return [row[i] for row in self.rows]
 
+    def total_of(self, key: str) -> Any:
+        """The cell of the total row under a column; None where there is no total row."""
+        return None if self.total is None else self.total[[c.key for c in self.columns].index(key)]
+
     def records(self) -> Iterator[dict[str, Any]]:
         """Rows as dicts keyed by column, values as they are."""
         keys = [c.key for c in self.columns]

@@ -28,6 +28,7 @@ from core.ledger import (
     LedgerError,
     Posting,
     Security,
+    around,
     from_postings,
     joined,
     post,
@@ -112,26 +113,13 @@ def refusals(
     """
     moving = [(row, p) for row, p in postings if p.kind in MOVING and p.security_id]
     numbers = {row: (ids or {}).get(row) or uuid4() for row, _ in moving}
+    touched = {s for _, p in moving for s in (p.security_id, p.into_id) if s}
     more = from_postings([p for _, p in moving], ids=[numbers[row] for row, _ in moving])
-    ledger, new = joined(_around(desk.ledger, {s for _, p in moving for s in (p.security_id, p.into_id) if s}), more)
+    ledger, new = joined(desk.ledger.only(around(desk.ledger, touched)), more)
     row_of = {number.bytes: row for row, number in numbers.items()}
     names = {s.security_id: s.symbol for s in desk.securities.values()}
     found = impossible(ledger, new, [desk.portfolio.dated_methods], names)
     return {row_of[bytes(ledger.ids[i])]: why for i, why in found.items()}
-
-
-def _around(ledger: Ledger, securities: set[int]) -> Ledger:
-    """The entries of some securities, and of those they came from or became."""
-    while True:
-        more = {
-            s
-            for row, d in ledger.details.items()
-            if d.into and securities & {d.into, int(ledger.security[row])}
-            for s in (d.into, int(ledger.security[row]))
-        }
-        if more <= securities:
-            return ledger.only(np.flatnonzero(np.isin(ledger.security, sorted(securities))))
-        securities = securities | more
 
 
 def append(
@@ -193,7 +181,7 @@ def _refuse_needed(desk: Desk, transaction: UUID, securities: set[int]) -> None:
     """Raise where later entries need the units that a reversal would take away."""
     if not securities:
         return
-    part = _around(desk.ledger, securities)
+    part = desk.ledger.only(around(desk.ledger, securities))
     left = part.only(np.array([i for i in range(len(part)) if bytes(part.ids[i]) != transaction.bytes], np.int64))
     try:
         impossible(left, np.zeros(len(left), np.bool_), [desk.portfolio.dated_methods])

@@ -13,6 +13,8 @@ from threading import Lock
 from typing import Any
 
 from core import VERSION
+from core import explain as core_explain
+from core.explain import Explanation
 from core.reports import REPORTS
 from core.scope import BadScope, Scope
 from core.table import Context, Table
@@ -100,6 +102,28 @@ def answer(
             while len(_tables) > KEPT:
                 _tables.popitem(last=False)
     return table
+
+
+def explain(
+    user: User,
+    name: str,
+    scope: Scope | None,
+    column: str | None = None,
+    row: int | None = None,
+    figure: str | None = None,
+    now: datetime | None = None,
+    asked: Live | None = None,
+) -> Explanation:
+    """How one cell (`row` None: of the total) or one figure of a report comes about, for one person.
+
+    Raises NotExplained and what `answer` raises.
+    """
+    now = now or datetime.now(UTC)
+    table = answer(user, name, scope, now, asked)
+    looked = None if scope is None or scope.portfolio.int == 0 else _view(user, scope, now, asked)[0]
+    if figure is not None:
+        return core_explain.explain_figure(looked, table, figure)
+    return core_explain.explain(looked, table, column or "", row)
 
 
 def _chart(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:

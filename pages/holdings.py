@@ -2,16 +2,15 @@
 
 import streamlit as st
 
-from ui import charts, frame, show
+from ui import charts, explain, frame, show
 
 here = frame.page("Holdings")
 
 table = here.answer("holdings")
-chosen = show.table(table, key="holdings", select=True)
+chosen = explain.table(here, table, key="holdings", select=True)
 show.notes(table)
 
 if chosen is None:
-    st.caption("Choose a row to see its open lots, its realised gains and how they are computed.")
     number, name = None, "all positions"
 else:
     row = dict(zip((c.key for c in table.columns), table.rows[chosen], strict=True))
@@ -24,12 +23,12 @@ lots, realised, chart = st.tabs(
 if lots.open:
     with lots:
         open_lots = here.answer("lots", security=number)
-        show.table(open_lots, key="lots")
+        explain.table(here, open_lots, key="lots", changes={"security": number})
         show.explain("lots", "holdings")
         show.notes(open_lots)
 if realised.open:
     with realised:
-        show.table(here.answer("realised", security=number), key="realised")
+        explain.table(here, here.answer("realised", security=number), key="realised", changes={"security": number})
         show.explain("realised")
 if chart.open:
     with chart:
@@ -41,4 +40,4 @@ if chart.open:
         )
 
 st.subheader("Cash", anchor=False)
-show.table(here.answer("cash"), key="cash")
+explain.table(here, here.answer("cash"), key="cash")

@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from ui import charts, frame, freshness, scope, session, show
+from ui import charts, explain, frame, freshness, scope, session, show
 from ui.scope import Here
 
 
 def figures(here: Here) -> None:
     """The six cards, and every breach with the link to its rule."""
     table = here.answer("overview")
-    show.cards(table.figures)
+    explain.cards(here, table)
     if table.notes:
         noun = "rule is" if len(table.notes) == 1 else "rules are"
         with st.container(horizontal=True, vertical_alignment="center"):

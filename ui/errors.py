@@ -9,6 +9,7 @@ from secrets import token_hex
 
 import streamlit as st
 
+from core.explain import NotExplained
 from core.importing import NotReadable
 from core.ledger import LedgerError, OverSold
 from core.scope import BadScope
@@ -30,6 +31,7 @@ MESSAGES: tuple[tuple[type[Exception], str, str], ...] = (
     (NotReadable, "The file cannot be read", "{error}. Nothing was changed."),
     (NothingBooked, "Nothing was booked", "{error}."),
     (StaleEdit, "Somebody was faster", "{error}."),
+    (NotExplained, "This number cannot be explained", "{error}."),
     (NoSuchReport, "There is no such report", "{error}."),
 )  # fmt: skip
 KNOWN = tuple(each[0] for each in MESSAGES)

@@ -22,6 +22,7 @@ from uuid import UUID
 import streamlit as st
 
 from core.book import Portfolio
+from core.explain import Explanation
 from core.scope import GROUPS, PERIODS, BadScope, Scope
 from core.table import Table
 from core.view import View
@@ -53,6 +54,14 @@ class Here:
         scope = replace(self.scope, **changes)
         same = (scope.portfolio, scope.known_at) == (self.scope.portfolio, self.scope.known_at)
         return reports.answer(self.user, name, scope, asked=self._asked() if same else None)
+
+    def explain(
+        self, name: str, column: str | None, row: int | None, figure: str | None = None, **changes: Any
+    ) -> Explanation:
+        """How one cell (`row` None: of the total) or figure of the same report comes about."""
+        scope = replace(self.scope, **changes)
+        same = (scope.portfolio, scope.known_at) == (self.scope.portfolio, self.scope.known_at)
+        return reports.explain(self.user, name, scope, column, row, figure, asked=self._asked() if same else None)
 
     def _asked(self) -> Live:
         """The Book and quotes for this run, access asked; a fragment that runs again later asks again."""

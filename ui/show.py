@@ -117,11 +117,14 @@ def _sign(number: Decimal, signed: bool, said: str) -> str:
 # --- figures -----------------------------------------------------------------------------------
 
 
-def cards(figures: Sequence[Figure], most: int = 6) -> None:
-    """Figures as cards in a row that wraps: value, change beside it, formula or reason on hover."""
-    with st.grid("auto", min_column_width=148, gap="xsmall"):
-        for f in figures[:most]:
+def cards(figures: Sequence[Figure], most: int = 6, mark: Callable[[Figure], None] | None = None) -> None:
+    """Figures as cards in a row that wraps: value, change beside it, formula or reason on hover; under each its mark."""
+    grid = st.grid("auto", min_column_width=148, gap="xsmall")
+    for f in figures[:most]:
+        with grid.cell() if mark is not None else grid:
             card(f)
+            if mark is not None:
+                mark(f)
 
 
 def card(f: Figure) -> None:
@@ -169,11 +172,32 @@ def table(
 
     `only` names the columns shown, `rows` shows the first so many; the CSV always has everything.
     """
+    named: dict[str, Any] = {"title": title, "only": only, "rows": rows, "height": height, "foot": foot}
+    return _table(shown, key, ("single-row",) if select else (), **named)[0]
+
+
+def choosable(
+    shown: Table, *, key: str, select: bool = False, **named: Any
+) -> tuple[int | None, tuple[int, str] | None]:
+    """The same, its cells to be chosen: (the place of the chosen row, the chosen cell as place and column key)."""
+    return _table(shown, key, ("single-row", "single-cell") if select else ("single-cell",), **named)
+
+
+def _table(
+    shown: Table,
+    key: str,
+    modes: tuple[str, ...],
+    title: bool = False,
+    only: Sequence[str] = (),
+    rows: int | None = None,
+    height: int | None = None,
+    foot: bool = True,
+) -> tuple[int | None, tuple[int, str] | None]:
     if title:
         st.subheader(shown.title, anchor=False)
     if not shown.rows:
         st.info(shown.empty, icon=":material/inbox:")
-        return None
+        return None, None
     columns = _columns(shown, only)
     if only:
         columns.sort(key=lambda c: list(only).index(c.key))
@@ -184,15 +208,18 @@ def table(
         "height": height or (ROW * (count + 1) + 3 if count <= SHOWN_ROWS else ROW * (SHOWN_ROWS + 1) + 14),
         "alt": f"{shown.title}: {len(shown.rows)} rows",
     }
-    chosen: list[int] = []
-    if select:
-        state = _draw(data, config, on_select="rerun", selection_mode="single-row", **named)
-        chosen = state["selection"]["rows"]
+    row, cell = None, None
+    if modes:
+        chosen = _draw(data, config, on_select="rerun", selection_mode=list(modes), **named)["selection"]
+        row = chosen["rows"][0] if chosen.get("rows") else None
+        cell = (int(chosen["cells"][0][0]), str(chosen["cells"][0][1])) if chosen.get("cells") else None
+        row = None if row is not None and row >= count else row
+        cell = None if cell is not None and (cell[0] >= count or cell[1] not in {c.key for c in columns}) else cell
     else:
         _drawn(number, data, config, **named)
     if foot:
         _foot(shown, columns, key)
-    return chosen[0] if chosen else None
+    return row, cell
 
 
 def _draw(data: Any, config: dict[str, Any], **named: Any) -> Any:
