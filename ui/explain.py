@@ -46,13 +46,14 @@ def _total(here: Here, shown: Table, key: str, changes: dict[str, Any]) -> None:
     choices = {c.key: c.title for c in shown.columns if c.kind in show.NUMERIC and cells[c.key] is not None}
     if not choices:
         return
-    picked = st.pills(
-        "Explain a total",
-        list(choices),
-        format_func=lambda k: f"Total {choices[k]}",
-        key=f"{key}_total",
-        label_visibility="collapsed",
-    )
+    with st.popover("Explain a total", icon=":material/function:", type="tertiary"):
+        picked = st.pills(
+            "Explain a total",
+            list(choices),
+            format_func=lambda k: choices[k],
+            key=f"{key}_total",
+            label_visibility="collapsed",
+        )
     if picked:
         with errors.told():
             _panel(here, here.explain(shown.name, str(picked), None, **changes), f"{key}_total_why")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -38,6 +38,7 @@ SIGNED = CHANGES | {
 REMARKS = frozenset({"reason", "note", "error", "beyond", "detail"})  # empty where there is nothing to say
 STYLED_ROWS = 1500  # above, the browser formats the numbers: exact text for each cell costs too much
 ROW, SHOWN_ROWS = 31, 14
+MARKED = 86  # height of a card that has a mark under it
 _numbers = itertools.count()
 NUMERIC = frozenset({Kind.MONEY, Kind.PRICE, Kind.UNITS, Kind.PERCENT, Kind.NUMBER, Kind.BPS, Kind.COUNT})
 
@@ -122,12 +123,12 @@ def cards(figures: Sequence[Figure], most: int = 6, mark: Callable[[Figure], Non
     grid = st.grid("auto", min_column_width=148, gap="xsmall")
     for f in figures[:most]:
         with grid.cell() if mark is not None else grid:
-            card(f)
+            card(f, height="stretch" if mark is None else MARKED)
             if mark is not None:
                 mark(f)
 
 
-def card(f: Figure) -> None:
+def card(f: Figure, height: Literal["stretch"] | int = "stretch") -> None:
     """One figure; on hover its formula, and why it is missing where it is. The currency stands in the head of the page."""
     share = f.key in ("cash",)
     said = text(
@@ -148,7 +149,7 @@ def card(f: Figure) -> None:
         beside,
         delta_color="red" if falls else "green" if rises else "gray",
         delta_arrow="down" if falls else "up" if rises else "off",
-        height="stretch",
+        height=height,
         help="  \n".join(told) or None,
         border=True,
     )
@@ -302,7 +303,9 @@ def _foot(shown: Table, columns: Sequence[Column], key: str) -> None:
     if shown.context.currency and any(c.kind is Kind.MONEY for c in columns):
         parts.append(f"Amounts in {shown.context.currency} unless a column says otherwise")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.caption(" · ".join(parts) or f"{len(shown.rows):,} rows", width="stretch")
+        st.caption(
+            " · ".join(parts) or f"{len(shown.rows):,} {'row' if len(shown.rows) == 1 else 'rows'}", width="stretch"
+        )
         csv(shown, key)
 
 
