@@ -200,4 +200,4 @@ def test_scenario(path: Path) -> None:
 
 
 def test_there_are_scenarios() -> None:
-    assert len(FILES) >= 10
+    assert len(FILES) >= 40
