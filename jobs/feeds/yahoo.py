@@ -13,7 +13,7 @@ import json
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -214,7 +214,7 @@ def bars_in(reply: Any, security: Security, first: date, last: date) -> list[Bar
                 "bars in another currency", symbol=security.symbol, currency=currency, expected=security.currency
             )
         return []
-    splits = _splits(result)
+    splits = splits_in(result)
     found = []
     for on, row in _rows(reply):
         if not first <= on <= last:
@@ -280,9 +280,14 @@ def _rows(reply: Any) -> list[tuple[date, dict[str, Decimal]]]:
     return sorted(rows.items(), key=lambda each: each[0])
 
 
-def _splits(result: Mapping[str, Any]) -> list[tuple[date, Decimal]]:
-    """(first day on the new basis, new shares for one old)."""
-    zone = ZoneInfo(result["meta"].get("exchangeTimezoneName") or "UTC")
+def splits_in(result: Mapping[str, Any]) -> list[tuple[date, Decimal]]:
+    """(first day on the new basis, new shares for one old) of every split event in a chart's result, oldest first.
+
+    The day is that of the event's second at the exchange: by the zone's name, else by its offset from UTC.
+    """
+    meta = result["meta"]
+    name, offset = meta.get("exchangeTimezoneName"), meta.get("gmtoffset") or 0
+    zone = ZoneInfo(name) if name else timezone(timedelta(seconds=offset))
     found = []
     for event in ((result.get("events") or {}).get("splits") or {}).values():
         new, old = Decimal(str(event["numerator"])), Decimal(str(event["denominator"]))
