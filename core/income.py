@@ -7,7 +7,7 @@ where it comes from: "announced" (a corporate action with its ex date) or "infer
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import ROUND_DOWN, Decimal
@@ -172,16 +172,32 @@ _MOVES = {CODE[k]: sign for k, sign in (("buy", 1), ("cover", 1), ("transfer_in"
 
 def units_before(ledger: Ledger, security: int, day: int) -> Decimal:
     """Units held when a day opens: everything traded before it, and the splits of the day itself."""
+    held = Decimal(0)
+    for on, kind, units in _held_by_row(ledger, security):
+        if on > day or (on == day and kind != CODE["split"]):
+            break
+        held = units
+    return held
+
+
+def held_since(ledger: Ledger, security: int) -> date | None:
+    """The day on which the present position was opened; None where nothing is held."""
+    since: int | None = None
+    for on, _, units in _held_by_row(ledger, security):
+        since = None if not units else on if since is None else since
+    return None if since is None else day_of(since)
+
+
+def _held_by_row(ledger: Ledger, security: int) -> Iterator[tuple[int, int, Decimal]]:
+    """(day, kind, units held after it) of every entry of a security."""
     held = 0
     for row in (ledger.security == security).nonzero()[0].tolist():
-        on, kind = int(ledger.traded_on[row]), int(ledger.kind[row])
-        if on > day:
-            break
+        kind = int(ledger.kind[row])
         if kind == CODE["split"]:
             held = held * int(ledger.ratio[row]) // UNITS
-        elif on < day:
+        else:
             held += _MOVES.get(kind, 0) * int(ledger.quantity[row])
-    return Decimal(held) / UNITS
+        yield int(ledger.traded_on[row]), kind, Decimal(held) / UNITS
 
 
 def reinvested(dividend: Draft, price: Decimal, units: Decimal | None = None) -> tuple[Draft, Draft]:
@@ -304,6 +320,7 @@ class PerShare:
     amount: Decimal
     currency: str
     lag: int | None  # days from the ex date to the payment; 0 where only the payment is known; None: not announced
+    booked: bool  # known from a booking alone
 
 
 def per_share_history(book: Book, security: int, as_of: int) -> list[PerShare]:
@@ -320,14 +337,14 @@ def per_share_history(book: Book, security: int, as_of: int) -> list[PerShare]:
 
     currency = book.securities[security].currency
     out = [
-        PerShare(a.ex_on, today(a.amount, a.ex_on), a.currency or currency, None if a.pay_on is None else (a.pay_on - a.ex_on).days)
+        PerShare(a.ex_on, today(a.amount, a.ex_on), a.currency or currency, None if a.pay_on is None else (a.pay_on - a.ex_on).days, False)
         for a in actions if a.kind == "dividend" and a.amount
     ]  # fmt: skip
     booked: dict[tuple[date, str], Decimal] = {}
     for d in dividends(book, as_of):
         if d.security.security_id == security and d.ex_on is None and d.per_share is not None:
             booked[d.on, d.currency] = booked.get((d.on, d.currency), Decimal(0)) + today(d.per_share, d.on)
-    out += [PerShare(on, amount, in_, 0) for (on, in_), amount in booked.items()]
+    out += [PerShare(on, amount, in_, 0, True) for (on, in_), amount in booked.items()]
     return sorted(out, key=lambda p: p.on)
 
 
@@ -344,11 +361,15 @@ def _splits(book: Book, security: int, as_of: int) -> dict[date, Decimal]:
     return out
 
 
-def regular(history: Sequence[PerShare]) -> list[PerShare]:
-    """The payments of the last three years without the odd ones: between 30 % and 300 % of their median."""
-    if not history:
+def regular(history: Sequence[PerShare], held_since: date | None) -> list[PerShare]:
+    """The payments that say how often and how much: of the last three years, between 30 % and 300 % of their median.
+
+    Bookings count since the position was last opened (`held_since`): what was paid while nothing was held is not known.
+    """
+    counted = [p for p in history if not p.booked or (held_since is not None and p.on >= held_since)]
+    if not counted:
         return []
-    recent = [p for p in history if p.on > months_later(history[-1].on, -12 * LOOKED_BACK)]
+    recent = [p for p in counted if p.on > months_later(counted[-1].on, -12 * LOOKED_BACK)]
     middle = median(p.amount for p in recent)
     return [p for p in recent if middle * 3 < p.amount * 10 and p.amount < middle * 3]
 
@@ -464,7 +485,7 @@ def _inferred(
     book: Book, as_of: int, security: Security, units: Decimal, last: date, kept: Decimal | None
 ) -> list[Payment]:
     end, history = day_of(as_of), per_share_history(book, security.security_id, as_of)
-    usual = regular(history)
+    usual = regular(history, held_since(book.ledger.upto(as_of), security.security_id))
     months = MONTHS.get(periodicity([(p.on, p.amount) for p in usual]))
     if months is None or months_later(usual[-1].on, 2 * months) < end:
         return []
@@ -509,7 +530,7 @@ def held_income(
     """Trailing and forward dividends of every holding: (security, units, value in base, cost in the security's currency, cost in base).
 
     Trailing: Σ per share of the last twelve months × units held now × FX of now, whoever held them then. Forward: what
-    `payments` announces or infers for the next twelve months. Both are None where no dividend is known.
+    `payments` announces or infers for the next twelve months. Each is None where nothing is known, with the reason.
     """
     units_now = {s.security_id: units for s, units, *_ in holdings}
     end = day_of(as_of)
@@ -528,8 +549,9 @@ def held_income(
         reason = next((str(r) for r in (rate, per_share, *(p.reason for p in mine)) if isinstance(r, NoRate)), "")
         trailing = None if per_share is None or reason or isinstance(per_share, NoRate) or isinstance(rate, NoRate) \
             else posted(per_share * units * rate, book.base)  # fmt: skip
-        forward = _sum(*amounts) if amounts or past else None
-        frequency = periodicity([(p.on, p.amount) for p in regular(past)])
+        forward = _sum(*amounts) if amounts else None
+        opened = held_since(book.ledger.upto(as_of), security.security_id)
+        frequency = periodicity([(p.on, p.amount) for p in regular(past, opened)])
         if not history:
             reason = "no dividend is known"
         elif not mine and not reason:

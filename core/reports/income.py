@@ -179,7 +179,7 @@ def _figures(
     projected = added([p.gross_base for p in coming]) if coming else None
     inferred = added([p.gross_base for p in coming if p.state == "inferred"])
     return (
-        Figure("ytd", "Received this year", added([d.gross_base for d in this_year]), Kind.MONEY, base,
+        Figure("this_year", "Received this year", added([d.gross_base for d in this_year]), Kind.MONEY, base,
                formula="Σ gross dividends booked since 1 January, in the base currency"),
         Figure("trailing", "Last 12 months", gross, Kind.MONEY, base, formula="Σ gross dividends booked, in the base currency"),
         Figure("projected", "Next 12 months", projected, Kind.MONEY, base,
@@ -299,11 +299,14 @@ def income_yields(view: View) -> Made:
          None if isinstance(h.per_year_on_cost, Reason) else h.per_year_on_cost, h.reason, h.security.security_id)
         for h in held
     ]  # fmt: skip
-    trailing, forward, value, cost = (added([r[i] for r in rows]) for i in (7, 8, 9, 10))
-    some = any(r[7] is not None for r in rows)
 
-    def over(income: Decimal, whole: Decimal) -> float | None:
-        return float(income / whole) if whole > 0 and some else None
+    def known(i: int) -> Decimal | None:
+        return None if all(r[i] is None for r in rows) else added([r[i] for r in rows])
+
+    def over(income: Decimal | None, whole: Decimal | None) -> float | None:
+        return None if income is None or whole is None or whole <= 0 else float(income / whole)
+
+    trailing, forward, value, cost = (known(i) for i in (7, 8, 9, 10))
 
     total = ("Total", f"{len(rows)} holdings", None, None, None, None, None, trailing, forward, value, cost, over(trailing, value),
              over(trailing, cost), over(forward, value), over(forward, cost), None, "", None)  # fmt: skip
