@@ -6,8 +6,9 @@ where it comes from: "announced" (a corporate action with its ex date) or "infer
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from calendar import monthrange
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import ROUND_DOWN, Decimal
@@ -15,9 +16,10 @@ from statistics import median
 
 from core.book import Action, Book
 from core.fx import Rates, day_number, day_of
-from core.ledger import CODE, MICRO, UNITS, Draft, Ledger, LedgerError, Security
+from core.ledger import ACTIONS, CODE, KINDS, MICRO, UNITS, Draft, Ledger, LedgerError, Security
 from core.money import posted
 from core.reasons import NegativeBase, NoRate, Reason, TooFewObservations, Undefined
+from core.valuation import lots_of
 
 MONTHS = {"monthly": 1, "quarterly": 3, "semi-annual": 6, "annual": 12}  # between two payments
 LOOKED_BACK = 3  # years of payments that say how often and how much
@@ -53,7 +55,7 @@ def withholding(
 
 @dataclass(frozen=True, slots=True)
 class Dividend:
-    """One dividend of the ledger. Amounts posted, in `currency`; those in the base currency at the rate of the booking.
+    """One dividend of the ledger; a negative one takes an earlier one back. Amounts posted, in `currency`; those in the base currency at the rate of the booking.
 
     `units` had the right to it: held before the ex date, or before the booking where the ex date is not known.
     """
@@ -89,12 +91,13 @@ def dividends(book: Book, as_of: int) -> tuple[Dividend, ...]:
     key = ("dividends", as_of if len(book.ledger) and as_of < int(book.ledger.traded_on[-1]) else None)
     if key not in book.derived:
         book.make_room()
-        book.derived[key] = _dividends(book, book.ledger.upto(as_of))
+        book.derived[key] = _dividends(book, as_of)
     found: tuple[Dividend, ...] = book.derived[key]
     return found
 
 
-def _dividends(book: Book, ledger: Ledger) -> tuple[Dividend, ...]:
+def _dividends(book: Book, as_of: int) -> tuple[Dividend, ...]:
+    ledger, held = book.ledger.upto(as_of), units_of(book, as_of)
     spent = _reinvested(ledger)
     out = []
     for row in (ledger.kind == CODE["dividend"]).nonzero()[0].tolist():
@@ -103,7 +106,7 @@ def _dividends(book: Book, ledger: Ledger) -> tuple[Dividend, ...]:
         gross, taxes, fees = (Decimal(int(getattr(ledger, n)[row])) / MICRO for n in ("gross", "taxes", "fees"))
         action = _paid_by(book.actions.get(security.security_id, ()), day_of(day))
         entitled = day if action is None else day_number(action.ex_on)
-        units = Decimal(int(ledger.quantity[row])) / UNITS or units_before(ledger, security.security_id, entitled)
+        units = Decimal(int(ledger.quantity[row])) / UNITS or held.get(security.security_id, NOTHING).before(entitled)
         net = gross - taxes - fees
         rate: Decimal | NoRate = book.rates.rate(currency, book.base, day)
         if ledger.with_fx[row] and net:
@@ -167,37 +170,46 @@ def _reinvested(ledger: Ledger) -> set[int]:
     return out
 
 
-_MOVES = {CODE[k]: sign for k, sign in (("buy", 1), ("cover", 1), ("transfer_in", 1), ("sell", -1), ("short", -1), ("transfer_out", -1))}  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Units:
+    """The units of one security after every change of them: `at` is (day, 0 for a corporate action, else 1), in booking order."""
+
+    at: tuple[tuple[int, int], ...]
+    held: tuple[int, ...]  # in 1e-10
+
+    def before(self, day: int) -> Decimal:
+        """Units held when a day opens: everything traded before it, and the corporate actions of the day itself."""
+        i = bisect_left(self.at, (day, 1))
+        return Decimal(self.held[i - 1]) / UNITS if i else Decimal(0)
+
+    def since(self) -> date | None:
+        """The day on which the present position was opened; None where nothing is held."""
+        day: int | None = None
+        for (on, _), units in zip(self.at, self.held, strict=True):
+            day = None if not units else on if day is None else day
+        return None if day is None else day_of(day)
 
 
-def units_before(ledger: Ledger, security: int, day: int) -> Decimal:
-    """Units held when a day opens: everything traded before it, and the splits of the day itself."""
-    held = Decimal(0)
-    for on, kind, units in _held_by_row(ledger, security):
-        if on > day or (on == day and kind != CODE["split"]):
-            break
-        held = units
-    return held
+NOTHING = Units((), ())
 
 
-def held_since(ledger: Ledger, security: int) -> date | None:
-    """The day on which the present position was opened; None where nothing is held."""
-    since: int | None = None
-    for on, _, units in _held_by_row(ledger, security):
-        since = None if not units else on if since is None else since
-    return None if since is None else day_of(since)
-
-
-def _held_by_row(ledger: Ledger, security: int) -> Iterator[tuple[int, int, Decimal]]:
-    """(day, kind, units held after it) of every entry of a security."""
-    held = 0
-    for row in (ledger.security == security).nonzero()[0].tolist():
-        kind = int(ledger.kind[row])
-        if kind == CODE["split"]:
-            held = held * int(ledger.ratio[row]) // UNITS
-        else:
-            held += _MOVES.get(kind, 0) * int(ledger.quantity[row])
-        yield int(ledger.traded_on[row]), kind, Decimal(held) / UNITS
+def units_of(book: Book, as_of: int) -> dict[int, Units]:
+    """The units of every security up to a day (a day number). Kept with the Book."""
+    key = ("units", as_of if len(book.ledger) and as_of < int(book.ledger.traded_on[-1]) else None)
+    if key not in book.derived:
+        moves, ledger = lots_of(book, as_of).moves, book.ledger.upto(as_of)
+        late = [0 if KINDS[int(k)] in ACTIONS else 1 for k in ledger.kind[moves.row]]
+        at: dict[int, list[tuple[int, int]]] = {}
+        held: dict[int, list[int]] = {}
+        for security, day, order, delta in zip(
+            moves.security.tolist(), moves.day.tolist(), late, moves.delta.tolist(), strict=True
+        ):
+            mine = held.setdefault(security, [])
+            mine.append((mine[-1] if mine else 0) + int(delta))
+            at.setdefault(security, []).append((day, order))
+        book.derived[key] = {number: Units(tuple(at[number]), tuple(held[number])) for number in held}
+    found: dict[int, Units] = book.derived[key]
+    return found
 
 
 def reinvested(dividend: Draft, price: Decimal, units: Decimal | None = None) -> tuple[Draft, Draft]:
@@ -342,7 +354,7 @@ def per_share_history(book: Book, security: int, as_of: int) -> list[PerShare]:
     ]  # fmt: skip
     booked: dict[tuple[date, str], Decimal] = {}
     for d in dividends(book, as_of):
-        if d.security.security_id == security and d.ex_on is None and d.per_share is not None:
+        if d.security.security_id == security and d.ex_on is None and d.per_share is not None and d.per_share > 0:
             booked[d.on, d.currency] = booked.get((d.on, d.currency), Decimal(0)) + today(d.per_share, d.on)
     out += [PerShare(on, amount, in_, 0, True) for (on, in_), amount in booked.items()]
     return sorted(out, key=lambda p: p.on)
@@ -437,13 +449,17 @@ def payments(book: Book, as_of: int, held: Mapping[int, Decimal]) -> list[Paymen
     ]  # fmt: skip
     kept = _kept(booked, first)
     paid = {(d.security.security_id, d.ex_on) for d in booked if d.ex_on is not None}
-    ledger = book.ledger.upto(as_of)
+    owned = units_of(book, as_of)
     for number, security in book.securities.items():
         mine = [a for a in book.actions.get(number, ()) if a.kind == "dividend" and a.amount]
         for a in mine:
             if (number, a.ex_on) in paid or not first < (a.pay_on or a.ex_on) <= last:
                 continue
-            units = held.get(number, Decimal(0)) if a.ex_on > end else units_before(ledger, number, day_number(a.ex_on))
+            units = (
+                held.get(number, Decimal(0))
+                if a.ex_on > end
+                else owned.get(number, NOTHING).before(day_number(a.ex_on))
+            )
             if a.ex_on > end or (a.pay_on is not None and a.pay_on > end):
                 state = "announced"
             elif a.pay_on is None and (end - a.ex_on).days <= PAID_WITHIN:
@@ -485,7 +501,7 @@ def _inferred(
     book: Book, as_of: int, security: Security, units: Decimal, last: date, kept: Decimal | None
 ) -> list[Payment]:
     end, history = day_of(as_of), per_share_history(book, security.security_id, as_of)
-    usual = regular(history, held_since(book.ledger.upto(as_of), security.security_id))
+    usual = regular(history, units_of(book, as_of).get(security.security_id, NOTHING).since())
     months = MONTHS.get(periodicity([(p.on, p.amount) for p in usual]))
     if months is None or months_later(usual[-1].on, 2 * months) < end:
         return []
@@ -550,7 +566,7 @@ def held_income(
         trailing = None if per_share is None or reason or isinstance(per_share, NoRate) or isinstance(rate, NoRate) \
             else posted(per_share * units * rate, book.base)  # fmt: skip
         forward = _sum(*amounts) if amounts else None
-        opened = held_since(book.ledger.upto(as_of), security.security_id)
+        opened = units_of(book, as_of).get(security.security_id, NOTHING).since()
         frequency = periodicity([(p.on, p.amount) for p in regular(past, opened)])
         if not history:
             reason = "no dividend is known"

@@ -169,7 +169,7 @@ def _market(database: Database, now: datetime) -> dict[str, int]:
         market.upsert_actions(
             c,
             [
-                Action(numbers["ACME"], "dividend", days[78], days[80], Decimal("0.1544"), "USD"),
+                Action(numbers["ACME"], "dividend", days[78], days[80], Decimal("0.1365"), "USD"),
                 Action(numbers["ACME"], "split", days[60], ratio=Decimal(3)),
                 Action(numbers["ACME"], "dividend", today + timedelta(days=20), today + timedelta(days=34), Decimal("0.16"), "USD"),
                 Action(numbers["RHEIN"], "dividend", today + timedelta(days=40), None, Decimal("1.25"), "EUR"),
