@@ -462,3 +462,59 @@ def test_the_page_says_what_the_reports_say(small: Small, monkeypatch: pytest.Mo
             assert cards["Withheld"] == show.text(table.figure("withheld").value, table.figure("withheld").kind, "USD")
         else:
             assert not cards
+
+
+# --- booking a reinvested dividend ------------------------------------------------------------------------------------
+
+
+def test_the_api_books_a_reinvested_dividend_both_or_none(small: Small) -> None:
+    """17 net at 3.40 are 5 units: the position grows, cash does not move; a price that is none books neither."""
+    number, client = small.portfolios["Payless"], small.client("anna")
+    asked = {"portfolio": str(number)}
+    new = {"date": small.now.date().isoformat(), "kind": "dividend", "symbol": "BOLT", "gross": "20", "taxes": "3"}
+    before = client.get("/v1/reports/cash", params=asked).json()["rows"]
+    for wrong in ({"reinvest_price": "-1"}, {"reinvest_units": "5"}, {"reinvest_price": "3.40", "reinvest_units": "6"}):
+        answer = client.post("/v1/transactions", params=asked, json=new | wrong)
+        assert answer.status_code == 422, answer.text
+    assert client.get("/v1/reports/dividends", params=asked).json()["rows"] == []
+    answer = client.post("/v1/transactions", params=asked, json=new | {"reinvest_price": "3.40"})
+    assert answer.status_code == 201, answer.text
+    assert len(answer.json()["booked"]) == 2
+    (got,) = client.get("/v1/reports/dividends", params=asked).json()["rows"]
+    assert (got["reinvested"], D(got["net_amount"]), D(got["units"])) == (True, D(17), D(100))
+    assert client.get("/v1/reports/cash", params=asked).json()["rows"] == before
+    assert D(client.get("/v1/reports/holdings", params=asked).json()["rows"][0]["units"]) == D(105)
+
+
+def test_the_form_books_a_reinvested_dividend(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two units at 10.00 of a dividend of 20.00: said before, booked together, undone together."""
+    number = portfolios.create_portfolio(small.anna, "Formal", "USD")
+    rows = [row(bar_days(small.now)[0], "deposit", gross="10000"), row(bar_days(small.now)[1], "buy", "BOLT", quantity="100", price="40")]  # fmt: skip
+    ledger.append(small.anna, number, drafts(small, small.anna, rows, "USD"), small.now.date())
+    monkeypatch.setattr(session, "token", lambda: small.tokens["anna"])
+    at = AppTest.from_file(str(ROOT / "pages" / "_main.py"), default_timeout=60).run()
+    at.query_params["portfolio"] = str(number)
+    at.switch_page("transactions.py")
+    at.session_state["transactions_tabs"] = "New entry"
+    at.run()
+    at.get("pills")[0].set_value("dividend").run()
+    at.selectbox(key=next(s.key for s in at.selectbox if str(s.key).endswith("_symbol"))).select("XNYS:BOLT").run()
+
+    def fill(field: str, value: str) -> None:
+        next(w for w in at.text_input if str(w.key).endswith(f"_{field}")).input(value).run()
+
+    fill("gross", "20")
+    next(c for c in at.checkbox if c.label == "Reinvested").check().run()
+    next(b for b in at.button if b.label == "Book it").click().run()
+    assert any("a reinvestment needs it" in str(m.value).lower() for m in at.markdown), "the price is missing"
+    fill("reinvest_price", "10")
+    assert any("buy 2 BOLT at 10.00 = 20.00" in str(i.value) for i in at.info)
+    next(b for b in at.button if b.label == "Book it").click().run()
+    assert not at.exception
+    user, scope = small.user("anna"), Scope(number)
+    (got,) = reports.answer(user, "dividends", scope).records()
+    assert (got["reinvested"], got["net_amount"]) == (True, D(20))
+    assert reports.answer(user, "holdings", scope).column("units") == [D(102)]
+    next(b for b in at.button if b.label == "Undo").click().run()
+    assert reports.answer(user, "dividends", scope).rows == ()
+    assert reports.answer(user, "holdings", scope).column("units") == [D(100)]

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import structlog
 
+from core.book import Action
 from core.ledger import Security
 from core.money import major_quote
 from db.market import Bar, QuoteRow
@@ -120,6 +121,17 @@ class YahooFeed:
             reply = self._chart(f"EUR{currency}=X", first, found) if currency != "EUR" else None
             if reply is not None:
                 found += [(currency, on, row["close"]) for on, row in _rows(reply) if first <= on <= last]
+        return found
+
+    def actions(self, securities: Sequence[Security], first: date, last: date) -> list[Action]:
+        """Dividends and splits that have been: Yahoo's charts announce nothing. One request a security."""
+        self._begin(LONG_BUDGET)
+        found: list[Action] = []
+        for security in securities:
+            symbol = symbol_of(security)
+            reply = self._chart(symbol, first, found) if symbol else None
+            if reply is not None:
+                found += [a for a in actions_in(reply, security) if first <= a.ex_on <= last]
         return found
 
     def _chart(self, symbol: str, first: date, so_far: Sequence[Any]) -> Any:
@@ -231,6 +243,28 @@ def bars_in(reply: Any, security: Security, first: date, last: date) -> list[Bar
     return found
 
 
+def actions_in(reply: Any, security: Security) -> list[Action]:
+    """The dividends and splits in a reply of /v8/finance/chart, oldest first; amounts as they were on their day, in the main
+    currency: Yahoo divides them by every split up to today."""
+    result = _result(reply)
+    currency = result["meta"].get("currency") if result else None
+    if result is None or not currency or major_quote(Decimal(1), currency)[1] != security.currency:
+        return []
+    splits, number = splits_in(result), security.security_id
+    found = [Action(number, "split", on, ratio=ratio.quantize(PLACES)) for on, ratio in splits]
+    paid: dict[date, Decimal] = {}
+    for event in ((result.get("events") or {}).get("dividends") or {}).values():
+        amount, on = _price(event.get("amount")), _day_at(result["meta"], event["date"])
+        if amount is not None:
+            paid[on] = paid.get(on, Decimal(0)) + major_quote(amount, currency)[0]
+    for on, amount in paid.items():
+        for day, ratio in splits:
+            if day > on:
+                amount *= ratio
+        found.append(Action(number, "dividend", on, None, amount.quantize(PLACES), security.currency))
+    return sorted(found, key=lambda a: (a.ex_on, a.kind))
+
+
 def _part(reply: Any, name: str) -> dict[str, Any]:
     """The named part of a reply; its error becomes a FeedError, but for symbols that Yahoo does not know."""
     part = reply.get(name) if isinstance(reply, dict) else None
@@ -281,19 +315,20 @@ def _rows(reply: Any) -> list[tuple[date, dict[str, Decimal]]]:
 
 
 def splits_in(result: Mapping[str, Any]) -> list[tuple[date, Decimal]]:
-    """(first day on the new basis, new shares for one old) of every split event in a chart's result, oldest first.
-
-    The day is that of the event's second at the exchange: by the zone's name, else by its offset from UTC.
-    """
-    meta = result["meta"]
-    name, offset = meta.get("exchangeTimezoneName"), meta.get("gmtoffset") or 0
-    zone = ZoneInfo(name) if name else timezone(timedelta(seconds=offset))
+    """(first day on the new basis, new shares for one old) of every split event in a chart's result, oldest first."""
     found = []
     for event in ((result.get("events") or {}).get("splits") or {}).values():
         new, old = Decimal(str(event["numerator"])), Decimal(str(event["denominator"]))
         if new > 0 and old > 0:
-            found.append(((EPOCH + timedelta(seconds=event["date"])).astimezone(zone).date(), new / old))
+            found.append((_day_at(result["meta"], event["date"]), new / old))
     return sorted(found)
+
+
+def _day_at(meta: Mapping[str, Any], second: int) -> date:
+    """The day at the exchange of a second since 1970: by the zone's name, else by its offset from UTC."""
+    name = meta.get("exchangeTimezoneName")
+    zone = ZoneInfo(name) if name else timezone(timedelta(seconds=meta.get("gmtoffset") or 0))
+    return (EPOCH + timedelta(seconds=second)).astimezone(zone).date()
 
 
 def _price(value: Any) -> Decimal | None:
