@@ -583,15 +583,19 @@ def held_income(
     return out
 
 
-def cash_and_splits(book: Book, security: int) -> tuple[dict[int, float], dict[int, float]]:
-    """Dividends per share in the security's currency and split ratios by day number, of its corporate actions: what
-    `core.prices` adjusts with. A dividend in another currency is converted at the rate of its ex date."""
+def cash_and_splits(
+    actions: Sequence[Action], currency: str, rates: Rates
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Dividends per share in a security's currency and split ratios by day number: what `core.prices` adjusts with.
+
+    A dividend in another currency is converted at the rate of its ex date; NaN where there is none.
+    """
     cash: dict[int, float] = {}
     ratios: dict[int, float] = {}
-    for a in book.actions.get(security, ()):
-        day, currency = day_number(a.ex_on), book.securities[security].currency
+    for a in actions:
+        day = day_number(a.ex_on)
         if a.kind == "dividend" and a.amount:
-            rate = book.rates.rate(a.currency or currency, currency, day)
+            rate = rates.rate(a.currency or currency, currency, day)
             cash[day] = float("nan") if isinstance(rate, NoRate) else float(a.amount * rate)
         elif a.kind == "split" and a.ratio:
             ratios[day] = float(a.ratio)

@@ -26,7 +26,7 @@ def dividend_factor(close_before: float, cash: float) -> float | Reason:
     `close_before` is the raw close of the last day with the dividend, `cash` the dividend per share in the same currency.
     Undefined where the dividend is not smaller than the price. Source: CRSP and Yahoo adjusted closes, LEAN factor files.
     """
-    if not 0 <= cash < close_before:
+    if not 0 <= cash < close_before:  # NaN, too
         return Undefined(
             "a dividend is paid out of the price: it must lie between zero and the close before the ex date"
         )

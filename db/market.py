@@ -268,6 +268,13 @@ def bars_of(user: UUID, security: int, first: date | None = None) -> list[tuple[
         ).fetchall()
 
 
+def actions_of(user: UUID, security: int) -> tuple[str, list[Action]]:
+    """(the currency of one security, its corporate actions, oldest first)."""
+    with engine.session(user) as c:
+        found = books.securities_of(c, [security])
+        return found[0].currency if found else "", list(books.actions_of(c, [security]).get(security, ()))
+
+
 def master(user: UUID) -> list[tuple[Any, ...]]:
     """Every security with master data and last quote, in the column order of `core.reports.securities`."""
     with engine.session(user) as c:

@@ -344,8 +344,9 @@ def test_a_symbol_has_its_days() -> None:
 def test_actions_adjust_in_the_security_s_currency() -> None:
     euros = Action(1, "dividend", on("2026-03-02"), None, D("0.80"), "EUR")
     split = Action(1, "split", on("2026-03-03"), ratio=D(2))
-    cash, ratios = cash_and_splits(book(actions=[euros, split]), 1)
-    assert (cash, ratios) == ({at("2026-03-02"): 1.0}, {at("2026-03-03"): 2.0})
+    assert cash_and_splits([euros, split], "USD", RATES) == ({at("2026-03-02"): 1.0}, {at("2026-03-03"): 2.0})
+    unknown, _ = cash_and_splits([euros], "USD", Rates({}))
+    assert np.isnan(unknown[at("2026-03-02")])
 
 
 # --- on the real database -------------------------------------------------------------------------------------------
@@ -462,6 +463,17 @@ def test_the_page_says_what_the_reports_say(small: Small, monkeypatch: pytest.Mo
             assert cards["Withheld"] == show.text(table.figure("withheld").value, table.figure("withheld").kind, "USD")
         else:
             assert not cards
+
+
+def test_the_price_history_has_adjusted_closes(small: Small) -> None:
+    """ACME: 0.1365 a share on day 78 and 3:1 on day 60. Before both: close × (1 − 0.1365 / close of day 77) / 3."""
+    asked = {"security": str(small.securities["ACME"])}
+    found = small.client("anna").get("/v1/reports/prices", params=asked).json()["rows"][::-1]
+    closes, adjusted = [float(r["close"]) for r in found], [r["adjusted"] for r in found]
+    factor = 1 - 0.1365 / closes[77]
+    assert adjusted[-1] == closes[-1]
+    assert adjusted[77] == pytest.approx(closes[77] * factor)
+    assert adjusted[59] == pytest.approx(closes[59] * factor / 3)
 
 
 # --- booking a reinvested dividend ------------------------------------------------------------------------------------
