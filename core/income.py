@@ -570,6 +570,8 @@ def held_income(
         frequency = periodicity([(p.on, p.amount) for p in regular(past, opened)])
         if not history:
             reason = "no dividend is known"
+        elif opened and opened > months_later(end, -12) and all(p.booked for p in past) and not reason:
+            reason = f"known since it was bought on {opened}: what it paid before is missing"
         elif not mine and not reason:
             reason = (
                 "nothing announced, and no period to go by" if frequency not in MONTHS else "no payment for two periods"

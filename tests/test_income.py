@@ -298,6 +298,7 @@ def test_bookings_before_the_position_was_opened_say_nothing_of_the_period() -> 
                 draft("buy", "2025-11-01", "100", "10"), paid("2025-11-15", "40"), paid("2026-02-15", "40"))  # fmt: skip
     (got,) = held_income(made, at("2026-03-01"), [(ACME, D(100), None, D(1000), None)])
     assert got.frequency == "quarterly"
+    assert got.reason == "known since it was bought on 2025-11-01: what it paid before is missing"
 
 
 def test_months_end_where_they_end() -> None:
