@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.fx import Series
-from core.reasons import Reason, Undefined
+from core.book import Action
+from core.fx import Rates, Series, day_number
+from core.reasons import NoRate, Reason, Undefined
 
 Reinvested = Literal["cum", "ex"]
 
@@ -105,3 +106,22 @@ def symbol_on(valid_through: Sequence[tuple[date, str]], on: date) -> str | None
     Rows are (last day of validity, symbol) in any order; None after the last. Source: LEAN map files.
     """
     return next((symbol for last, symbol in sorted(valid_through) if last >= on), None)
+
+
+def cash_and_splits(
+    actions: Sequence[Action], currency: str, rates: Rates
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Dividends per share in a security's currency and split ratios by day number: what the series above are adjusted with.
+
+    A dividend in another currency is converted at the rate of its ex date; NaN where there is none.
+    """
+    cash: dict[int, float] = {}
+    ratios: dict[int, float] = {}
+    for a in actions:
+        day = day_number(a.ex_on)
+        if a.kind == "dividend" and a.amount:
+            rate = rates.rate(a.currency or currency, currency, day)
+            cash[day] = float("nan") if isinstance(rate, NoRate) else float(a.amount * rate)
+        elif a.kind == "split" and a.ratio:
+            ratios[day] = float(a.ratio)
+    return cash, ratios

@@ -17,21 +17,11 @@ from small import MARK, Small, bar_days, drafts, installed, row
 from streamlit.testing.v1 import AppTest
 
 from core.book import Action, Book, Portfolio
+from core.expected import held_income, payments, periodicity
 from core.fx import Rates, Series, day_number
-from core.income import (
-    cash_and_splits,
-    dividends,
-    held_income,
-    months_later,
-    payments,
-    periodicity,
-    reinvested,
-    units_of,
-    withholding,
-    yield_on_cost,
-)
+from core.income import dividends, months_later, reinvested, units_of, withholding, yield_on_cost
 from core.ledger import Draft, LedgerError, Security, from_postings, post
-from core.prices import back_adjusted, day_growth, dividend_factor, growth_of_one, symbol_on
+from core.prices import back_adjusted, cash_and_splits, day_growth, dividend_factor, growth_of_one, symbol_on
 from core.reasons import NegativeBase, NoRate, Reason, TooFewObservations
 from core.scope import Scope
 from db import books, ledger, market, portfolios, reports

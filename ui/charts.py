@@ -342,7 +342,12 @@ def income(table: Table, narrow: bool = False) -> go.Figure | None:
     figure.update_layout(barmode="stack", bargap=0.25, legend_traceorder="normal")
     ticks = labels[:: 6 if narrow else 3]
     figure.update_xaxes(
-        type="category", tickmode="array", tickvals=ticks, ticktext=[t.replace(" ", "<br>") for t in ticks], tickangle=0, showgrid=False
+        type="category",
+        tickmode="array",
+        tickvals=ticks,
+        ticktext=[t.replace(" ", "<br>") for t in ticks],
+        tickangle=0,
+        showgrid=False,
     )
     figure.update_yaxes(tickformat=",.3~s", title=table.context.currency, title_font_size=11)
     return figure

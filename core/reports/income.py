@@ -6,10 +6,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from core.expected import Held, Payment, held_income
+from core.expected import payments as payments_of
 from core.fx import day_number, exact
-from core.income import Dividend, Held, Payment, held_income, months_later, withholding
+from core.income import Dividend, months_later, withholding
 from core.income import dividends as dividends_of
-from core.income import payments as payments_of
 from core.money import posted
 from core.reasons import NoRate, Reason
 from core.reports import Made, report

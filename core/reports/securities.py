@@ -9,8 +9,7 @@ import numpy as np
 
 from core.book import Action
 from core.fx import Rates, Series, day_number
-from core.income import cash_and_splits
-from core.prices import back_adjusted
+from core.prices import back_adjusted, cash_and_splits
 from core.reports import Made, report
 from core.table import Column, Kind
 

@@ -29,8 +29,9 @@ from core import returns as r
 from core.book import Book, Portfolio
 from core.booking import derive
 from core.calendar import Sessions, settlement_date
+from core.expected import periodicity
 from core.fx import Rates, Series, day_number, day_of
-from core.income import periodicity, withholding, yield_on_cost
+from core.income import withholding, yield_on_cost
 from core.ledger import MICRO, UNITS, Draft, Ledger, LedgerError, Security, from_postings, post, sides
 from core.lots import Lots
 from core.metrics import drawdown, ratios, relative, series, tail, volatility
