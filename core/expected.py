@@ -19,6 +19,7 @@ from core.income import (
     PAID_WITHIN,
     PLACES,
     Dividend,
+    by_security,
     dividends,
     months_later,
     units_of,
@@ -82,9 +83,9 @@ class PerShare:
     booked: bool  # known from a booking alone
 
 
-def per_share_history(book: Book, security: int, as_of: int) -> list[PerShare]:
+def per_share_history(book: Book, security: int, as_of: int, own: Sequence[Dividend]) -> list[PerShare]:
     """What a security paid or announced per share, oldest first: corporate actions (those to come included), and what was
-    booked without one. Amounts are divided by the splits that came after, of the ledger and of the actions."""
+    booked (`own`) without one. Amounts are divided by the splits that came after, of the ledger and of the actions."""
     actions = book.actions.get(security, ())
     splits = _splits(book, security, as_of)
 
@@ -100,8 +101,8 @@ def per_share_history(book: Book, security: int, as_of: int) -> list[PerShare]:
         for a in actions if a.kind == "dividend" and a.amount
     ]  # fmt: skip
     booked: dict[tuple[date, str], Decimal] = {}
-    for d in dividends(book, as_of):
-        if d.security.security_id == security and d.ex_on is None and d.per_share is not None and d.per_share > 0:
+    for d in own:
+        if d.ex_on is None and d.per_share is not None and d.per_share > 0:
             booked[d.on, d.currency] = booked.get((d.on, d.currency), Decimal(0)) + today(d.per_share, d.on)
     out += [PerShare(on, amount, in_, 0, True) for (on, in_), amount in booked.items()]
     return sorted(out, key=lambda p: p.on)
@@ -190,6 +191,7 @@ def payments(book: Book, as_of: int, held: Mapping[int, Decimal]) -> list[Paymen
     end = day_of(as_of)
     first, last = months_later(end, -12), months_later(end, 12)
     booked = dividends(book, as_of)
+    own = by_security(booked)
     out = [
         Payment(d.security, d.ex_on, d.on, d.per_share, d.units, d.currency, d.gross, d.gross_base, d.net_base, "received", d.reason)
         for d in booked if d.on > first
@@ -218,15 +220,16 @@ def payments(book: Book, as_of: int, held: Mapping[int, Decimal]) -> list[Paymen
                 out.append(_to_come(book, as_of, security, a.ex_on, a.pay_on, a.amount, units,
                                     a.currency or security.currency, kept.get(number), state))  # fmt: skip
         if held.get(number):
-            out += _inferred(book, as_of, security, held[number], last, kept.get(number))
+            history = per_share_history(book, number, as_of, own.get(number, ()))
+            out += _inferred(book, as_of, security, history, held[number], last, kept.get(number))
     return sorted(out, key=lambda p: (p.on, p.security.symbol))
 
 
 def _kept(booked: Sequence[Dividend], first: date) -> dict[int, Decimal]:
     """net / gross of each security's dividends since a day: what withholding leaves."""
     out: dict[int, Decimal] = {}
-    for number in {d.security.security_id for d in booked}:
-        mine = [d for d in booked if d.security.security_id == number and d.on > first]
+    for number, every in by_security(booked).items():
+        mine = [d for d in every if d.on > first]
         gross = sum((d.gross for d in mine), Decimal(0))
         if gross > 0:
             out[number] = 1 - sum((d.taxes for d in mine), Decimal(0)) / gross
@@ -245,9 +248,15 @@ def _to_come(
 
 
 def _inferred(
-    book: Book, as_of: int, security: Security, units: Decimal, last: date, kept: Decimal | None
+    book: Book,
+    as_of: int,
+    security: Security,
+    history: Sequence[PerShare],
+    units: Decimal,
+    last: date,
+    kept: Decimal | None,
 ) -> list[Payment]:
-    end, history = day_of(as_of), per_share_history(book, security.security_id, as_of)
+    end = day_of(as_of)
     usual = regular(history, units_of(book, as_of).get(security.security_id, NOTHING).since())
     months = MONTHS.get(periodicity([(p.on, p.amount) for p in usual]))
     if months is None or months_later(usual[-1].on, 2 * months) < end:
@@ -296,14 +305,14 @@ def held_income(
     `payments` announces or infers for the next twelve months. Each is None where nothing is known, with the reason.
     """
     units_now = {s.security_id: units for s, units, *_ in holdings}
-    end = day_of(as_of)
+    end, own = day_of(as_of), by_security(dividends(book, as_of))
     to_come: dict[int, list[Payment]] = {}
     for p in payments(book, as_of, units_now):
         if p.state in ("announced", "inferred") and p.on > end:
             to_come.setdefault(p.security.security_id, []).append(p)
     out = []
     for security, units, value, cost, cost_base in holdings:
-        history = per_share_history(book, security.security_id, as_of)
+        history = per_share_history(book, security.security_id, as_of, own.get(security.security_id, ()))
         past = [p for p in history if p.on <= end]
         rate = book.rates.rate(security.currency, book.base, as_of)
         per_share = trailing_per_share(book, history, security.currency, as_of)

@@ -90,6 +90,14 @@ def dividends(book: Book, as_of: int) -> tuple[Dividend, ...]:
     return found
 
 
+def by_security(booked: Sequence[Dividend]) -> dict[int, list[Dividend]]:
+    """Dividends grouped by security, in their order."""
+    out: dict[int, list[Dividend]] = {}
+    for d in booked:
+        out.setdefault(d.security.security_id, []).append(d)
+    return out
+
+
 def _dividends(book: Book, as_of: int) -> tuple[Dividend, ...]:
     ledger, held = book.ledger.upto(as_of), units_of(book, as_of)
     spent = _reinvested(ledger)
