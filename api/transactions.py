@@ -17,7 +17,8 @@ from api.people import Who
 from api.portfolios import portfolio_of
 from core import importing
 from core.importing import NotReadable
-from core.ledger import BOOKABLE
+from core.income import reinvested
+from core.ledger import BOOKABLE, Draft, LedgerError, Security
 from core.scope import Scope
 from db import engine, installation, ledger, market
 from db.access import User
@@ -79,10 +80,28 @@ class NewTransaction(BaseModel):
     settlement: date | None = None
     note: str = Field("", max_length=500, pattern=TEXT)
     reference: str = Field("", max_length=120, pattern=TEXT)
+    reinvest_price: Amount = Field(
+        None,
+        description="of a dividend taken in units: their price; books the purchase after it, two ids instead of one",
+    )
+    reinvest_units: Amount = Field(None, description="default: all that is left after taxes and fees")
+
+    def drafts(self, listed: dict[str, Security], currencies: frozenset[str], base: str) -> list[Draft]:
+        """What it books: one entry, or the dividend and its reinvestment. Raises LedgerError."""
+        draft = importing.draft(self.cells(), listed, currencies, base)
+        if self.reinvest_price is None:
+            if self.reinvest_units is not None:
+                raise LedgerError("reinvest_price", None, "a reinvestment needs the price of one unit")
+            return [draft]
+        try:
+            return list(reinvested(draft, self.reinvest_price, self.reinvest_units))
+        except LedgerError as e:
+            field = {"price": "reinvest_price", "quantity": "reinvest_units"}.get(e.field, e.field)
+            raise LedgerError(field, e.value, e.expected) from e
 
     def cells(self) -> dict[str, str]:
         """The same as text cells, as a file has them."""
-        given = self.model_dump(exclude_none=True)
+        given = self.model_dump(exclude_none=True, exclude={"reinvest_price", "reinvest_units"})
         return {k: format(v, "f") if isinstance(v, Decimal) else str(v) for k, v in given.items()}
 
 
@@ -170,7 +189,7 @@ def append_transactions(
     with engine.session(who.user_id) as c:
         currencies = frozenset(installation.currencies(c))
     rows = new if isinstance(new, list) else [new]
-    drafts = [importing.draft(row.cells(), listed, currencies, found.base_currency) for row in rows]
+    drafts = [draft for row in rows for draft in row.drafts(listed, currencies, found.base_currency)]
     key = f"api:{idempotency_key}" if idempotency_key else None
     ids = ledger.append(who.user_id, found.portfolio_id, drafts, _today(), "api", key)
     return Booked(portfolio_id=found.portfolio_id, booked=ids)

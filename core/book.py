@@ -49,6 +49,23 @@ class Quote:
     quoted_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A corporate action of a security as its feed gave it. It takes effect at the open of `ex_on`.
+
+    `amount`: per share in `currency`, on the basis of the ex date (not adjusted for later splits). `ratio`: new units for one
+    old. `pay_on`: when a dividend is paid, None where it was not announced.
+    """
+
+    security_id: int
+    kind: str
+    ex_on: date
+    pay_on: date | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    ratio: Decimal | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Book:
     """Immutable. `prices` and `rates` are raw closes and FX by day; `sessions` the calendars of the exchanges held.
@@ -65,6 +82,9 @@ class Book:
     version: str
     known_at: datetime | None = None
     limits: Mapping[str, tuple[Decimal, str]] = field(default_factory=dict)
+    actions: Mapping[int, tuple[Action, ...]] = field(
+        default_factory=dict
+    )  # corporate actions by security, oldest first
     derived: dict[Any, Any] = field(default_factory=dict)
 
     @property

@@ -17,7 +17,7 @@ from uuid import UUID
 import numpy as np
 import psycopg
 
-from core.book import Book, Portfolio, Quote
+from core.book import Action, Book, Portfolio, Quote
 from core.calendar import Sessions
 from core.fx import Rates, Series
 from core.ledger import ACTIONS, KINDS, Detail, Ledger, Security, fitting
@@ -88,7 +88,7 @@ def load(c: psycopg.Connection, portfolio: UUID, known_at: datetime | None = Non
     versions: dict[str, int] = dict(c.execute("SELECT name, version FROM data_versions").fetchall())
     version = (
         f"{settings_row.version}.{versions['securities']}.{versions['prices']}.{versions['fx']}.{versions['sessions']}."
-        f"{settings_row.dated_methods}.{settings_row.base_currency}.{settings_row.benchmark_id}"
+        f"{versions['actions']}.{settings_row.dated_methods}.{settings_row.base_currency}.{settings_row.benchmark_id}"
     )
     key = (portfolio, known_at)
     with _lock:
@@ -141,6 +141,7 @@ def _read(
         version,
         known_at,
         limits,
+        actions_of(c, sorted(held), known_at),
     )
 
 
@@ -274,6 +275,20 @@ def prices_of(c: psycopg.Connection, ids: Sequence[int], known_at: datetime | No
             binary=True,
         ).fetchall()
     return {row[0]: _series(row[1], row[2]) for row in rows}
+
+
+def actions_of(
+    c: psycopg.Connection, ids: Sequence[int], known_at: datetime | None = None
+) -> dict[int, tuple[Action, ...]]:
+    """Corporate actions per security, oldest first; of a past time those that had been recorded by then."""
+    out: dict[int, list[Action]] = {}
+    for row in c.execute(
+        "SELECT security_id, kind, ex_on, pay_on, amount, currency, ratio FROM corporate_actions WHERE security_id = ANY (%(ids)s) "
+        "AND (%(known)s::timestamptz IS NULL OR uuid_extract_timestamp(action_id) <= %(known)s) ORDER BY security_id, ex_on, kind",
+        {"ids": list(ids), "known": known_at},
+    ).fetchall():
+        out.setdefault(row[0], []).append(Action(*row))
+    return {number: tuple(mine) for number, mine in out.items()}
 
 
 def rates_of(c: psycopg.Connection, currencies: Sequence[str]) -> Rates:

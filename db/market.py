@@ -11,6 +11,7 @@ from uuid import UUID
 
 import psycopg
 
+from core.book import Action
 from core.calendar import Sessions
 from core.ledger import Security
 from db import books, engine
@@ -185,6 +186,27 @@ def upsert_bars(c: psycopg.Connection, bars: Sequence[Bar], provider: str) -> in
     return changed
 
 
+def upsert_actions(c: psycopg.Connection, actions: Sequence[Action], provider: str) -> int:
+    """Write corporate actions; one of a kind per security and ex date, the same again changes nothing. Rows changed.
+
+    A pay date that was announced once is not lost where a later answer lacks it.
+    """
+    changed = 0
+    for a in actions:
+        changed += c.execute(
+            """INSERT INTO corporate_actions AS x (security_id, kind, ex_on, pay_on, amount, currency, ratio, provider)
+               VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+               ON CONFLICT (security_id, kind, ex_on) DO UPDATE SET pay_on = coalesce(EXCLUDED.pay_on, x.pay_on), amount = EXCLUDED.amount,
+                      currency = EXCLUDED.currency, ratio = EXCLUDED.ratio, provider = EXCLUDED.provider
+                WHERE (x.amount, x.currency, x.ratio) IS DISTINCT FROM (EXCLUDED.amount, EXCLUDED.currency, EXCLUDED.ratio)
+                   OR x.pay_on IS DISTINCT FROM coalesce(EXCLUDED.pay_on, x.pay_on)""",
+            (a.security_id, a.kind, a.ex_on, a.pay_on, a.amount, a.currency, a.ratio, provider),
+        ).rowcount
+    if changed:
+        touch(c, "actions")
+    return changed
+
+
 def upsert_rates(c: psycopg.Connection, rates: Iterable[tuple[str, date, Decimal]], provider: str) -> int:
     """Write FX: (currency, day, units of it per 1 EUR). Rows changed."""
     with c.cursor() as cursor:
@@ -244,6 +266,13 @@ def bars_of(user: UUID, security: int, first: date | None = None) -> list[tuple[
             'SELECT "on", open, high, low, close, volume, provider FROM price_history WHERE security_id = %s AND "on" >= %s ORDER BY "on"',
             (security, first or date(1900, 1, 1)),
         ).fetchall()
+
+
+def actions_of(user: UUID, security: int) -> tuple[str, list[Action]]:
+    """(the currency of one security, its corporate actions, oldest first)."""
+    with engine.session(user) as c:
+        found = books.securities_of(c, [security])
+        return found[0].currency if found else "", list(books.actions_of(c, [security]).get(security, ()))
 
 
 def master(user: UUID) -> list[tuple[Any, ...]]:

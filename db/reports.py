@@ -143,10 +143,17 @@ def _bars(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
     return market.bars_of(user.user_id, scope.security, date(1900, 1, 1))
 
 
+def _actions(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
+    if scope is None or scope.security is None:
+        raise BadScope("security", "", "the number of a security")
+    return market.actions_of(user.user_id, scope.security)
+
+
 _LOADERS: dict[str, Callable[[User, Scope | None, Any, datetime], Any]] = {
     "chart": _chart,
     "ledger": _ledger,
     "bars": _bars,
+    "actions": _actions,
     "master": lambda user, scope, looked, now: market.master(user.user_id),
     "runs": lambda user, scope, looked, now: runs.recent(user.user_id),
     "jobs": lambda user, scope, looked, now: runs.by_job(user.user_id),

@@ -1,4 +1,4 @@
-"""Writes docs/definitions.md from the docstrings of the metrics and returns: `python docs/definitions.py`. A
+"""Writes docs/definitions.md from the docstrings of returns, metrics, income and adjusted prices: `python docs/definitions.py`. A
 test compares.
 """
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from core import VERSION, reasons, returns
+from core import VERSION, expected, income, prices, reasons, returns
 from core.metrics import METRICS
 
 HERE = Path(__file__).resolve().parent
@@ -35,6 +35,11 @@ def text() -> str:
         year = ", a year of them where the return is annualised" if m.a_year else ""
         facts = f"`{m.name}` · {m.kind} · version {m.version} · asks for {', '.join(m.inputs)}"
         parts.append(f"### {m.title}\n\n{facts} · observations needed: {m.minimum}{year}\n\n{m.definition}\n")
+    for title, module_ in (("Income", income), ("Income to come", expected), ("Adjusted prices", prices)):
+        parts.append(f"## {title}\n")
+        for name, function in inspect.getmembers(module_, inspect.isfunction):
+            if function.__module__ == module_.__name__ and not name.startswith("_"):
+                parts.append(f"### `{name}`\n\n{inspect.getdoc(function)}\n")
     parts.append("## Why a figure is undefined\n")
     for name, kind in inspect.getmembers(reasons, inspect.isclass):
         if kind.__module__ == reasons.__name__:

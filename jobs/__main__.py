@@ -25,7 +25,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from db import embedded, engine
 from db.embedded import EmbeddedError
-from jobs import close_of_day, housekeeping, market_data, snapshots
+from jobs import actions, close_of_day, housekeeping, market_data, snapshots
 from jobs.leader import campaign
 from jobs.run import EPOCH, Job, Worker
 from settings import ROOT, settings
@@ -39,6 +39,7 @@ TIMETABLE = (
     Job("snapshots", settings.snapshot_every_minutes * 60, snapshots.due, snapshots.take),
     Job("restate", snapshots.RESTATE_EVERY, snapshots.restate_due, snapshots.restate),
     Job("close_of_day", 60, close_of_day.due, close_of_day.close_of_day, 300),
+    Job("actions", 600, actions.due, actions.actions, 300),
     Job("housekeeping", 600, housekeeping.clean_due, housekeeping.clean),
     Job("calendars", 600, housekeeping.calendars_due, housekeeping.calendars, 300),
 )

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 import psycopg
 import structlog
 
+from core.book import Action
 from core.calendar import Sessions
 from core.ledger import Security
 from db import engine, market, runs
@@ -94,6 +95,22 @@ class Feeds:
             lambda r: r[0],
             lambda r: first <= r[1] <= last and _above_zero([r[2]]),
         )
+
+    def actions(self, securities: Sequence[Security], first: date, last: date) -> Answer[Action]:
+        """The dividends and splits of these securities; most have none, so nothing counts as missing."""
+
+        def sound(a: Action) -> bool:
+            return first <= a.ex_on <= last and _above_zero([x for x in (a.amount, a.ratio) if x is not None])
+
+        answer = self._ask(
+            securities,
+            lambda f, some: f.actions(some, first, last),
+            lambda s: s.security_id,
+            lambda a: a.security_id,
+            sound,
+        )
+        answer.missing = 0
+        return answer
 
     def _ask(
         self,

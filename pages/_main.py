@@ -15,6 +15,7 @@ CONTENTS = (
     ("holdings", "Holdings", "list_alt"),
     ("allocation", "Allocation", "donut_small"),
     ("performance", "Performance", "show_chart"),
+    ("income", "Income", "payments"),
     ("risk", "Risk", "waves"),
     ("compliance", "Compliance", "rule"),
     ("transactions", "Transactions", "receipt_long"),

@@ -84,16 +84,19 @@ def chart(
     closes: dict[int, float | None],
     zone: str = "America/New_York",
     splits: dict[int, tuple[float, float]] | None = None,
+    dividends: dict[int, float] | None = None,
 ) -> dict[str, Any]:
-    """A reply of /v8/finance/chart: closes by UTC second, splits as (new shares, old shares)."""
-    events = {
-        "splits": {str(at): {"date": at, "numerator": n, "denominator": d} for at, (n, d) in (splits or {}).items()}
-    }
+    """A reply of /v8/finance/chart: closes by UTC second, splits as (new shares, old shares), dividends per share."""
+    events: dict[str, Any] = {}
+    if splits:
+        events["splits"] = {str(at): {"date": at, "numerator": n, "denominator": d} for at, (n, d) in splits.items()}
+    if dividends:
+        events["dividends"] = {str(at): {"date": at, "amount": amount} for at, amount in dividends.items()}
     values = list(closes.values())
     result = {
         "meta": {"currency": currency, "symbol": symbol, "exchangeTimezoneName": zone, "instrumentType": "EQUITY"},
         "timestamp": list(closes),
-        "events": events if splits else {},
+        "events": events,
         "indicators": {"quote": [{"close": values, "open": values, "volume": [v and 1000 for v in values]}]},
     }
     return {"chart": {"result": [result], "error": None}}

@@ -18,6 +18,7 @@ from uuid import UUID
 import conftest
 from conftest import Database
 
+from core.book import Action
 from core.importing import by_symbol
 from core.importing import draft as draft_of
 from core.ledger import Draft
@@ -165,6 +166,16 @@ def _market(database: Database, now: datetime) -> dict[str, int]:
                     (currency, day, (Decimal(rate) * (10000 + (i * 7) % 83) / 10000).quantize(Decimal("0.0001")))
                 )
         market.upsert_rates(c, rates, "csv")
+        market.upsert_actions(
+            c,
+            [
+                Action(numbers["ACME"], "dividend", days[78], days[80], Decimal("0.1365"), "USD"),
+                Action(numbers["ACME"], "split", days[60], ratio=Decimal(3)),
+                Action(numbers["ACME"], "dividend", today + timedelta(days=20), today + timedelta(days=34), Decimal("0.16"), "USD"),
+                Action(numbers["RHEIN"], "dividend", today + timedelta(days=40), None, Decimal("1.25"), "EUR"),
+            ],
+            "csv",
+        )  # fmt: skip
         at = _quoted_at(now)
         market.upsert_quotes(
             c,

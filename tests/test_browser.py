@@ -22,6 +22,7 @@ PAGES = (
     "holdings",
     "allocation",
     "performance",
+    "income",
     "risk",
     "compliance",
     "transactions",

@@ -19,12 +19,13 @@ import numpy as np
 import pytest
 from fakeyahoo import FakeYahoo, chart
 
+from core.book import Action
 from core.calendar import Sessions
 from core.fx import day_number, day_of
 from core.ledger import Security
 from jobs.feeds import FEEDS, Feed, FeedError, chain
 from jobs.feeds.csv_files import CsvFeed
-from jobs.feeds.yahoo import YahooFeed, bars_in, quotes_in, symbol_of
+from jobs.feeds.yahoo import YahooFeed, actions_in, bars_in, quotes_in, symbol_of
 
 NOW = datetime(2026, 3, 6, 18, 0, tzinfo=UTC)  # a Friday
 ACME = Security(1, "AAPL", "Apple", "XNYS", "USD", "Equity")
@@ -54,6 +55,11 @@ def csv_world(folder: Path) -> World:
         "date,close,open,volume\n" + "".join(f"{d},{250 + i}.10,{249 + i},{1000 + i}\n" for i, d in enumerate(DAYS))
     )
     (folder / "XLON_BP.csv").write_text("Currency,Date,Close\nGBp,2026-03-05,451.5\nGBp,2026-03-06,455.25\n")
+    (folder / "actions.csv").write_text(
+        "kind,symbol,exchange,ex_on,pay_on,amount,currency,ratio\nsplit,AAPL,,2026-03-03,,,,4\n"
+        "dividend,AAPL,,2026-03-05,2026-03-19,0.26,,\ndividend,BP,XLON,2026-03-05,,6.66,GBp,\n"
+        "dividend,BP,XNYS,2026-03-05,,6.66,USD,\ndividend,AAPL,,2027-03-05,,0.27,,\n"
+    )
     (folder / "fx.csv").write_text(
         "date,currency,rate\n2026-03-05,USD,1.0812\n2026-03-06,USD,1.0834\n2026-03-06,GBP,0.8411\n"
     )
@@ -62,6 +68,7 @@ def csv_world(folder: Path) -> World:
         (folder / "AAPL.csv").write_text("date,close\n2026-03-06,n/a\n")
         (folder / "XLON_BP.csv").write_text("date\n2026-03-06\n")
         (folder / "fx.csv").write_text("date,currency,rate\n2026-03-06,USD,0\n")
+        (folder / "actions.csv").write_text("kind,symbol,ex_on\ndividend,AAPL,2026-03-05\n")
         return CsvFeed(folder)
 
     return World(CsvFeed(folder), [ACME, PENCE], ["USD", "GBP", "EUR"], break_it)
@@ -70,8 +77,20 @@ def csv_world(folder: Path) -> World:
 def yahoo_world(folder: Path) -> World:
     stamps = [second(d.year, d.month, d.day) for d in DAYS]
     charts = {
-        "AAPL": chart("AAPL", "USD", dict(zip(stamps, [250.25, None, 251.5, 252.0, 253.75], strict=True))),
-        "BP.L": chart("BP.L", "GBp", {s - 6 * 3600: 450.0 + i for i, s in enumerate(stamps)}, "Europe/London"),
+        "AAPL": chart(
+            "AAPL",
+            "USD",
+            dict(zip(stamps, [250.25, None, 251.5, 252.0, 253.75], strict=True)),
+            splits={stamps[1]: (4, 1)},
+            dividends={stamps[3]: 0.26},
+        ),
+        "BP.L": chart(
+            "BP.L",
+            "GBp",
+            {s - 6 * 3600: 450.0 + i for i, s in enumerate(stamps)},
+            "Europe/London",
+            dividends={stamps[3] - 6 * 3600: 6.66},
+        ),
         "EURUSD=X": chart("EURUSD=X", "USD", {second(2026, 3, d, 0, 0): 1.08 for d in (5, 6)}, "Europe/London"),
         "EURGBP=X": chart("EURGBP=X", "GBP", {second(2026, 3, d, 0, 0): 0.84 for d in (5, 6)}, "Europe/London"),
     }
@@ -179,10 +198,25 @@ def test_rates_are_exact_and_per_euro(world: World) -> None:
         assert 0 < rate < 1000
 
 
+def test_actions_are_exact_in_the_main_currency_and_within_both_days(world: World) -> None:
+    """The replay has none; csv and Yahoo tell the same split and dividends, pence as pounds."""
+    found = world.feed.actions([*world.known, NOBODY], DAYS[0], DAYS[4])
+    if world.feed.name == "replay":
+        assert found == []
+        return
+    assert [(a.security_id, a.kind, a.ex_on, a.amount, a.currency, a.ratio) for a in found] == [
+        (1, "split", DAYS[1], None, None, Decimal(4)),
+        (1, "dividend", DAYS[3], Decimal("0.26"), "USD", None),
+        (2, "dividend", DAYS[3], Decimal("0.0666"), "GBP", None),
+    ]
+    assert {a.pay_on for a in found} == ({None, date(2026, 3, 19)} if world.feed.name == "csv" else {None})
+
+
 def test_nothing_asked_nothing_given(world: World) -> None:
     assert world.feed.quotes([], NOW) == []
     assert world.feed.bars([], DAYS[0], DAYS[4]) == []
     assert world.feed.rates([], DAYS[0], DAYS[4]) == []
+    assert world.feed.actions([], DAYS[0], DAYS[4]) == []
     assert world.feed.bars(world.known, date(2026, 2, 28), date(2026, 3, 1)) == []  # a weekend
     assert world.feed.quotes([NOBODY], NOW) == []
 
@@ -271,6 +305,40 @@ def test_yahoo_undoes_splits_that_came_later(tmp_path: Path) -> None:
     ]
     assert [b.volume for b in bars] == [Decimal(250), Decimal(1000), Decimal(1000)]
     assert bars_in(reply, ACME, DAYS[2], DAYS[2]) == bars[:1]  # the split counts although it lies after the range
+
+
+def test_yahoo_undoes_splits_in_dividends_too() -> None:
+    """0.205 a share of today was 0.82 a share before the 4:1 split; two payments of one day are added."""
+    paid = {second(2026, 3, 3): 0.205, second(2026, 3, 6): 0.205, second(2026, 3, 6, 15): 0.1}
+    reply = chart("AAPL", "USD", {second(2026, 3, 3): 100.0}, splits={second(2026, 3, 5): (4, 1)}, dividends=paid)
+    assert [(a.kind, a.ex_on, a.amount or a.ratio) for a in actions_in(reply, ACME)] == [
+        ("dividend", DAYS[1], Decimal("0.82")),
+        ("split", DAYS[3], Decimal(4)),
+        ("dividend", DAYS[4], Decimal("0.305")),
+    ]
+    assert actions_in(chart("AAPL", "EUR", {}, dividends=paid), ACME) == [], "in another currency"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("AAPL,bonus,2026-03-05,1,,\n", "kind 'bonus'"),
+        ("AAPL,dividend,2026-03-05,,,\n", "amount ''"),
+        ("AAPL,split,2026-03-05,1,,\n", "ratio ''"),
+        ("AAPL,dividend,2026-03-05,1,2026-03-04,\n", "pay_on 2026-03-04 lies before"),
+        ("AAPL,dividend,2026-03-05,1,,\nAAPL,dividend,2026-03-05,2,,\n", "a second dividend"),
+    ],
+)
+def test_csv_actions_name_the_line_and_the_value(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "actions.csv").write_text("symbol,kind,ex_on,amount,pay_on,ratio\n" + text)
+    with pytest.raises(FeedError, match=said):
+        CsvFeed(tmp_path).actions([ACME], DAYS[0], DAYS[4])
+
+
+def test_csv_actions_of_every_exchange_or_of_one(tmp_path: Path) -> None:
+    assert CsvFeed(tmp_path).actions([ACME], DAYS[0], DAYS[4]) == []
+    (tmp_path / "actions.csv").write_text("symbol,kind,ex_on,amount\naapl,dividend,2026-03-05,0.5\n")
+    assert CsvFeed(tmp_path).actions([ACME], DAYS[0], DAYS[4]) == [Action(1, "dividend", DAYS[3], None, Decimal("0.5"), "USD")]  # fmt: skip
 
 
 def test_yahoo_leaves_out_what_is_not_in_the_currency_of_the_security() -> None:

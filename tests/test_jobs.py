@@ -15,10 +15,11 @@ import pytest
 from conftest import Database
 from seeds import SYMBOLS, seed
 
+from core.book import Action
 from core.ledger import Security
 from db import books, engine, market, runs
 from db.market import Bar, QuoteRow
-from jobs import close_of_day, housekeeping, market_data, run, snapshots
+from jobs import actions, close_of_day, housekeeping, market_data, run, snapshots
 from jobs.feeds import FeedError
 from jobs.market_data import Feeds
 from jobs.run import Job, Worker, slot
@@ -35,6 +36,7 @@ class Given:
     prices: dict[str, str] = field(default_factory=dict)
     days: Sequence[date] = ()
     known_rates: dict[str, str] = field(default_factory=dict)
+    known_actions: Sequence[Action] = ()
     error: str = ""
     asked: list[list[str]] = field(default_factory=list)
 
@@ -69,6 +71,11 @@ class Given:
             if c in currencies and first <= day <= last
         ]
 
+    def actions(self, securities: Sequence[Security], first: date, last: date) -> list[Action]:
+        self._ask([s.symbol for s in securities])
+        wanted = {s.security_id for s in securities}
+        return [a for a in self.known_actions if a.security_id in wanted and first <= a.ex_on <= last]
+
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +87,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def use(monkeypatch: pytest.MonkeyPatch, *feeds: Given) -> Feeds:
     made = Feeds(feeds)
-    for module in (market_data, close_of_day):
+    for module in (market_data, close_of_day, actions):
         monkeypatch.setattr(module, "feeds", lambda: made)
     return made
 
@@ -416,6 +423,36 @@ def test_the_past_is_rebuilt_only_where_the_ledger_changed(database: Database) -
     with engine.jobs() as c:
         assert snapshots.restate(NOW)(c) == {"portfolios": 1}
     assert snapshots.restate_due(NOW) is None
+
+
+# --- dividends and splits ------------------------------------------------------------------------
+
+
+def test_actions_are_kept_once_and_what_is_unusable_is_left_out(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed(database.owner(), NOW)
+    number = dict(rows(database, "SELECT symbol, security_id FROM securities"))["ACME"]
+    soon = NOW.date() + timedelta(days=9)
+    given = [
+        Action(number, "dividend", soon, soon + timedelta(days=14), Decimal("0.25"), "USD"),
+        Action(number, "split", NOW.date(), ratio=Decimal(4)),
+        Action(number, "dividend", soon + timedelta(days=90), None, Decimal("0.25"), "XXX"),  # no such currency
+        Action(number, "dividend", soon + timedelta(days=91), None, Decimal(0), "USD"),  # nothing is paid
+    ]
+    use(monkeypatch, Given(known_actions=given))
+    assert actions.due(NOW) == NOW.replace(hour=12, minute=0, second=0)
+    with engine.jobs() as c:
+        assert actions.actions(NOW)(c) == {"changed": 2, "given": 3, "unknown_currencies": ["XXX"]}
+    with engine.jobs() as c:
+        assert actions.actions(NOW)(c)["changed"] == 0
+    assert rows(database, "SELECT kind, ex_on, amount, ratio FROM corporate_actions ORDER BY kind") == [
+        ("dividend", soon, Decimal("0.25"), None),
+        ("split", NOW.date(), None, Decimal(4)),
+    ]
+    use(monkeypatch, Given(error="no answer"))
+    with pytest.raises(FeedError, match="no answer"):
+        actions.actions(NOW)
 
 
 # --- the close of the day ------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from db import access, ledger, portfolios
 from ui import charts, session, show
 
 PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if not path.stem.startswith("_"))
-OURS = [name for name in ("overview", "holdings", "allocation", "performance", "risk") if name in PAGES]
+OURS = [name for name in ("overview", "holdings", "allocation", "performance", "income", "risk") if name in PAGES]
 MINUS, THIN = "\u2212", "\u202f"
 
 

@@ -320,6 +320,39 @@ def changes(table: Table, label: str, amount: str, most: int = 8) -> go.Figure |
     return figure
 
 
+@kept
+def income(table: Table, narrow: bool = False) -> go.Figure | None:
+    """Dividends by month as bars, gross: received, announced and, paler, inferred."""
+    if not table.rows:
+        return None
+    months = [date.fromisoformat(f"{m}-01") for m in table.column("month")]
+    labels = [m.strftime("%b %Y") for m in months]
+    go = _plotly()
+    figure = go.Figure()
+    for name, key, colour, pattern in (("Received", "gross", PORTFOLIO, ""), ("Announced", "announced", PALETTE[2], ""),
+                                       ("Inferred", "inferred", BENCHMARK, "/")):  # fmt: skip
+        amounts = table.column(key)
+        if any(amounts):
+            figure.add_bar(
+                x=labels, y=[float(a) for a in amounts], name=name, marker={"color": colour, "pattern": {"shape": pattern}},
+                customdata=[texts.text(a, Kind.MONEY, table.context.currency) for a in amounts],
+                hovertemplate="%{customdata}<extra>" + name + "</extra>",
+            )  # fmt: skip
+    _base(figure, 300)
+    figure.update_layout(barmode="stack", bargap=0.25, legend_traceorder="normal")
+    ticks = labels[:: 6 if narrow else 3]
+    figure.update_xaxes(
+        type="category",
+        tickmode="array",
+        tickvals=ticks,
+        ticktext=[t.replace(" ", "<br>") for t in ticks],
+        tickangle=0,
+        showgrid=False,
+    )
+    figure.update_yaxes(tickformat=",.3~s", title=table.context.currency, title_font_size=11)
+    return figure
+
+
 # --- what is seen, in words --------------------------------------------------------------------
 
 
@@ -367,6 +400,18 @@ def spread_title(table: Table, by: str) -> str:
         return f"By {by}"
     first = next(table.records())
     return f"{first['group']} is the largest {by} with {texts.percent(first['weight'])}"
+
+
+def income_title(table: Table) -> str:
+    """What the income chart shows: received in twelve months, expected in the next twelve."""
+    if not table.rows:
+        return "Dividends by month"
+    got, due = table.figure("trailing"), table.figure("projected")
+    currency = table.context.currency or ""
+    said = f"{texts.money(got.value, currency)} received in twelve months"  # type: ignore[arg-type]
+    if due.value is None:
+        return f"{said}; nothing is announced or can be inferred for the next twelve"
+    return f"{said}, {texts.money(due.value, currency)} expected in the next twelve"  # type: ignore[arg-type]
 
 
 def value_title(table: Table) -> str:
@@ -470,6 +515,8 @@ __all__ = [
     "drawdown_title",
     "growth",
     "growth_title",
+    "income",
+    "income_title",
     "months",
     "shares",
     "show",

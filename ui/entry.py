@@ -15,6 +15,7 @@ import streamlit as st
 from core import importing
 from core.book import Book, Portfolio
 from core.calendar import settlement_date
+from core.income import reinvested
 from core.ledger import TRADES, Draft, LedgerError, Posting, Security, post
 from core.table import Column, Kind
 from db import engine, installation, ledger, market
@@ -46,7 +47,18 @@ ASKED = {
     "ratio": ("New units for one old", "4", "4 for a 4:1 split, 0.1 for a 1:10 consolidation."),
     "settlement": ("Settles on (optional)", "", "Empty: by the market's settlement cycle."),
     "note": ("Note (optional)", "Rebalancing", "Up to 500 characters."),
+    "reinvest_price": (
+        "Price of a new unit",
+        "21.25",
+        "What the dividend was reinvested at, in the security's currency.",
+    ),
+    "reinvest_units": (
+        "New units (optional)",
+        "4",
+        "Empty: all that is left after taxes and fees, in fractions of a unit.",
+    ),
 }
+REINVESTMENT = {"reinvest_price": "price", "reinvest_units": "quantity"}  # and the field of the purchase that it fills
 NUMBERS = ("quantity", "price", "gross", "fees", "taxes", "fx", "ratio")
 SHOWN = 1_500  # rows of the ledger that travel to the browser; the CSV has all
 OPTIONAL = ("fees", "taxes", "fx", "settlement", "note")
@@ -59,6 +71,12 @@ class Checked:
     draft: Draft | None
     posting: Posting | None
     errors: dict[str, LedgerError]
+    purchase: tuple[Draft, Posting] | None = None  # what a reinvested dividend buys
+
+    @property
+    def drafts(self) -> list[Draft]:
+        """What is to be booked, all or none."""
+        return [d for d in (self.draft, self.purchase[0] if self.purchase else None) if d is not None]
 
 
 def may_book(user: User, portfolio: Portfolio) -> bool:
@@ -94,14 +112,33 @@ def check(cells: dict[str, str], known: dict[str, Security], currencies: frozens
             wrong[name] = e
     if wrong:
         return Checked(None, None, wrong)
-    today = datetime.now(UTC).date()
     try:
         draft = importing.draft(cells, known, currencies, book.base)
-        exchange = draft.security.exchange if draft.security and draft.kind in TRADES else None
-        settles = draft.settles_on or settlement_date(book.sessions.get(exchange or ""), exchange, draft.traded_on)
-        return Checked(draft, post(draft, book.base, settles, today), {})
+        posting = _posting(draft, book)
     except LedgerError as e:
         return Checked(None, None, {e.field: e})
+    if "reinvest_price" not in cells:
+        return Checked(draft, posting, {})
+    return _with_purchase(cells, draft, posting, book)
+
+
+def _posting(draft: Draft, book: Book) -> Posting:
+    exchange = draft.security.exchange if draft.security and draft.kind in TRADES else None
+    settles = draft.settles_on or settlement_date(book.sessions.get(exchange or ""), exchange, draft.traded_on)
+    return post(draft, book.base, settles, datetime.now(UTC).date())
+
+
+def _with_purchase(cells: dict[str, str], draft: Draft, posting: Posting, book: Book) -> Checked:
+    """A reinvested dividend and the purchase that it pays for; an error stands beside the field that it is of."""
+    try:
+        price = importing.number("price", cells["reinvest_price"])
+        if price is None:
+            raise LedgerError("price", None, f"a reinvestment needs it, such as {ASKED['reinvest_price'][1]}")
+        dividend, bought = reinvested(draft, price, importing.number("quantity", cells.get("reinvest_units", "")))
+        return Checked(dividend, posting, {}, (bought, _posting(bought, book)))
+    except LedgerError as e:
+        place = next((name for name, field in REINVESTMENT.items() if field == e.field), e.field)
+        return Checked(None, None, {place: e})
 
 
 def sentence(p: Posting, draft: Draft) -> str:
@@ -147,15 +184,19 @@ def _form(user: User, book: Book, held: dict[str, Any]) -> None:
     kind = str(st.pills("What happened", KINDS, default=state["kind"], required=True, format_func=str.capitalize, key=f"{n}_kind",
                         persist_state="session"))  # fmt: skip
     cells, slots = _fields(kind, n, options, currencies, book, held)
+    if kind == "dividend":
+        _reinvestment(n, cells, slots)
     checked = check(cells, importing.by_symbol(every), frozenset(currencies), book)
     wrong = dict(checked.errors)
     said = sentence(checked.posting, checked.draft) if checked.posting and checked.draft else ""
+    if checked.purchase:
+        said += f"; and {sentence(checked.purchase[1], checked.purchase[0])}"
     told = st.empty()
     if st.button("Book it", type="primary", icon=":material/check:", key=f"{n}_book"):
         state["tried"] = True
         if checked.draft is not None:
             try:
-                ids = ledger.append(user.user_id, portfolio, [checked.draft], datetime.now(UTC).date(), "form", n)
+                ids = ledger.append(user.user_id, portfolio, checked.drafts, datetime.now(UTC).date(), "form", n)
             except LedgerError as e:
                 wrong, said = {e.field: e}, ""
             else:
@@ -206,6 +247,20 @@ def _fields(
                 st.caption(f"Held now: {show.text(held.get(options[chosen].symbol, 0), Kind.UNITS)}")
             slots[field] = st.empty()
     return cells, slots
+
+
+def _reinvestment(n: str, cells: dict[str, str], slots: dict[str, Any]) -> None:
+    """Whether a dividend was taken in units, and at what price: it books the purchase with the dividend, both or none."""
+    words = "Books the purchase that the dividend pays for with it: both entries, or none."
+    if not st.checkbox("Reinvested", help=words, key=f"{n}_reinvested", persist_state="session"):
+        return
+    grid = st.grid(3, min_column_width=210)
+    for field in REINVESTMENT:
+        label, example, note = ASKED[field]
+        with grid.cell():
+            cells[field] = st.text_input(label, placeholder=f"e.g. {example}", help=note, key=f"{n}_{field}", persist_state="session",
+                                         max_chars=40).strip()  # fmt: skip
+            slots[field] = st.empty()
 
 
 def _tell(wrong: dict[str, LedgerError], slots: dict[str, Any], told: Any, tried: bool) -> None:

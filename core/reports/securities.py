@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
+import numpy as np
+
+from core.book import Action
+from core.fx import Rates, Series, day_number
+from core.prices import back_adjusted, cash_and_splits
 from core.reports import Made, report
 from core.table import Column, Kind
 
@@ -48,9 +54,18 @@ def securities(master: list[tuple[Any, ...]]) -> Made:
     Column("low", "Low", Kind.PRICE, wide_only=True),
     Column("close", "Close", Kind.PRICE, "raw, in the security's currency"),
     Column("volume", "Volume", Kind.UNITS, wide_only=True),
+    Column("adjusted", "Adjusted close", Kind.PRICE, "close × (1 − dividend / close before) / split of every later ex date", wide_only=True),
     Column("provider", "Feed", wide_only=True),
     empty="No bars for this security yet.",
-)
-def prices(bars: list[tuple[Any, ...]]) -> Made:
-    """The daily bars of one security (`security`), newest first."""
-    return Made([tuple(row) for row in reversed(bars)])
+)  # fmt: skip
+def prices(bars: list[tuple[Any, ...]], actions: tuple[str, list[Action]]) -> Made:
+    """The daily bars of one security (`security`), newest first.
+
+    Adjusted closes are for returns alone: their growth is that of the dividends reinvested at the last close with them.
+    """
+    currency, known = actions
+    days = np.array([day_number(bar[0]) for bar in bars], np.int32)
+    raw = Series(days, np.array([float(bar[4]) for bar in bars]))
+    adjusted = back_adjusted(raw, *cash_and_splits(known, currency, Rates({}))).values.tolist()
+    rows = [(*bar[:6], value if isfinite(value) else None, bar[6]) for bar, value in zip(bars, adjusted, strict=True)]
+    return Made(rows[::-1])

@@ -2,7 +2,7 @@
 
 What every feed keeps to (`tests/test_feeds.py` holds each of them to it):
 prices are Decimals above zero in the security's main currency (pence become pounds on the way in); `quoted_at` is an
-aware UTC time and never after `now`; bars are raw closes of their day, oldest first for each security; a symbol that a
+aware UTC time and never after `now`; bars are raw closes of their day, oldest first for each security; a dividend is per share as it was on its ex date; a symbol that a
 feed does not know is absent from its answer; a feed that does not answer raises `FeedError`.
 """
 
@@ -14,6 +14,7 @@ from decimal import Decimal
 from importlib import import_module
 from typing import Any, Protocol, cast
 
+from core.book import Action
 from core.ledger import Security
 from db.market import Bar, QuoteRow
 
@@ -53,6 +54,9 @@ class Feed(Protocol):
 
     def rates(self, currencies: Sequence[str], first: date, last: date) -> list[tuple[str, date, Decimal]]:
         """(currency, day, units of it per 1 EUR), both dates included; none for EUR itself. Raises FeedError."""
+
+    def actions(self, securities: Sequence[Security], first: date, last: date) -> list[Action]:
+        """Dividends and splits whose ex date lies between both days, announced ones where it knows them. Raises FeedError."""
 
 
 def chain(names: Sequence[str]) -> list[Feed]:

@@ -1,7 +1,8 @@
 """The csv feed: prices and FX out of files that somebody else puts into a folder (PRICE_CSV_DIR).
 
 `XNYS_ACME.csv` or `ACME.csv`: columns date, close and, where known, open, high, low, volume, currency; the last day is the
-quote. `fx.csv`: date, currency, rate (units per 1 EUR). Commas, a decimal point, dates as 2026-01-31, columns in any order.
+quote. `fx.csv`: date, currency, rate (units per 1 EUR). `actions.csv`: symbol, kind (dividend or split), ex_on and amount per
+share (currency and pay_on where known, exchange where several list the symbol) or ratio (new shares for one old). Commas, a decimal point, dates as 2026-01-31, columns in any order.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
+from core.book import Action
 from core.ledger import Security
 from core.money import major_quote
 from db.market import Bar, QuoteRow
@@ -85,10 +87,25 @@ class CsvFeed:
                 raise FeedError(f"csv: {line.where}: {currency} on {on} has a second rate, {rate}")
         return [(c, on, rate) for (c, on), rate in sorted(rates.items()) if c in wanted and first <= on <= last]
 
+    def actions(self, securities: Sequence[Security], first: date, last: date) -> list[Action]:
+        """The lines of actions.csv between two days."""
+        path = self.folder / "actions.csv"
+        found: dict[tuple[int, str, date], Action] = {}
+        for line in _lines(path, ("symbol", "kind", "ex_on")) if path.is_file() else ():
+            symbol, exchange = line.cells["symbol"].upper(), line.cells.get("exchange", "").upper()
+            for security in securities:
+                if security.symbol == symbol and exchange in ("", security.exchange):
+                    action = _action(line, security)
+                    if found.setdefault((security.security_id, action.kind, action.ex_on), action) != action:
+                        raise FeedError(f"csv: {line.where}: {symbol} has a second {action.kind} on {action.ex_on}")
+        return [a for a in sorted(found.values(), key=lambda a: (a.security_id, a.ex_on)) if first <= a.ex_on <= last]
+
     def _path(self, security: Security) -> Path | None:
         symbol = security.symbol.replace("/", "-").replace("\\", "-")
         paths = (self.folder / f"{security.exchange}_{symbol}.csv", self.folder / f"{symbol}.csv")
-        return next((path for path in paths if path.is_file() and path.name.lower() != "fx.csv"), None)
+        return next(
+            (path for path in paths if path.is_file() and path.name.lower() not in ("fx.csv", "actions.csv")), None
+        )
 
     def _newest(self, security: Security) -> list[Bar]:
         """The last bars of a file, read again only when it changed. Some, for today may not be the last line."""
@@ -128,6 +145,20 @@ class CsvFeed:
             if one.on == other.on:
                 raise FeedError(f"csv: {line.where}: date {line.cells['date']!r} stands in the file twice")
         return [bar for _, bar in found]
+
+
+def _action(line: _Line, security: Security) -> Action:
+    """A line of actions.csv."""
+    kind, on = line.cells["kind"].lower(), _day(line, "ex_on")
+    if kind == "split":
+        return Action(security.security_id, kind, on, ratio=_positive(line, "ratio"))
+    if kind != "dividend":
+        raise FeedError(f"csv: {line.where}: kind {line.cells['kind']!r} is not dividend or split")
+    pay_on = _day(line, "pay_on") if line.cells.get("pay_on") else None
+    if pay_on is not None and pay_on < on:
+        raise FeedError(f"csv: {line.where}: pay_on {pay_on} lies before ex_on {on}")
+    amount, currency = major_quote(_positive(line, "amount"), line.cells.get("currency") or security.currency)
+    return Action(security.security_id, kind, on, pay_on, amount, currency.upper())
 
 
 def _each(securities: Sequence[Security], read: Callable[[Security], list[T]]) -> list[T]:
@@ -175,9 +206,9 @@ def _day(line: _Line, name: str) -> date:
 
 def _number(line: _Line, name: str) -> Decimal:
     try:
-        number = Decimal(line.cells[name])
+        number = Decimal(line.cells.get(name, ""))
     except InvalidOperation as error:
-        raise FeedError(f"csv: {line.where}: {name} {line.cells[name]!r} is not a number") from error
+        raise FeedError(f"csv: {line.where}: {name} {line.cells.get(name, '')!r} is not a number") from error
     if not number.is_finite():
         raise FeedError(f"csv: {line.where}: {name} {line.cells[name]!r} is not a number")
     return number

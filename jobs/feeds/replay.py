@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from core.book import Action
 from core.calendar import Sessions
 from core.fx import day_number, day_of, exact
 from core.ledger import Security
@@ -296,6 +297,10 @@ class ReplayFeed:
             for day, close in zip(days, replay.closes(security.symbol, indices).tolist(), strict=True)
             if close == close
         ]
+
+    def actions(self, securities: Sequence[Security], first: date, last: date) -> list[Action]:
+        """None: its closes are adjusted for dividends and splits already."""
+        return []
 
     def rates(self, currencies: Sequence[str], first: date, last: date) -> list[tuple[str, date, Decimal]]:
         """The ECB's rates, shown on completed sessions."""

@@ -13,7 +13,7 @@ import json
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import structlog
 
+from core.book import Action
 from core.ledger import Security
 from core.money import major_quote
 from db.market import Bar, QuoteRow
@@ -122,6 +123,17 @@ class YahooFeed:
                 found += [(currency, on, row["close"]) for on, row in _rows(reply) if first <= on <= last]
         return found
 
+    def actions(self, securities: Sequence[Security], first: date, last: date) -> list[Action]:
+        """Dividends and splits that have been: Yahoo's charts announce nothing. One request a security."""
+        self._begin(LONG_BUDGET)
+        found: list[Action] = []
+        for security in securities:
+            symbol = symbol_of(security)
+            reply = self._chart(symbol, first, found) if symbol else None
+            if reply is not None:
+                found += [a for a in actions_in(reply, security) if first <= a.ex_on <= last]
+        return found
+
     def _chart(self, symbol: str, first: date, so_far: Sequence[Any]) -> Any:
         start = int((datetime(first.year, first.month, first.day, tzinfo=UTC) - EPOCH).total_seconds())
         parameters = {
@@ -214,7 +226,7 @@ def bars_in(reply: Any, security: Security, first: date, last: date) -> list[Bar
                 "bars in another currency", symbol=security.symbol, currency=currency, expected=security.currency
             )
         return []
-    splits = _splits(result)
+    splits = splits_in(result)
     found = []
     for on, row in _rows(reply):
         if not first <= on <= last:
@@ -229,6 +241,28 @@ def bars_in(reply: Any, security: Security, first: date, last: date) -> list[Bar
             shares = None if volume is None else (volume / ratio).quantize(Decimal("0.01"))
             found.append(Bar(security.security_id, on, volume=shares, **prices))
     return found
+
+
+def actions_in(reply: Any, security: Security) -> list[Action]:
+    """The dividends and splits in a reply of /v8/finance/chart, oldest first; amounts as they were on their day, in the main
+    currency: Yahoo divides them by every split up to today."""
+    result = _result(reply)
+    currency = result["meta"].get("currency") if result else None
+    if result is None or not currency or major_quote(Decimal(1), currency)[1] != security.currency:
+        return []
+    splits, number = splits_in(result), security.security_id
+    found = [Action(number, "split", on, ratio=ratio.quantize(PLACES)) for on, ratio in splits]
+    paid: dict[date, Decimal] = {}
+    for event in ((result.get("events") or {}).get("dividends") or {}).values():
+        amount, on = _price(event.get("amount")), _day_at(result["meta"], event["date"])
+        if amount is not None:
+            paid[on] = paid.get(on, Decimal(0)) + major_quote(amount, currency)[0]
+    for on, amount in paid.items():
+        for day, ratio in splits:
+            if day > on:
+                amount *= ratio
+        found.append(Action(number, "dividend", on, None, amount.quantize(PLACES), security.currency))
+    return sorted(found, key=lambda a: (a.ex_on, a.kind))
 
 
 def _part(reply: Any, name: str) -> dict[str, Any]:
@@ -280,15 +314,21 @@ def _rows(reply: Any) -> list[tuple[date, dict[str, Decimal]]]:
     return sorted(rows.items(), key=lambda each: each[0])
 
 
-def _splits(result: Mapping[str, Any]) -> list[tuple[date, Decimal]]:
-    """(first day on the new basis, new shares for one old)."""
-    zone = ZoneInfo(result["meta"].get("exchangeTimezoneName") or "UTC")
+def splits_in(result: Mapping[str, Any]) -> list[tuple[date, Decimal]]:
+    """(first day on the new basis, new shares for one old) of every split event in a chart's result, oldest first."""
     found = []
     for event in ((result.get("events") or {}).get("splits") or {}).values():
         new, old = Decimal(str(event["numerator"])), Decimal(str(event["denominator"]))
         if new > 0 and old > 0:
-            found.append(((EPOCH + timedelta(seconds=event["date"])).astimezone(zone).date(), new / old))
+            found.append((_day_at(result["meta"], event["date"]), new / old))
     return sorted(found)
+
+
+def _day_at(meta: Mapping[str, Any], second: int) -> date:
+    """The day at the exchange of a second since 1970: by the zone's name, else by its offset from UTC."""
+    name = meta.get("exchangeTimezoneName")
+    zone = ZoneInfo(name) if name else timezone(timedelta(seconds=meta.get("gmtoffset") or 0))
+    return (EPOCH + timedelta(seconds=second)).astimezone(zone).date()
 
 
 def _price(value: Any) -> Decimal | None:

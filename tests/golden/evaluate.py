@@ -29,13 +29,17 @@ from core import returns as r
 from core.book import Book, Portfolio
 from core.booking import derive
 from core.calendar import Sessions, settlement_date
+from core.expected import periodicity
 from core.fx import Rates, Series, day_number, day_of
+from core.income import withholding, yield_on_cost
 from core.ledger import MICRO, UNITS, Draft, Ledger, LedgerError, Security, from_postings, post, sides
 from core.lots import Lots
 from core.metrics import drawdown, ratios, relative, series, tail, volatility
 from core.money import posted
+from core.prices import back_adjusted, dividend_factor, growth_of_one, symbol_on
 from core.reasons import NoRate, Reason
 from core.valuation import history
+from jobs.feeds.yahoo import splits_in
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
@@ -48,17 +52,9 @@ REFUSED: dict[str, str] = {
     "import_hostile": "not yet offered: broker import",
     "import_reject": "not yet offered: broker import",
     "import_rows": "not yet offered: broker import",
-    "ticker_at_date": "not yet offered: dated symbols from map files",
-    "dividend_factor": "not yet offered: dividend-adjusted price series",
-    "adjclose_step": "not yet offered: dividend-adjusted price series",
-    "wiki_total_return": "not yet offered: dividend-adjusted price series",
-    "yahoo_split_event": "not yet offered: the price feed that reads Yahoo's events",
     "provider_repair": "not yet offered: repair of provider data",
     "holiday_rows": "not yet offered: repair of provider data",
     "yahoo_contract": "not yet offered: the price feed that reads Yahoo's answers",
-    "dividend_yield_on_cost": "not yet offered: dividend reports",
-    "dividend_withholding": "not yet offered: dividend reports",
-    "dividend_periodicity": "not yet offered: dividend reports",
     "ledger_valuation": "not yet offered: transfers, deliveries and refunds in the ledger",
     "security_fx_cost": "not yet offered: one security bought through accounts of several currencies",
     "mpt_capm": "not yet offered: portfolio theory",
@@ -1016,3 +1012,73 @@ def settlement(i: Answer) -> Answer | None:
     if exchange is None:
         return None
     return {"settlement_date": settlement_date(sessions(exchange), exchange, day(i["trade_date"]))}
+
+
+# --- dividends and adjusted prices --------------------------------------------------------------------------------
+
+FREQUENCIES = {"none": "NONE", "irregular": "UNKNOWN", "monthly": "MONTHLY", "quarterly": "QUARTERLY", "semi-annual": "SEMIANNUAL",
+               "annual": "ANNUAL"}  # fmt: skip
+
+
+@handles("dividend_periodicity")
+def dividend_periodicity(i: Answer) -> Answer:
+    amounts = [exactly(a) for a in i.get("amounts", [1] * len(i["payment_dates"]))]
+    return {
+        "periodicity": FREQUENCIES[periodicity([(day(d), a) for d, a in zip(i["payment_dates"], amounts, strict=True)])]
+    }
+
+
+@handles("dividend_yield_on_cost")
+def dividend_yield_on_cost(i: Answer) -> Answer:
+    rates = Rates({k[3:].upper(): dated(v) for k, v in i.items() if k.startswith("eur") and isinstance(v, list)})
+    paid = [(day(on), exactly(amount)) for on, amount in i["dividends"]]
+    currency, base = i.get("dividend_currency", i["cost_currency"]), i.get("base", i["cost_currency"])
+    return {"rate_per_year": yield_on_cost(paid, currency, exactly(i["cost"]), i["cost_currency"], base, rates)}
+
+
+@handles("dividend_withholding")
+def dividend_withholding(i: Answer) -> Answer:
+    per_share = exactly(i["per_share"]) if "per_share" in i else None
+    w = withholding(exactly(i["gross"]), exactly(i["withholding"]), exactly(i.get("fees", 0)), per_share)
+    return {"net": w.net, "withholding_rate": w.rate, "shares": w.shares}
+
+
+@handles("dividend_factor")
+def factor_of_dividend(i: Answer) -> Answer:
+    return {"factor": dividend_factor(i["raw_close_cum"], i["cash"])}
+
+
+@handles("adjclose_step")
+def adjclose_step(i: Answer) -> Answer:
+    closes = dated([(i["prev"], i["close_prev"]), (i["ex"], i["close_ex"])])
+    ex = day_number(day(i["ex"]))
+    adjusted = back_adjusted(closes, {ex: i["cash"]}, {ex: i["ratio"]} if "ratio" in i else {}).values
+    return {"adj_ratio": adjusted[1] / adjusted[0]}
+
+
+@handles("wiki_total_return")
+def wiki_total_return(i: Answer) -> Answer:
+    rows = [row for row in table(i["dataset"]) if row["ticker"] == i["symbol"] and i["from"] <= row["date"] <= i["to"]]
+    cash = {day_number(day(row["date"])): float(row["ex-dividend"]) for row in rows if float(row["ex-dividend"])}
+    ratios_ = {
+        day_number(day(row["date"])): float(row["split_ratio"]) for row in rows if float(row["split_ratio"]) != 1
+    }
+    grown = growth_of_one(dated([(row["date"], row["close"]) for row in rows]), cash, ratios_, "ex")
+    return {"total_return": grown.values[-1] - 1}
+
+
+@handles("yahoo_split_event")
+def yahoo_split_event(i: Answer) -> Answer:
+    meta = {key: i[key] for key in ("gmtoffset", "exchangeTimezoneName") if key in i}
+    ((on, ratio),) = splits_in({"meta": meta, "events": {"splits": {str(i["event"]["date"]): i["event"]}}})
+    return {"date": on, "ratio": ratio}
+
+
+@handles("ticker_at_date")
+def ticker_at_date(i: Answer) -> Answer:
+    rows = [
+        (date.fromisoformat(row["valid_through_yyyymmdd"]), row["ticker"])
+        for row in table(i["map_dataset"])
+        if row["permanent_symbol"] == i["permanent"]
+    ]
+    return {"ticker": symbol_on(rows, day(i["date"]))}

@@ -31,6 +31,8 @@ COVERED = {
     "positions_pnl",
     "calendar_settlement",
     "lots_cost_basis",
+    "dividends_income",
+    "corporate_actions",
 }
 
 

@@ -38,3 +38,7 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cost_methods FOR EACH ROW 
 
 -- ── calculation versions ────────────────────────────────────────────────────────────────────────────────
 INSERT INTO calculation_versions (version, what) VALUES ('2', 'The cost of a part of a lot is rounded over all that was taken of it so far.');
+
+-- ── income: when a dividend is paid, and what says that corporate actions changed ───────────────────────
+ALTER TABLE corporate_actions ADD COLUMN pay_on date CHECK (pay_on >= ex_on);
+INSERT INTO data_versions (name) VALUES ('actions') ON CONFLICT DO NOTHING;

@@ -1,0 +1,127 @@
+"""Adjusted prices: factors for splits and dividends, back-adjusted and total-return series, the symbol of a day.
+
+For series of returns alone: a valuation takes the raw close × the units held that day (NUMBERS 6, ERRATA 13). Events are
+given per day: `cash` per share in the price's currency, on the basis of the ex day (after a split of that day), and `ratios`
+of splits, new units for one old. Raw closes are of their own day, not adjusted for anything that came later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.book import Action
+from core.fx import Rates, Series, day_number
+from core.reasons import NoRate, Reason, Undefined
+
+Reinvested = Literal["cum", "ex"]
+
+
+def dividend_factor(close_before: float, cash: float) -> float | Reason:
+    """`1 − cash / close_before`: what every price before the ex date is multiplied by for a cash dividend.
+
+    `close_before` is the raw close of the last day with the dividend, `cash` the dividend per share in the same currency.
+    Undefined where the dividend is not smaller than the price. Source: CRSP and Yahoo adjusted closes, LEAN factor files.
+    """
+    if not 0 <= cash < close_before:  # NaN, too
+        return Undefined(
+            "a dividend is paid out of the price: it must lie between zero and the close before the ex date"
+        )
+    return 1 - cash / close_before
+
+
+def day_growth(
+    close_before: float, close: float, cash: float = 0.0, ratio: float = 1.0, reinvested: Reinvested = "cum"
+) -> float | Reason:
+    """What 1 in the share becomes from one close to the next, the dividend reinvested. A factor, 1.01 is up 1 %.
+
+    "cum": reinvested at the last close with the dividend, `close × ratio / (close_before − cash × ratio)`, the growth of
+    Yahoo's and CRSP-style adjusted closes. "ex": reinvested at the close of the ex date,
+    `(close + cash) × ratio / close_before`, the growth of Quandl WIKI's. `cash` is per share after a split of the same day.
+    Undefined without a positive close before. Source: ../shared/golden, corporate_actions (Yahoo MSFT 2021, WIKI 2014).
+    """
+    if close_before <= 0:
+        return Undefined("a growth needs a positive close before")
+    if reinvested == "ex":
+        return (close + cash) * ratio / close_before
+    factor = dividend_factor(close_before, cash * ratio)
+    return factor if isinstance(factor, Reason) else close * ratio / (close_before * factor)
+
+
+def growth_of_one(
+    prices: Series, cash: Mapping[int, float], ratios: Mapping[int, float], reinvested: Reinvested = "cum"
+) -> Series:
+    """The total-return series: what 1 at the first close has become at each close, dividends reinvested (`day_growth`).
+
+    An event of a day without a bar counts at the next bar; one before the first or after the last bar does not count.
+    NaN from the day on whose growth is undefined.
+    """
+    paid, split = _by_bar(prices, cash, ratios)
+    close, out = prices.values, np.ones(len(prices.values))
+    for i in range(1, len(close)):
+        step = day_growth(float(close[i - 1]), float(close[i]), float(paid[i]), float(split[i]), reinvested)
+        out[i] = out[i - 1] * (np.nan if isinstance(step, Reason) else step)
+    return Series(prices.days, out)
+
+
+def back_adjusted(prices: Series, cash: Mapping[int, float], ratios: Mapping[int, float]) -> Series:
+    """Closes adjusted for every later split and dividend; the last close is the raw one.
+
+    Each close is multiplied by `dividend_factor / ratio` of every ex date after it, so that its day-to-day growth is that of
+    `day_growth` with "cum": what Yahoo prints as "Adj Close". NaN before a day whose factor is undefined.
+    """
+    paid, split = _by_bar(prices, cash, ratios)
+    close, n = prices.values, len(prices.values)
+    factors = np.ones(n)
+    for i in range(n - 1, 0, -1):
+        factor = dividend_factor(float(close[i - 1]), float(paid[i] * split[i])) if paid[i] else 1.0
+        factors[i - 1] = factors[i] * (np.nan if isinstance(factor, Reason) else factor) / split[i]
+    return Series(prices.days, close * factors)
+
+
+def _by_bar(
+    prices: Series, cash: Mapping[int, float], ratios: Mapping[int, float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cash and split ratio of every bar: 0 and 1 where nothing happened."""
+    n = len(prices.days)
+    paid, split = np.zeros(n), np.ones(n)
+    for day, amount in cash.items():
+        i = int(np.searchsorted(prices.days, day))
+        if 0 < i < n:
+            paid[i] += amount
+    for day, ratio in ratios.items():
+        i = int(np.searchsorted(prices.days, day))
+        if 0 < i < n:
+            split[i] *= ratio
+    return paid, split
+
+
+def symbol_on(valid_through: Sequence[tuple[date, str]], on: date) -> str | None:
+    """The symbol under which a security traded on a day: that of the first row whose `valid_through` is not before it.
+
+    Rows are (last day of validity, symbol) in any order; None after the last. Source: LEAN map files.
+    """
+    return next((symbol for last, symbol in sorted(valid_through) if last >= on), None)
+
+
+def cash_and_splits(
+    actions: Sequence[Action], currency: str, rates: Rates
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Dividends per share in a security's currency and split ratios by day number: what the series above are adjusted with.
+
+    A dividend in another currency is converted at the rate of its ex date; NaN where there is none.
+    """
+    cash: dict[int, float] = {}
+    ratios: dict[int, float] = {}
+    for a in actions:
+        day = day_number(a.ex_on)
+        if a.kind == "dividend" and a.amount:
+            rate = rates.rate(a.currency or currency, currency, day)
+            cash[day] = float("nan") if isinstance(rate, NoRate) else float(a.amount * rate)
+        elif a.kind == "split" and a.ratio:
+            ratios[day] = float(a.ratio)
+    return cash, ratios
