@@ -306,6 +306,11 @@ def test_a_share_is_the_nearest_multiple(amount: int, part: int, of: int, unit: 
     assert share(-amount, part, of, unit) == -got
 
 
+@pytest.mark.parametrize(("amount", "expected"), [(5, 2), (15, 8), (25, 12), (-5, -2), (-15, -8), (6, 3)])
+def test_half_goes_to_the_even_one(amount: int, expected: int) -> None:
+    assert share(amount, 1, 2, 1) == expected
+
+
 @given(st.integers(-(10**12), 10**12), st.lists(st.integers(1, 10**9), min_size=1, max_size=20))
 def test_shares_add_up_and_none_is_a_cent_off(amount: int, parts: list[int]) -> None:
     amount *= 10_000

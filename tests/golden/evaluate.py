@@ -800,10 +800,12 @@ def gain(found: Lots, price: Any) -> Decimal:
 @handles("position_pnl")
 def position_pnl(i: Answer) -> Answer | None:
     def drafts(with_fees: bool) -> list[Draft]:
-        return [
-            trade(t["side"].lower(), day(t["date"]), t["qty"], t["price"], fee=t.get("fee", 0) if with_fees else 0)
-            for t in i["transactions"]
-        ]
+        return sided(
+            [
+                (day(t["date"]), t["side"], t["qty"], t["price"], t.get("fee", 0) if with_fees else 0)
+                for t in i["transactions"]
+            ]
+        )
 
     try:
         bare, full = lots(drafts(False), "average"), lots(drafts(True), "average")
