@@ -23,6 +23,7 @@ from core.ledger import KINDS, MICRO, UNITS, LedgerError, Security
 from core.money import posted
 from core.reasons import NoRate
 from core.statement import Line
+from core.valuation import lots_of
 
 Basis = Literal["settlement", "trade"]
 Verdict = Literal["matched", "quantity", "price", "missing", "extra"]
@@ -99,7 +100,10 @@ class Row:
     def as_json(self) -> dict[str, Any]:
         """The row as it is kept: decimals and dates as text."""
         out = asdict(self)
-        return {k: format(v, "f") if isinstance(v, Decimal) else v.isoformat() if isinstance(v, date) else v for k, v in out.items()}
+        return {
+            k: format(v, "f") if isinstance(v, Decimal) else v.isoformat() if isinstance(v, date) else v
+            for k, v in out.items()
+        }
 
     @classmethod
     def of_json(cls, kept: Mapping[str, Any]) -> Row:
@@ -173,7 +177,7 @@ class Reconciliation:
 
     @property
     def state(self) -> str:
-        """"signed off" (the whole), "settled" (nothing open), "open"."""
+        """ "signed off" (the whole), "settled" (nothing open), "open"."""
         whole = self.decision(WHOLE)
         if whole is not None and whole.decision != "open":
             return "signed off"
@@ -199,10 +203,12 @@ def ours(book: Book, on: date, securities: Mapping[int, Security], actions: Sequ
     """
     ledger, day = book.ledger, day_number(on)
     known = {**securities, **book.securities}
-    moves = _moves(book)
+    moves = lots_of(book, int(ledger.traded_on[-1]) if len(ledger) else day).moves
     moved: dict[int, list[tuple[date, Decimal]]] = {}
     of_row: dict[int, list[tuple[int, Decimal]]] = {}
-    for row, security, moved_on, delta in moves:
+    for row, security, moved_on, delta in zip(
+        moves.row.tolist(), moves.security.tolist(), moves.day.tolist(), moves.delta.tolist(), strict=True
+    ):
         units = Decimal(delta) / UNITS
         moved.setdefault(security, []).append((day_of(moved_on), units))
         of_row.setdefault(row, []).append((security, units))
@@ -231,19 +237,9 @@ def ours(book: Book, on: date, securities: Mapping[int, Security], actions: Sequ
                 tuple(actions), {s: tuple(its) for s, its in moved.items()})  # fmt: skip
 
 
-def _moves(book: Book) -> Iterator[tuple[int, int, int, int]]:
-    """(ledger row, security, day, exact change of units in 1e-10) in booking order."""
-    ledger, held = book.ledger, dict[int, int]()
-    buy, sell, split = (KINDS.index(k) for k in ("buy", "sell", "split"))
-    for i in np.flatnonzero(np.isin(ledger.kind, (buy, sell, split)) & (ledger.security > 0)).tolist():
-        kind, security, units = int(ledger.kind[i]), int(ledger.security[i]), int(ledger.quantity[i])
-        before = held.get(security, 0)
-        delta = units if kind == buy else -units if kind == sell else before * int(ledger.ratio[i]) // UNITS - before
-        held[security] = before + delta
-        yield i, security, int(ledger.traded_on[i]), delta
-
-
-def _entries(book: Book, known: Mapping[int, Security], row: int, moved: Sequence[tuple[int, Decimal]]) -> Iterator[Entry]:
+def _entries(
+    book: Book, known: Mapping[int, Security], row: int, moved: Sequence[tuple[int, Decimal]]
+) -> Iterator[Entry]:
     """A ledger row as bookings: one for each security that it moves, the cash with the first."""
     ledger = book.ledger
     kind, own = KINDS[int(ledger.kind[row])], int(ledger.security[row])
@@ -334,7 +330,10 @@ class _Comparison:
             return []
         day, span = day_number(self.ours.on), causes.STALE.days
         inside = (series.days >= day - span) & (series.days <= day + span)
-        return [(day_of(d), exact(v)) for d, v in zip(series.days[inside].tolist(), series.values[inside].tolist(), strict=True)]
+        return [
+            (day_of(d), exact(v))
+            for d, v in zip(series.days[inside].tolist(), series.values[inside].tolist(), strict=True)
+        ]
 
     def their_price(self, s: Security, lines: Sequence[Line]) -> tuple[Decimal | None, Decimal | None]:
         """Their price and value in the security's currency: of several lines the first price and the sum."""
@@ -346,8 +345,15 @@ class _Comparison:
         if isinstance(rate, NoRate):
             return None, None
         price = next((x.price for x in lines if x.price is not None), None)
-        values = [x.value if x.value is not None else None if x.price is None or x.quantity is None else x.quantity * x.price for x in lines]
-        value = None if not values or None in values else posted(sum((v for v in values if v is not None), Decimal(0)) * rate, s.currency)
+        values = [
+            x.value if x.value is not None else None if x.price is None or x.quantity is None else x.quantity * x.price
+            for x in lines
+        ]
+        value = (
+            None
+            if not values or None in values
+            else posted(sum((v for v in values if v is not None), Decimal(0)) * rate, s.currency)
+        )
         return None if price is None else (price * rate).quantize(Decimal("1e-10")), value
 
     def unknown(self, line: Line) -> None:
@@ -355,7 +361,11 @@ class _Comparison:
         if line.quantity is None or abs(line.quantity) <= self.tolerances.units:
             return
         named = line.symbol or line.isin or line.name
-        cause = Cause("unknown", f"Line {line.line}: no security here has {_names(line)}; add it under Securities, or correct the line.", False)
+        cause = Cause(
+            "unknown",
+            f"Line {line.line}: no security here has {_names(line)}; add it under Securities, or correct the line.",
+            False,
+        )
         value = line.value if line.value is not None else None if line.price is None else line.quantity * line.price
         self.rows.append(Row(f"line:{line.line}", "position", "extra", named, line.name, line.currency, None, None, None, line.quantity, line.quantity,
                              None, None, line.price, None, None, value, None, (cause,), (line.line,)))  # fmt: skip
@@ -376,7 +386,17 @@ class _Comparison:
         why: tuple[Cause, ...] = ()
         if verdict != "matched":
             its = [e for e in o.entries if e.cash_currency == currency]
-            gap = Gap(o.on, self.basis, mine, theirs, t.cash, its, [e.cash for e in its], dividends=self.unbooked(currency), currency=currency)
+            gap = Gap(
+                o.on,
+                self.basis,
+                mine,
+                theirs,
+                t.cash,
+                its,
+                [e.cash for e in its],
+                dividends=self.unbooked(currency),
+                currency=currency,
+            )
             why = causes.of_cash(gap)
         self.rows.append(Row(f"cash:{currency}", "cash", verdict, f"Cash {currency}", f"Cash in {currency}", currency, None, mine, other,
                              theirs if lines else None, difference, None, None, None, None, mine, theirs if lines else None, difference, why,
@@ -398,7 +418,11 @@ class _Comparison:
 
 
 def _names(line: Line) -> str:
-    parts = [f"{what} {value}" for what, value in (("ISIN", line.isin), ("symbol", line.symbol), ("name", line.name)) if value]
+    parts = [
+        f"{what} {value}"
+        for what, value in (("ISIN", line.isin), ("symbol", line.symbol), ("name", line.name))
+        if value
+    ]
     return " or ".join(parts[:2])
 
 
@@ -445,7 +469,9 @@ def _with_renamed(rows: Sequence[Row], tolerance: Decimal) -> list[Row]:
         if r.verdict == "missing":
             found = tuple(causes.renamed(extra, r.our_units or Decimal(0), tolerance, "is on the statement"))
         elif r.verdict == "extra":
-            found = tuple(causes.renamed(missing, r.their_units or Decimal(0), tolerance, "is held here and not there,"))
+            found = tuple(
+                causes.renamed(missing, r.their_units or Decimal(0), tolerance, "is held here and not there,")
+            )
         else:
             found = ()
         out.append(replace(r, causes=(r.causes + found)[: causes.MOST]) if found else r)
@@ -469,6 +495,10 @@ def since(then: Result, now: Result) -> list[Change]:
         else:
             assert a is not None
             assert b is not None
-            same = (a.verdict, a.unit_difference, a.price_difference) == (b.verdict, b.unit_difference, b.price_difference)
+            same = (a.verdict, a.unit_difference, a.price_difference) == (
+                b.verdict,
+                b.unit_difference,
+                b.price_difference,
+            )
             out.append(Change("unchanged" if same else "changed", a, b))
     return out

@@ -177,7 +177,9 @@ def _is_total(cells: Mapping[str, str]) -> bool:
 def _line(number: int, cells: Mapping[str, str], read_number: Callable[[str, str], Decimal | None]) -> Line:
     """One record. Raises LedgerError naming the field."""
     symbol, isin, currency = (cells.get(n, "").upper() for n in ("symbol", "isin", "currency"))
-    quantity, price, value, balance = (read_number(n, cells.get(n, "")) for n in ("quantity", "price", "value", "amount"))
+    quantity, price, value, balance = (
+        read_number(n, cells.get(n, "")) for n in ("quantity", "price", "value", "amount")
+    )
     kind = cells.get("type", "").lower()
     words = set(re.split(r"[\s._:-]+", symbol))
     named = symbol or isin or cells.get("name", "")
@@ -201,7 +203,18 @@ def _line(number: int, cells: Mapping[str, str], read_number: Callable[[str, str
     worth = value if value is not None else balance
     if price is None and worth is not None and quantity:
         price = abs(worth / quantity).quantize(Decimal("1e-10"))
-    return Line(number, "position", symbol, isin, cells.get("name", "")[:200], cells.get("exchange", "").upper(), quantity, price, worth, currency)
+    return Line(
+        number,
+        "position",
+        symbol,
+        isin,
+        cells.get("name", "")[:200],
+        cells.get("exchange", "").upper(),
+        quantity,
+        price,
+        worth,
+        currency,
+    )
 
 
 # --- numbers -----------------------------------------------------------------------------------
@@ -231,7 +244,9 @@ def _decimal_sign(records: Iterable[tuple[int, Mapping[str, str]]], delimiter: s
             if found in (".", ","):
                 seen.setdefault(found, number)
     if len(seen) == 2:
-        raise NotReadable(f"line {seen['.']} has a decimal point, line {seen[',']} a decimal comma: one of them is needed throughout")
+        raise NotReadable(
+            f"line {seen['.']} has a decimal point, line {seen[',']} a decimal comma: one of them is needed throughout"
+        )
     return next(iter(seen), "." if delimiter == "," else "")
 
 
@@ -256,7 +271,11 @@ def amount(field: str, text: str, point: str) -> Decimal | None:
     group = "," if decimal == "." else "."
     whole, _, rest = bare.partition(decimal)
     groups = whole.lstrip("+-").split(group)
-    if group in rest or decimal in rest or (len(groups) > 1 and (len(groups[0]) > 3 or any(len(g) != 3 for g in groups[1:]))):
+    if (
+        group in rest
+        or decimal in rest
+        or (len(groups) > 1 and (len(groups[0]) > 3 or any(len(g) != 3 for g in groups[1:])))
+    ):
         raise LedgerError(field, text, f"a number with the decimal sign {decimal!r}, as in the other lines, is needed")
     value = Decimal(whole.replace(group, "") + ("." + rest if rest else ""))
     if abs(value) >= Decimal(10) ** 18 or len(rest) > 10:
