@@ -163,7 +163,8 @@ def _best(found: Iterator[Cause]) -> tuple[Cause, ...]:
     once: dict[tuple[str, tuple[str, ...]], Cause] = {}
     for cause in found:
         once.setdefault((cause.code, cause.transactions), cause)
-    return tuple(sorted(once.values(), key=lambda c: not c.strong)[:MOST])
+    strong = [c for c in once.values() if c.strong]  # beside one that is known, guesses only distract
+    return tuple((strong or list(once.values()))[:MOST])
 
 
 # --- bookings on the other side of the statement -----------------------------------------------
