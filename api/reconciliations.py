@@ -45,7 +45,9 @@ class NewLine(BaseModel):
     price: Cell
     value: Cell
     currency: Cell
-    type: Cell = Field("", max_length=200, pattern=TEXT, description="`cash` for a balance of cash", examples=["equity"])
+    type: Cell = Field(
+        "", max_length=200, pattern=TEXT, description="`cash` for a balance of cash", examples=["equity"]
+    )
     amount: Cell
 
 
@@ -75,7 +77,9 @@ class RowAnswer(BaseModel):
     currency: str
     security: int | None
     our_units: Exact | None
-    our_other: Exact | None = Field(description="by trade date where ours is counted by settlement date, and the other way round")
+    our_other: Exact | None = Field(
+        description="by trade date where ours is counted by settlement date, and the other way round"
+    )
     their_units: Exact | None
     unit_difference: Exact | None
     our_price: Exact | None
@@ -152,11 +156,15 @@ class ChangeAnswer(BaseModel):
 
 
 def _row(r: Row) -> RowAnswer:
-    values = {name: getattr(r, name) for name in RowAnswer.model_fields if name not in ("causes", "lines", "price_difference")}
+    values = {
+        name: getattr(r, name) for name in RowAnswer.model_fields if name not in ("causes", "lines", "price_difference")
+    }
     return RowAnswer(
         **values,
         price_difference=None if r.price_difference is None else float(r.price_difference),
-        causes=[CauseAnswer(code=c.code, text=c.text, strong=c.strong, transactions=list(c.transactions)) for c in r.causes],
+        causes=[
+            CauseAnswer(code=c.code, text=c.text, strong=c.strong, transactions=list(c.transactions)) for c in r.causes
+        ],
         lines=list(r.lines),
     )
 
@@ -220,10 +228,14 @@ async def reconcile(
     who: Who,
     portfolio: Named,
     custodian: Annotated[str, Query(description="whose statement it is", max_length=80)] = "",
-    on: Annotated[date | None, Query(description="date of the statement; default: the file's own column `date`")] = None,
+    on: Annotated[
+        date | None, Query(description="date of the statement; default: the file's own column `date`")
+    ] = None,
     basis: Annotated[Literal["settlement", "trade"], Query(description="by which date ours is counted")] = "settlement",
     units_tolerance: Annotated[Decimal, Query(ge=0, description="absolute")] = DEFAULTS.units,
-    price_tolerance: Annotated[Decimal, Query(ge=0, lt=1, description="a fraction: 0.005 is half a per cent")] = DEFAULTS.price,
+    price_tolerance: Annotated[
+        Decimal, Query(ge=0, lt=1, description="a fraction: 0.005 is half a per cent")
+    ] = DEFAULTS.price,
     cash_tolerance: Annotated[Decimal, Query(ge=0, description="absolute")] = DEFAULTS.cash,
     dry_run: Annotated[bool, Query(description="only compare; false keeps the reconciliation")] = True,
 ) -> ReconciliationAnswer:
@@ -268,7 +280,9 @@ async def _sent(request: Request) -> tuple[str, bytes, Statement | None]:
     try:
         given = NewStatement.model_validate_json(raw)
     except ValidationError as e:
-        raise RequestValidationError([{**x, "loc": ("body", *x["loc"])} for x in e.errors(include_url=False, include_context=False)]) from e
+        raise RequestValidationError(
+            [{**x, "loc": ("body", *x["loc"])} for x in e.errors(include_url=False, include_context=False)]
+        ) from e
     cells = [(n, x.model_dump()) for n, x in enumerate(given.lines, 1)]
     return "lines.json", raw, statement.of_cells(cells)
 
@@ -310,7 +324,13 @@ def changes_since(who: Who, portfolio: Named, reconciliation_id: UUID) -> list[C
 def _change(c: Change) -> ChangeAnswer:
     one = c.now or c.then
     assert one is not None
-    return ChangeAnswer(state=c.state, key=one.key, symbol=one.symbol, then=_row(c.then) if c.then else None, now=_row(c.now) if c.now else None)
+    return ChangeAnswer(
+        state=c.state,
+        key=one.key,
+        symbol=one.symbol,
+        then=_row(c.then) if c.then else None,
+        now=_row(c.now) if c.now else None,
+    )
 
 
 @router.post("/{reconciliation_id}/signoffs", response_model=ReconciliationAnswer, status_code=201)

@@ -138,7 +138,11 @@ def explain_number(
     report = REPORTS.get(name)
     if report is None:
         raise NoSuchReport(f"there is no such report; there are {', '.join(sorted(REPORTS))}")
-    number = portfolio_of(who, portfolio).portfolio_id if portfolio or OF_A_PORTFOLIO & set(report.inputs) else NOBODY
+    number = (
+        portfolio_of(who, portfolio).portfolio_id
+        if portfolio or reports.OF_A_PORTFOLIO & set(report.inputs)
+        else NOBODY
+    )
     query = {"as_of": as_of, "known_at": known_at, "period": period, "by": by, "security": security}
     found = reports.explain(who, name, Scope.read(number, query), column, row, figure)
     return ExplanationAnswer(

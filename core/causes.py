@@ -332,7 +332,7 @@ def split(gap: Gap) -> Iterator[Cause]:
         if why:
             yield Cause(
                 "split_plausible",
-                f"Plausibly a {said_ratio(ratio_)} split that is not booked here: the units stand in this ratio, and {why}.",
+                f"It looks like a {said_ratio(ratio_)} split that is not booked here: the units stand in this ratio, and {why}.",
                 False,
             )
 

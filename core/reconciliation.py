@@ -314,7 +314,7 @@ class _Comparison:
         self.rows.append(Row(
             f"security:{security}", "position", verdict, s.symbol, s.name, s.currency, security, mine, other, theirs if lines else None, difference,
             price, priced_on, their_price, off, our_value, their_value,
-            None if our_value is None or their_value is None else their_value - our_value, why, tuple(x.line for x in lines),
+            _difference(our_value, their_value, missing=not lines, extra=not mine), why, tuple(x.line for x in lines),
         ))  # fmt: skip
 
     def price(self, security: int) -> tuple[Decimal | None, date | None]:
@@ -368,7 +368,7 @@ class _Comparison:
         )
         value = line.value if line.value is not None else None if line.price is None else line.quantity * line.price
         self.rows.append(Row(f"line:{line.line}", "position", "extra", named, line.name, line.currency, None, None, None, line.quantity, line.quantity,
-                             None, None, line.price, None, None, value, None, (cause,), (line.line,)))  # fmt: skip
+                             None, None, line.price, None, None, value, value, (cause,), (line.line,)))  # fmt: skip
 
     def cash(self, currency: str, lines: Sequence[Line]) -> None:
         """The row of one currency."""
@@ -415,6 +415,12 @@ class _Comparison:
             if held > 0 and not booked and (a.currency or s.currency) == currency:
                 out.append((a, posted(held * a.amount, currency), s.symbol))
         return out
+
+
+def _difference(our_value: Decimal | None, their_value: Decimal | None, missing: bool, extra: bool) -> Decimal | None:
+    """Theirs − ours; a side that has nothing counts as nothing, one that has no price makes it unknown."""
+    mine, theirs = Decimal(0) if extra else our_value, Decimal(0) if missing else their_value
+    return None if mine is None or theirs is None else theirs - mine
 
 
 def _names(line: Line) -> str:

@@ -6,6 +6,7 @@ of 10,000 dollars: cash 10,000 − 5,004.95 − 800 = 4,195.05. The statement is
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -13,7 +14,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
+import psycopg
 import pytest
+from conftest import ROOT
+from small import MARK, WORDS, Small, bar_days, drafts, installed, row
+from streamlit.testing.v1 import AppTest
 
 from core import statement
 from core.book import Book, Portfolio
@@ -21,7 +26,11 @@ from core.causes import Action
 from core.fx import Rates, Series, day_number
 from core.importing import NotReadable
 from core.ledger import Draft, LedgerError, Security, from_postings, post
-from core.reconciliation import Result, Row, Tolerances, compare, ours, since
+from core.reconciliation import Reconciliation, Result, Row, Tolerances, compare, ours, since
+from db import access, ledger, portfolios, reconciliation
+from db.access import AccessDenied
+from db.books import NoSuchPortfolio
+from ui import session
 
 ON = date(2026, 3, 13)
 ACME = Security(1, "ACME", "Acme works", "XNYS", "USD", "Equity")
@@ -33,9 +42,13 @@ ISINS = {1: "US0378331005"}
 D = Decimal
 
 
-def draft(kind: str, on: date, security: Security | None = None, settles: date | None = None, **more: Any) -> tuple[Draft, date]:
+def draft(
+    kind: str, on: date, security: Security | None = None, settles: date | None = None, **more: Any
+) -> tuple[Draft, date]:
     values = {k: D(v) if isinstance(v, str) else v for k, v in more.items()}
-    return Draft(kind, on, values.pop("currency", security.currency if security else "USD"), security, **values), settles or on
+    return Draft(
+        kind, on, values.pop("currency", security.currency if security else "USD"), security, **values
+    ), settles or on
 
 
 OPENING = (
@@ -53,7 +66,8 @@ def book(*more: tuple[Draft, date], closes: dict[int, list[str]] | None = None) 
     """The examples' portfolio with more booked."""
     drafts = [*OPENING, *more]
     ledger = from_postings(
-        [post(d, "USD", settles, date(2026, 6, 1)) for d, settles in drafts], ids=[UUID(int=n) for n in range(1, len(drafts) + 1)]
+        [post(d, "USD", settles, date(2026, 6, 1)) for d, settles in drafts],
+        ids=[UUID(int=n) for n in range(1, len(drafts) + 1)],
     )
     weekdays = [d for n in range(12) if (d := date(2026, 3, 2) + timedelta(days=n)).weekday() < 5]
     days = np.array([day_number(d) for d in weekdays], np.int32)
@@ -63,11 +77,20 @@ def book(*more: tuple[Draft, date], closes: dict[int, list[str]] | None = None) 
 
 
 def reconciled(
-    text: str, *more: tuple[Draft, date], actions: tuple[Action, ...] = (), closes: dict[int, list[str]] | None = None, **how: Any
+    text: str,
+    *more: tuple[Draft, date],
+    actions: tuple[Action, ...] = (),
+    closes: dict[int, list[str]] | None = None,
+    **how: Any,
 ) -> Result:
     """A statement in CSV beside the portfolio."""
     lines = statement.identified(statement.read(text).lines, LISTED.values(), ISINS, [1, 2])
-    return compare(ours(book(*more, closes=closes), how.pop("on", ON), LISTED, actions), lines, how.pop("tolerances", Tolerances()), **how)
+    return compare(
+        ours(book(*more, closes=closes), how.pop("on", ON), LISTED, actions),
+        lines,
+        how.pop("tolerances", Tolerances()),
+        **how,
+    )
 
 
 def only(result: Result, symbol: str) -> Row:
@@ -99,12 +122,24 @@ def test_everything_matches() -> None:
 
 
 def test_the_five_verdicts() -> None:
-    text = "isin,symbol,name,quantity,price,currency\nUS0378331005,,,93,52,USD\n,NEWCO,,5,10,USD\n,,Nobody knows,3,1,USD\n"
+    text = (
+        "isin,symbol,name,quantity,price,currency\nUS0378331005,,,93,52,USD\n,NEWCO,,5,10,USD\n,,Nobody knows,3,1,USD\n"
+    )
     result = reconciled(text)
-    assert {r.symbol: r.verdict for r in result.rows} == {"ACME": "quantity", "NEWCO": "extra", "Nobody knows": "extra", "BOLT": "missing"}
+    assert {r.symbol: r.verdict for r in result.rows} == {
+        "ACME": "quantity",
+        "NEWCO": "extra",
+        "Nobody knows": "extra",
+        "BOLT": "missing",
+    }
     acme = only(result, "ACME")
     assert (acme.our_units, acme.their_units, acme.unit_difference) == (D(100), D(93), D(-7))
     assert (acme.our_value, acme.their_value, acme.value_difference) == (D("5200.00"), D("4836.00"), D("-364.00"))
+    assert [only(result, s).value_difference for s in ("BOLT", "NEWCO", "Nobody knows")] == [
+        D("-840.00"),
+        D(50),
+        D(3),
+    ]  # 40 × 21, 5 × 10, 3 × 1
     assert codes(only(result, "Nobody knows")) == ["unknown"]
     assert only(reconciled(MATCHING.replace("52", "51.7")), "ACME").verdict == "price"
     assert result.notes == ("The statement has no cash: only positions were compared.",)
@@ -179,7 +214,9 @@ def test_trade_date_against_settlement_date() -> None:
         row = only(by_trade, symbol)
         assert (row.verdict, row.causes[0].code, row.causes[0].strong) == ("quantity", "settlement", True), symbol
         assert "The statement counts by trade date: buy of" in row.causes[0].text
-    assert only(reconciled(MATCHING.replace("ACME,100", "ACME,110"), bought, basis="trade"), "ACME").verdict == "matched"
+    assert (
+        only(reconciled(MATCHING.replace("ACME,100", "ACME,110"), bought, basis="trade"), "ACME").verdict == "matched"
+    )
     row = only(reconciled(MATCHING, bought, basis="trade"), "ACME")
     assert "The statement counts by settlement date" in row.causes[0].text
 
@@ -241,7 +278,10 @@ def test_a_wrong_sign() -> None:
 
 def test_a_symbol_that_changed_there() -> None:
     result = reconciled(HEAD + "ACME,100,52,USD\nNEWCO,40,21,USD\n")
-    assert {r.symbol: (r.verdict, codes(r)[-1]) for r in result.rows if r.causes} == {"BOLT": ("missing", "renamed"), "NEWCO": ("extra", "renamed")}
+    assert {r.symbol: (r.verdict, codes(r)[-1]) for r in result.rows if r.causes} == {
+        "BOLT": ("missing", "renamed"),
+        "NEWCO": ("extra", "renamed"),
+    }
     change = Action(2, "symbol_change", date(2026, 3, 12), None, None, None)
     row = only(reconciled(HEAD + "ACME,100,52,USD\nNEWCO,40,21,USD\n", actions=(change,)), "BOLT")
     assert "action" in codes(row)
@@ -267,7 +307,9 @@ def cash(balance: str, *more: tuple[Draft, date], **how: Any) -> Row:
 def test_a_fee_that_was_not_taken_there() -> None:
     row = cash("4200.00")  # 4,195.05 + 4.95
     assert (row.unit_difference, row.causes[0].code, row.causes[0].strong) == (D("4.95"), "fee", True)
-    assert "fee of 4.95 on the buy of 100 ACME on 2026-03-02 is booked here and was not taken there" in row.causes[0].text
+    assert (
+        "fee of 4.95 on the buy of 100 ACME on 2026-03-02 is booked here and was not taken there" in row.causes[0].text
+    )
 
 
 def test_a_fee_that_is_not_booked_here() -> None:
@@ -309,7 +351,10 @@ def test_a_dividend_that_is_not_booked() -> None:
 
 
 def test_rounding_and_rates_of_conversions() -> None:
-    bought = [draft("buy", date(2026, 3, 3 + n), RHEIN, date(2026, 3, 5), quantity="1", price="10", fx="1.25") for n in range(2)]
+    bought = [
+        draft("buy", date(2026, 3, 3 + n), RHEIN, date(2026, 3, 5), quantity="1", price="10", fx="1.25")
+        for n in range(2)
+    ]
     row = cash("4170.07", *bought)  # 4,195.05 − 2 × 12.50 = 4,170.05; two cents on two conversions
     assert (row.causes[0].code, row.causes[0].strong) == ("fx_rounding", True)
     one = draft("buy", date(2026, 3, 10), RHEIN, date(2026, 3, 12), quantity="100", price="10", fx="1.25")
@@ -354,7 +399,9 @@ def test_a_price_in_the_base_currency() -> None:
 def test_what_was_fixed_since() -> None:
     text = MATCHING.replace("ACME,100,52", "ACME,200,26").replace("BOLT,40", "BOLT,41")
     then = reconciled(text)
-    now = reconciled(text, draft("split", date(2026, 3, 12), ACME, ratio="2"), closes={**CLOSES, 1: [*CLOSES[1][:9], "26"]})
+    now = reconciled(
+        text, draft("split", date(2026, 3, 12), ACME, ratio="2"), closes={**CLOSES, 1: [*CLOSES[1][:9], "26"]}
+    )
     assert {(c.then or c.now).symbol: c.state for c in since(then, now)} == {"ACME": "fixed", "BOLT": "unchanged"}  # type: ignore[union-attr]
     assert [c.state for c in since(now, then) if c.now and c.now.symbol == "ACME"] == ["new"]
 
@@ -370,12 +417,19 @@ def test_a_row_is_kept_exactly() -> None:
 
 
 def test_headers_in_any_order_case_and_language() -> None:
-    found = statement.read("Währung;Kurs;Stück;Bezeichnung;ISIN\nEUR;1.234,50;10,5;Rhein;\nUSD;52,00;100;;us0378331005\n").lines
-    assert [(x.quantity, x.price, x.currency) for x in found] == [(D("10.5"), D("1234.50"), "EUR"), (D(100), D("52.00"), "USD")]
+    found = statement.read(
+        "Währung;Kurs;Stück;Bezeichnung;ISIN\nEUR;1.234,50;10,5;Rhein;\nUSD;52,00;100;;us0378331005\n"
+    ).lines
+    assert [(x.quantity, x.price, x.currency) for x in found] == [
+        (D("10.5"), D("1234.50"), "EUR"),
+        (D(100), D("52.00"), "USD"),
+    ]
     known = statement.identified(found, LISTED.values(), ISINS, [])
     assert [x.security for x in known] == [3, 1]
-    other = statement.read("TICKER,Shares,Market_Value,CCY\nxnys:acme,10,\"1,234.50\",usd\nTotal,,\"1,234.50\",\n").lines
-    assert [(x.symbol, x.quantity, x.price, x.value) for x in other] == [("XNYS:ACME", D(10), D("123.45"), D("1234.50"))]
+    other = statement.read('TICKER,Shares,Market_Value,CCY\nxnys:acme,10,"1,234.50",usd\nTotal,,"1,234.50",\n').lines
+    assert [(x.symbol, x.quantity, x.price, x.value) for x in other] == [
+        ("XNYS:ACME", D(10), D("123.45"), D("1234.50"))
+    ]
     assert statement.identified(other, LISTED.values(), ISINS, [])[0].security == 1
 
 
@@ -423,3 +477,360 @@ def test_the_date_of_the_file() -> None:
     assert statement.read("symbol,quantity,Statement Date\nACME,1,2026-03-13\n").on == ON
     assert statement.read(MATCHING).on is None
     assert len(statement.read(statement.TEMPLATE).lines) == 2
+
+
+# --- kept, read, signed: the database ----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small(server: Any) -> Iterator[Small]:
+    """The small installation with a portfolio to reconcile: a known split of ACME that nobody booked, a viewer's and a reader's look."""
+    with installed(server) as made:
+        access.create_user("vera", WORDS, "viewer", "Vera")
+        made.tokens["vera"] = access.sign_in("vera", WORDS)[0]
+        for name in ("Desk", "Empty"):
+            made.portfolios[name] = portfolios.create_portfolio(made.anna, name, "USD")
+        access.share(made.user("anna"), made.portfolios["Desk"], "vera", "write")  # a viewer never writes
+        days = bar_days(made.now)
+        rows = [
+            row(days[5], "deposit", gross="10000"),
+            row(days[6], "buy", "ACME", quantity="100", price="50", fees="4.95"),
+            row(days[7], "buy", "BOLT", quantity="40", price="20"),
+        ]
+        ledger.append(made.anna, made.portfolios["Desk"], drafts(made, made.anna, rows, "USD"), made.now.date())
+        with made.database.owner() as c:
+            c.execute(
+                "INSERT INTO corporate_actions (security_id, kind, ex_on, ratio, provider) VALUES (%s, 'split', %s, 4, 'test')",
+                (made.securities["ACME"], days[19]),
+            )
+        yield made
+
+
+STATEMENT = b"symbol,isin,quantity,price,currency,type,amount\r\n,US0378331005,400,,USD,,\r\nBOLT,,40,,USD,,\r\nCASH,,,,USD,cash,4200.00\r\n"
+
+
+def day_of_it(small: Small) -> date:
+    return bar_days(small.now)[20]
+
+
+def made(small: Small, keep: bool = True, **how: Any) -> Reconciliation:
+    how = {
+        "custodian": "First Bank",
+        "file_name": "positions.csv",
+        "on": day_of_it(small),
+        "today": small.now.date(),
+    } | how
+    user, portfolio = how.pop("user", small.anna), how.pop("portfolio", small.portfolios["Desk"])
+    return reconciliation.make(user, portfolio, how.pop("raw", STATEMENT), keep=keep, **how)
+
+
+def test_kept_as_found_and_compared_again(small: Small) -> None:
+    dry = made(small, keep=False)
+    before = len(reconciliation.kept(small.anna, small.portfolios["Desk"]))
+    assert dry.reconciliation_id is None
+    kept = made(small)
+    assert kept.reconciliation_id is not None
+    assert len(reconciliation.kept(small.anna, small.portfolios["Desk"])) == before + 1
+    assert (kept.result, kept.lines, kept.tolerances) == (dry.result, dry.lines, Tolerances())
+    assert reconciliation.read(small.anna, small.portfolios["Desk"], kept.reconciliation_id) == kept
+    verdicts = {r.symbol: (r.verdict, [c.code for c in r.causes]) for r in kept.result.rows}
+    assert verdicts == {"ACME": ("quantity", ["split"]), "BOLT": ("matched", []), "Cash USD": ("quantity", ["fee"])}
+    assert (kept.state, kept.open_rows, kept.made_by) == ("open", 2, f"Anna {MARK}")
+    again = reconciliation.again(small.anna, small.portfolios["Desk"], kept.reconciliation_id)
+    assert [c.state for c in again] == ["unchanged", "unchanged"]
+    split = [row(bar_days(small.now)[19], "split", "ACME", ratio="4")]
+    (booked,) = ledger.append(
+        small.anna, small.portfolios["Desk"], drafts(small, small.anna, split, "USD"), small.now.date()
+    )
+    try:
+        again = reconciliation.again(small.anna, small.portfolios["Desk"], kept.reconciliation_id)
+        assert {(c.then or c.now).symbol: c.state for c in again} == {"ACME": "fixed", "Cash USD": "unchanged"}  # type: ignore[union-attr]
+        assert (
+            reconciliation.read(small.anna, small.portfolios["Desk"], kept.reconciliation_id).result == kept.result
+        ), "what was found stays"
+    finally:
+        ledger.reverse(small.anna, small.portfolios["Desk"], booked)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"custodian": " "}, "custodian"),
+        ({"on": None}, "date missing"),
+        ({"on": date(2999, 1, 1)}, "may not lie after today"),
+        (
+            {"on": date(2020, 1, 2), "raw": b"symbol,quantity,date\nACME,1,2020-01-03\n"},
+            "the file says that it is of 2020-01-03",
+        ),
+        ({"basis": "someday"}, "basis someday"),
+    ],
+)
+def test_what_is_wrong_with_a_statement(small: Small, how: dict[str, Any], message: str) -> None:
+    before = len(reconciliation.kept(small.anna, small.portfolios["Desk"]))
+    with pytest.raises(LedgerError, match=message):
+        made(small, **how)
+    assert len(reconciliation.kept(small.anna, small.portfolios["Desk"])) == before
+
+
+def test_a_sign_off_is_kept_and_the_last_one_counts(small: Small) -> None:
+    number = made(small).reconciliation_id
+    assert number is not None
+    portfolio = small.portfolios["Desk"]
+    acme = f"security:{small.securities['ACME']}"
+    with pytest.raises(LedgerError, match="say why"):
+        reconciliation.sign(small.anna, portfolio, number, [acme], "accepted", " ")
+    with pytest.raises(LedgerError, match="no such row"):
+        reconciliation.sign(small.anna, portfolio, number, ["security:999"], "fixed")
+    with pytest.raises(LedgerError, match="decision maybe"):
+        reconciliation.sign(small.anna, portfolio, number, [acme], "maybe")  # type: ignore[arg-type]
+    assert reconciliation.read(small.anna, portfolio, number).signoffs == ()
+    one = reconciliation.sign(small.anna, portfolio, number, [acme], "accepted", "booked on Monday")
+    assert (one.open_rows, one.state) == (1, "open")
+    one = reconciliation.sign(small.anna, portfolio, number, [acme], "open", "it was not")
+    assert one.open_rows == 2
+    one = reconciliation.sign(small.anna, portfolio, number, [acme, "cash:USD"], "fixed")
+    assert (one.open_rows, one.state) == (0, "settled")
+    one = reconciliation.sign(small.anna, portfolio, number, ["*"], "accepted", "March is done")
+    assert one.state == "signed off"
+    assert [(s.row_key, s.decision, s.comment) for s in one.signoffs] == [
+        (acme, "accepted", "booked on Monday"),
+        (acme, "open", "it was not"),
+        (acme, "fixed", ""),
+        ("cash:USD", "fixed", ""),
+        ("*", "accepted", "March is done"),
+    ]
+    assert {s.signed_by for s in one.signoffs} == {f"Anna {MARK}"}
+
+
+@pytest.mark.parametrize("table", ["reconciliations", "reconciliation_signoffs"])
+def test_the_database_keeps_what_was_signed(small: Small, table: str) -> None:
+    """Neither the web role nor the owner changes or deletes a row; the web role has not even the right."""
+    refused = (psycopg.errors.InsufficientPrivilege, psycopg.errors.RestrictViolation)
+    for statement_ in (
+        f"UPDATE {table} SET reconciliation_id = reconciliation_id",
+        f"DELETE FROM {table}",
+        f"TRUNCATE {table} CASCADE",
+    ):
+        c = small.database.web(small.anna)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), c.transaction():
+            c.execute(statement_)
+        for role in ("ballast_jobs", "ballast_owner"):
+            with pytest.raises(refused), small.database.connect(role) as o:
+                o.execute(statement_)
+
+
+def test_nobody_signs_for_somebody_else(small: Small) -> None:
+    number = made(small).reconciliation_id
+    c = small.database.web(small.anna)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), c.transaction():
+        c.execute(
+            "INSERT INTO reconciliation_signoffs (portfolio_id, reconciliation_id, row_key, decision, signed_by) VALUES (%s, %s, '*', 'fixed', %s)",
+            (small.portfolios["Desk"], number, small.ben),
+        )
+
+
+def test_strangers_get_nothing_and_readers_do_not_sign(small: Small) -> None:
+    number, portfolio = made(small).reconciliation_id, small.portfolios["Desk"]
+    assert number is not None
+    for call in (
+        lambda: reconciliation.kept(small.ben, portfolio),
+        lambda: reconciliation.read(small.ben, portfolio, number),
+        lambda: reconciliation.again(small.ben, portfolio, number),
+        lambda: reconciliation.sign(small.ben, portfolio, number, ["*"], "fixed"),
+        lambda: made(small, user=small.ben),
+        lambda: made(small, user=small.ben, keep=False),
+    ):
+        with pytest.raises(NoSuchPortfolio):
+            call()
+    with pytest.raises(reconciliation.NoSuchReconciliation):
+        reconciliation.read(small.anna, small.portfolios["Empty"], number)  # of another portfolio
+    vera = small.user("vera").user_id
+    assert reconciliation.read(vera, portfolio, number).custodian == "First Bank"
+    assert made(small, user=vera, keep=False).open_rows == 2
+    with pytest.raises(AccessDenied):
+        made(small, user=vera)
+    with pytest.raises(AccessDenied):
+        reconciliation.sign(vera, portfolio, number, ["*"], "fixed")
+
+
+# --- by HTTP -----------------------------------------------------------------------------------
+
+
+def test_the_api(small: Small) -> None:
+    client, path = small.client("anna"), "/v1/portfolios/Desk/reconciliations"
+    query = {"custodian": "First Bank", "on": day_of_it(small).isoformat(), "units_tolerance": "0.001"}
+    csv = {"content": STATEMENT, "headers": {"Content-Type": "text/csv"}}
+    dry = client.post(path, params=query, **csv)
+    assert (dry.status_code, dry.json()["reconciliation_id"], dry.json()["units_tolerance"]) == (200, None, "0.001")
+    kept = client.post(path, params=query | {"dry_run": "false"}, files={"file": ("march.csv", STATEMENT, "text/csv")})
+    assert kept.status_code == 201, kept.text
+    said = kept.json()
+    assert (said["file"], said["open"], said["quantity"], said["matched"], said["state"]) == (
+        "march.csv",
+        2,
+        2,
+        1,
+        "open",
+    )
+    acme = next(r for r in said["rows"] if r["symbol"] == "ACME")
+    assert [D(acme[name]) for name in ("our_units", "their_units", "unit_difference")] == [D(100), D(400), D(300)]
+    assert acme["causes"][0]["code"] == "split"
+    number = said["reconciliation_id"]
+    assert number in {r["reconciliation_id"] for r in client.get(path).json()}
+    assert client.get(f"{path}/{number}").json()["rows"] == said["rows"]
+    file = client.get(f"{path}/{number}", params={"format": "csv"})
+    assert file.headers["content-type"].startswith("text/csv")
+    assert len(file.text.splitlines()) == 1 + 3
+    signed = client.post(
+        f"{path}/{number}/signoffs", json={"rows": [acme["key"]], "decision": "accepted", "comment": "split booked"}
+    )
+    assert (signed.status_code, signed.json()["open"], signed.json()["signoffs"][0]["signed_by"]) == (
+        201,
+        1,
+        f"Anna {MARK}",
+    )
+    assert {c["state"] for c in client.get(f"{path}/{number}/changes").json()} == {"unchanged"}
+    for name, least in (("reconciliations", 1), ("reconciliation", 3)):
+        answer = client.get(f"/v1/reports/{name}", params={"portfolio": "Desk"})
+        assert answer.status_code == 200, answer.text
+        assert len(answer.json()["rows"]) >= least
+
+
+def test_the_api_reads_lines(small: Small) -> None:
+    client, path = small.client("anna"), "/v1/portfolios/Desk/reconciliations"
+    query = {"custodian": "First Bank", "on": day_of_it(small).isoformat()}
+    lines = [
+        {"symbol": "ACME", "quantity": "100"},
+        {"symbol": "BOLT", "quantity": "40"},
+        {"type": "cash", "currency": "USD", "amount": "4195.05"},
+    ]
+    answer = client.post(path, params=query, json={"lines": lines})
+    assert (answer.status_code, answer.json()["matched"], answer.json()["open"]) == (200, 3, 0), answer.text
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "status", "slug", "words"),
+    [
+        ({}, {"content": b"symbol,quantity\nACME,ten\n"}, 422, "not-readable", "line 2: quantity ten"),
+        ({"custodian": ""}, {"content": STATEMENT}, 422, "not-bookable", "custodian"),
+        ({"basis": "x"}, {"content": STATEMENT}, 422, "bad-request", "basis"),
+        ({"price_tolerance": "2"}, {"content": STATEMENT}, 422, "bad-request", "price_tolerance"),
+        ({}, {"json": {"lines": [{"quantity": [1]}]}}, 422, "bad-request", "quantity"),
+        ({}, {"json": {"lines": []}}, 422, "bad-request", "lines"),
+        ({}, {"json": {"lines": [{"symbol": "ACME", "quantity": "x"}]}}, 422, "not-readable", "line 1: quantity x"),
+    ],
+)  # fmt: skip
+def test_the_api_says_what_is_wrong(
+    small: Small, query: dict[str, str], body: dict[str, Any], status: int, slug: str, words: str
+) -> None:
+    asked = {"custodian": "First Bank", "on": day_of_it(small).isoformat()} | query
+    answer = small.client("anna").post("/v1/portfolios/Desk/reconciliations", params=asked, **body)
+    assert (answer.status_code, answer.json()["type"].rsplit("#")[-1]) == (status, slug), answer.text
+    assert words in answer.text
+
+
+def test_the_api_refuses_strangers_and_readers(small: Small) -> None:
+    number = made(small).reconciliation_id
+    path = f"/v1/portfolios/{small.portfolios['Desk']}/reconciliations"
+    decision = {"rows": ["*"], "decision": "fixed"}
+    ben, vera = small.client("ben"), small.client("vera")
+    for answer in (
+        ben.get(path),
+        ben.get(f"{path}/{number}"),
+        ben.get(f"{path}/{number}/changes"),
+        ben.post(f"{path}/{number}/signoffs", json=decision),
+    ):
+        assert answer.status_code == 404
+        assert "First Bank" not in answer.text
+    assert vera.get(f"{path}/{number}").status_code == 200
+    assert vera.post(f"{path}/{number}/signoffs", json=decision).status_code == 403
+    query = {"custodian": "x", "on": day_of_it(small).isoformat(), "dry_run": "false"}
+    assert vera.post(path, params=query, content=STATEMENT).status_code == 403
+    assert small.client("anna").get(f"{path}/{uuid4()}").json()["type"].endswith("#no-such-reconciliation")
+
+
+# --- the page ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(small: Small, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+    """`opened(who, portfolio, …)`: the page as somebody's browser gets it."""
+
+    def run(who: str = "anna", portfolio: str = "Desk", **query: str) -> AppTest:
+        monkeypatch.setattr(session, "token", lambda: small.tokens[who])
+        at = AppTest.from_file(str(ROOT / "pages" / "_main.py"), default_timeout=60)
+        at.run()
+        at.query_params["portfolio"] = str(small.portfolios[portfolio])
+        for name, value in query.items():
+            at.query_params[name] = value
+        at.switch_page("reconciliation.py")
+        at.run()
+        assert not at.exception, at.exception[0].value
+        return at
+
+    return run
+
+
+def told(at: AppTest) -> str:
+    blocks = (at.markdown, at.info, at.warning, at.error, at.success, at.caption, at.subheader)
+    return "\n".join(str(each.value) for block in blocks for each in block)
+
+
+def clicked(at: AppTest, label: str) -> AppTest:
+    (button,) = [b for b in at.button if b.label == label]
+    button.click().run()
+    assert not at.exception, at.exception[0].value
+    return at
+
+
+def test_from_the_file_to_the_signature(small: Small, opened: Callable[..., AppTest]) -> None:
+    at = opened()
+    before = len(reconciliation.kept(small.anna, small.portfolios["Desk"]))
+    (uploader,) = at.get("file_uploader")
+    uploader.upload("march.csv", STATEMENT, "text/csv").run()
+    assert "Date: the date of the statement is needed" in told(at)
+    next(d for d in at.date_input if d.label == "Date of the statement").set_value(day_of_it(small)).run()
+    assert not at.exception
+    shown = {m.label: m.value for m in at.metric}
+    assert (shown["Open"], shown["Matched"], shown["Quantity differs"]) == ("2", "1", "2")
+    assert len(reconciliation.kept(small.anna, small.portfolios["Desk"])) == before, "nothing is kept by looking"
+    next(t for t in at.text_input if t.label == "Custodian").set_value("First Bank").run()
+    clicked(at, "Keep this reconciliation")
+    assert "The statement of First Bank" in told(at)
+    newest = reconciliation.kept(small.anna, small.portfolios["Desk"])[0]
+    assert newest.file_name == "march.csv"
+    next(s for s in at.selectbox if s.label == "Decide about").select("cash:USD")
+    clicked(at, "Sign")
+    assert "Comment: say why the difference is accepted" in told(at)
+    next(t for t in at.text_area if t.label == "Comment").input("the fee is waived")
+    clicked(at, "Sign")
+    signed = reconciliation.kept(small.anna, small.portfolios["Desk"])[0]
+    assert [(s.row_key, s.decision, s.comment) for s in signed.signoffs] == [
+        ("cash:USD", "accepted", "the fee is waived")
+    ]
+    assert "Signed: Cash USD" in told(at)
+
+
+def test_a_file_that_cannot_be_read_is_explained(opened: Callable[..., AppTest]) -> None:
+    at = opened()
+    (uploader,) = at.get("file_uploader")
+    uploader.upload("bad.csv", b"symbol,quantity\nACME,ten\nBOLT,\n", "text/csv").run()
+    assert "bad.csv cannot be read" in told(at)
+    assert "line 3" in told(at)
+    assert not [b for b in at.button if b.label == "Keep this reconciliation"]
+
+
+def test_a_reader_sees_and_cannot_sign(small: Small, opened: Callable[..., AppTest]) -> None:
+    made(small)
+    at = opened("vera")
+    assert "not reconcile in it or sign" in told(at)
+    assert "First Bank" in told(at)
+    assert not at.get("file_uploader")
+    assert not [b for b in at.button if b.label == "Sign"]
+
+
+def test_a_strangers_portfolio_and_a_wrong_number(small: Small, opened: Callable[..., AppTest]) -> None:
+    assert "This portfolio cannot be opened" in told(opened("ben"))
+    made(small)
+    assert "There is no such reconciliation here" in told(opened(reconciliation=str(uuid4())))
+    assert "No statement has been reconciled yet" in told(opened(portfolio="Empty", reconciliation="x"))

@@ -104,5 +104,7 @@ def reconciliation(reconciliation: Reconciliation | None) -> Made:
     notes = [f"{r.custodian}, statement of {r.statement_on}, compared with the ledger by {r.basis} date, as it was known on "
              f"{r.known_at:%Y-%m-%d %H:%M} UTC.", *r.result.notes]  # fmt: skip
     if whole is not None:
-        notes.append(f"The whole is {whole.decision}: {whole.signed_by}, {whole.signed_at:%Y-%m-%d %H:%M} UTC{': ' + whole.comment if whole.comment else ''}.")
+        notes.append(
+            f"The whole is {whole.decision}: {whole.signed_by}, {whole.signed_at:%Y-%m-%d %H:%M} UTC{': ' + whole.comment if whole.comment else ''}."
+        )
     return Made(rows, figures, None, tuple(notes))
