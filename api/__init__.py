@@ -11,7 +11,18 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import health, people, portfolios, problems, reference, reports, securities, seeds, transactions
+from api import (
+    health,
+    people,
+    portfolios,
+    problems,
+    reconciliations,
+    reference,
+    reports,
+    securities,
+    seeds,
+    transactions,
+)
 from api.problems import Problem
 
 OPEN = frozenset({"/v1/auth/login", "/health"})  # paths that ask for no sign-in
@@ -96,7 +107,7 @@ api = Api(
 )
 api.add_middleware(Stamp)
 problems.install(api)
-for _module in (people, portfolios, reports, transactions, securities, seeds, health):
+for _module in (people, portfolios, reports, transactions, reconciliations, securities, seeds, health):
     api.include_router(_module.router)
 
 

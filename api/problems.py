@@ -25,6 +25,7 @@ from db.books import NoSuchPortfolio
 from db.engine import Unreachable
 from db.ledger import NothingBooked
 from db.portfolios import StaleEdit
+from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
 
 log = logging.getLogger("ballast.api")
@@ -60,6 +61,7 @@ PROBLEMS: dict[type[Exception], Kind] = {
     NoSuchPortfolio: Kind(404, "no-such-portfolio", "No such portfolio", "It does not exist, or is not yours to see."),
     NoSuchReport: Kind(404, "no-such-report", "No such report", "GET /v1/reports lists them."),
     NotExplained: Kind(404, "not-explained", "No such number", "detail says which rows, columns and figures there are."),
+    NoSuchReconciliation: Kind(404, "no-such-reconciliation", "No such reconciliation", "GET …/reconciliations lists them."),
     NoSuchSecurity: Kind(404, "no-such-security", "No such security", "GET /v1/securities lists them."),
     OverSold: Kind(409, "over-sold", "More than is held", "The sale exceeds what is held on that day; nothing was booked."),
     Impossible: Kind(409, "impossible", "Not possible on that day", "What is held on that day does not allow it; nothing was booked."),

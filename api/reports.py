@@ -21,7 +21,6 @@ from db.access import User
 from db.reports import NoSuchReport
 
 router = APIRouter(prefix="/v1/reports", tags=["Reports"])
-OF_A_PORTFOLIO = frozenset({"view", "chart", "ledger"})
 NOBODY = UUID(int=0)  # stands in the scope of a report that no portfolio is asked for
 
 
@@ -46,7 +45,7 @@ def list_reports(who: Who) -> list[ReportAnswer]:
             title=r.title,
             definition=r.definition,
             inputs=list(r.inputs),
-            needs_portfolio=bool(OF_A_PORTFOLIO & set(r.inputs)),
+            needs_portfolio=bool(reports.OF_A_PORTFOLIO & set(r.inputs)),
             admin_only=bool(reports.ADMIN_ONLY & set(r.inputs)),
             columns=[ColumnAnswer(key=c.key, title=c.title, kind=c.kind.value, note=c.note) for c in r.columns],
         )
@@ -139,7 +138,11 @@ def explain_number(
     report = REPORTS.get(name)
     if report is None:
         raise NoSuchReport(f"there is no such report; there are {', '.join(sorted(REPORTS))}")
-    number = portfolio_of(who, portfolio).portfolio_id if portfolio or OF_A_PORTFOLIO & set(report.inputs) else NOBODY
+    number = (
+        portfolio_of(who, portfolio).portfolio_id
+        if portfolio or reports.OF_A_PORTFOLIO & set(report.inputs)
+        else NOBODY
+    )
     query = {"as_of": as_of, "known_at": known_at, "period": period, "by": by, "security": security}
     found = reports.explain(who, name, Scope.read(number, query), column, row, figure)
     return ExplanationAnswer(
@@ -163,7 +166,7 @@ def read(user: User, name: str, portfolio: str | None, query: dict[str, str | No
     if report is None:
         raise NoSuchReport(f"there is no such report; there are {', '.join(sorted(REPORTS))}")
     named, number = "", NOBODY
-    if portfolio or OF_A_PORTFOLIO & set(report.inputs):
+    if portfolio or reports.OF_A_PORTFOLIO & set(report.inputs):
         found = portfolio_of(user, portfolio)
         number, named = found.portfolio_id, re.sub(r"[^A-Za-z0-9]+", "-", found.name).strip("-")
     return reports.answer(user, name, Scope.read(number, query), datetime.now(UTC)), named

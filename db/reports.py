@@ -19,7 +19,7 @@ from core.reports import REPORTS
 from core.scope import BadScope, Scope
 from core.table import Context, Table
 from core.view import View
-from db import books, ledger, market, runs, snapshots
+from db import books, ledger, market, reconciliation, runs, snapshots
 from db.access import AccessDenied, User
 from db.books import Live
 from settings import settings
@@ -28,6 +28,7 @@ KEPT = 512
 _tables: OrderedDict[tuple[Any, ...], Table] = OrderedDict()
 _lock = Lock()
 _KEPT_INPUTS = frozenset({"view", "ledger"})  # what changes with the Book's version and the quotes alone
+OF_A_PORTFOLIO = frozenset({"view", "chart", "ledger", "reconciliations", "reconciliation"})
 ADMIN_ONLY = frozenset({"runs", "jobs", "feeds", "letters"})
 
 
@@ -78,7 +79,7 @@ def answer(
     now = now or datetime.now(UTC)
     if ADMIN_ONLY & set(report.inputs) and user.role != "admin":
         raise AccessDenied("only admins see the runs of the installation")
-    needs_portfolio = {"view", "chart", "ledger"} & set(report.inputs)
+    needs_portfolio = OF_A_PORTFOLIO & set(report.inputs)
     if needs_portfolio and scope is None:
         raise BadScope("portfolio", "", "the id of one of your portfolios")
     inputs: dict[str, Any] = {}
@@ -137,6 +138,16 @@ def _ledger(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
     return ledger.transactions(user.user_id, scope.portfolio, last=scope.as_of, known_at=scope.known_at)
 
 
+def _reconciliations(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
+    assert scope is not None
+    return reconciliation.kept(user.user_id, scope.portfolio, scope.as_of, scope.known_at)
+
+
+def _reconciliation(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
+    assert scope is not None
+    return next(iter(reconciliation.kept(user.user_id, scope.portfolio, scope.as_of, scope.known_at, limit=1)), None)
+
+
 def _bars(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
     if scope is None or scope.security is None:
         raise BadScope("security", "", "the number of a security")
@@ -154,6 +165,8 @@ _LOADERS: dict[str, Callable[[User, Scope | None, Any, datetime], Any]] = {
     "ledger": _ledger,
     "bars": _bars,
     "actions": _actions,
+    "reconciliations": _reconciliations,
+    "reconciliation": _reconciliation,
     "master": lambda user, scope, looked, now: market.master(user.user_id),
     "runs": lambda user, scope, looked, now: runs.recent(user.user_id),
     "jobs": lambda user, scope, looked, now: runs.by_job(user.user_id),

@@ -19,6 +19,7 @@ CONTENTS = (
     ("risk", "Risk", "waves"),
     ("compliance", "Compliance", "rule"),
     ("transactions", "Transactions", "receipt_long"),
+    ("reconciliation", "Reconcile", "fact_check"),
     ("securities", "Securities", "inventory_2"),
     ("reports", "Reports", "description"),
     ("portfolios", "Portfolios", "folder_open"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,7 +22,7 @@ from core.book import Action
 from core.importing import by_symbol
 from core.importing import draft as draft_of
 from core.ledger import Draft
-from db import access, books, ledger, market, portfolios, snapshots
+from db import access, books, ledger, market, portfolios, reconciliation, snapshots
 from db.market import Bar, NewSecurity, QuoteRow
 
 with warnings.catch_warnings():
@@ -62,6 +62,7 @@ class Small:
     securities: dict[str, int]
     booked: dict[str, list[UUID]]
     tokens: dict[str, str]
+    reconciled: dict[str, UUID] = field(default_factory=dict)
 
     def client(self, name: str | None = None) -> TestClient:
         """A client of the API, signed in with a Bearer token."""
@@ -113,6 +114,15 @@ def build(database: Database, now: datetime | None = None) -> Small:
             c.execute(
                 "INSERT INTO limits VALUES (%s, 'max_security_weight', '2000-01-01', 0.001, 'hard')", (portfolio,)
             )
+    for name in ("dollars", "euros", "mixed"):
+        file = f"currency,amount\nUSD,{ODD}.99\n".encode()
+        made = reconciliation.make(small.anna, small.portfolios[f"{MARK} {name}"], file, custodian=f"{MARK} Bank", file_name=f"{MARK}-cash.csv",
+                                   on=bar_days(now)[120], today=now.date(), keep=True)  # fmt: skip
+        assert made.reconciliation_id is not None
+        reconciliation.sign(
+            small.anna, small.portfolios[f"{MARK} {name}"], made.reconciliation_id, ["cash:USD"], "open", f"{MARK} asks"
+        )
+        small.reconciled[name] = made.reconciliation_id
     with database.jobs() as c:
         snapshots.restate(c, now, 0.98)
         snapshots.take(c, now, 5, 0.98)

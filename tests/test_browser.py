@@ -26,6 +26,7 @@ PAGES = (
     "risk",
     "compliance",
     "transactions",
+    "reconciliation",
     "securities",
     "reports",
     "portfolios",

@@ -154,7 +154,16 @@ def test_the_web_role_does_not_write_market_data(owner: Connection) -> None:
         "OR has_table_privilege(%s, oid, 'DELETE')) ORDER BY 1",
         WEB, WEB,
     )  # fmt: skip
-    assert writable == ["cost_methods", "grants", "imports", "limits", "portfolios", "transactions"]
+    assert writable == [
+        "cost_methods",
+        "grants",
+        "imports",
+        "limits",
+        "portfolios",
+        "reconciliation_signoffs",
+        "reconciliations",
+        "transactions",
+    ]
 
 
 def test_functions_with_the_owners_rights_are_closed(owner: Connection) -> None:

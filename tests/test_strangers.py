@@ -167,7 +167,7 @@ def call(
 ) -> Any:
     """Call an operation with Anna's ids wherever it takes one, and a body that would do."""
     values = {"portfolio": portfolio, "name": "holdings", "security": str(small.securities["ACME"]),
-              "transaction_id": str(small.booked["dollars"][1])} | path_values  # fmt: skip
+              "transaction_id": str(small.booked["dollars"][1]), "reconciliation_id": str(small.reconciled["dollars"])} | path_values  # fmt: skip
     query = {}
     for p in operation.get("parameters", []):
         if p["in"] == "path":
@@ -186,6 +186,10 @@ def call(
             "/v1/transactions": {"date": "2026-01-05", "kind": "deposit", "gross": "1"},
             f"/v1/portfolios/{portfolio}": {"version": 1, "name": "taken over"},
             "/v1/portfolios": {"name": "one more", "base_currency": "USD"},
+            f"/v1/portfolios/{portfolio}/reconciliations/{values['reconciliation_id']}/signoffs": {
+                "rows": ["*"],
+                "decision": "fixed",
+            },
         }
         assert path in bodies, f"say in this test what {method} {path} is sent"
         body = {"json": bodies[path]}

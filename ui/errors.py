@@ -17,6 +17,7 @@ from db.access import AccessDenied
 from db.books import NoSuchPortfolio
 from db.ledger import NothingBooked
 from db.portfolios import StaleEdit
+from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
 
 log = logging.getLogger("ballast.web")
@@ -32,6 +33,7 @@ MESSAGES: tuple[tuple[type[Exception], str, str], ...] = (
     (NothingBooked, "Nothing was booked", "{error}."),
     (StaleEdit, "Somebody was faster", "{error}."),
     (NotExplained, "This number cannot be explained", "{error}."),
+    (NoSuchReconciliation, "There is no such reconciliation", "{error}. Choose one from the list."),
     (NoSuchReport, "There is no such report", "{error}."),
 )  # fmt: skip
 KNOWN = tuple(each[0] for each in MESSAGES)

@@ -1,7 +1,8 @@
 """Reports: functions with typed columns. From one of them come the page block, the JSON, the CSV and the API's list.
 
 To add one, write a function with `@report` in a module of this package. It asks for its inputs by parameter name:
-`view` (a View), or rows that the database gives (`chart`, `ledger`, `master`, `bars`, `actions`, `runs`, `jobs`, `feeds`, `letters`).
+`view` (a View), or rows that the database gives (`chart`, `ledger`, `master`, `bars`, `actions`, `runs`, `jobs`, `feeds`, `letters`,
+`reconciliations`, `reconciliation`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 
 from core.table import Column, Context, Figure, Table
 
-INPUTS = ("view", "chart", "ledger", "master", "bars", "actions", "runs", "jobs", "feeds", "letters")
+INPUTS = ("view", "chart", "ledger", "master", "bars", "actions", "runs", "jobs", "feeds", "letters",
+          "reconciliations", "reconciliation")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

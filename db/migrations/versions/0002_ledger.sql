@@ -42,3 +42,43 @@ INSERT INTO calculation_versions (version, what) VALUES ('2', 'The cost of a par
 -- ── income: when a dividend is paid, and what says that corporate actions changed ───────────────────────
 ALTER TABLE corporate_actions ADD COLUMN pay_on date CHECK (pay_on >= ex_on);
 INSERT INTO data_versions (name) VALUES ('actions') ON CONFLICT DO NOTHING;
+
+-- ── reconciliations: a custodian's statement, what was found beside the ledger, what was decided ─────────
+CREATE TABLE reconciliations (
+  portfolio_id      uuid NOT NULL REFERENCES portfolios,
+  reconciliation_id uuid NOT NULL DEFAULT uuidv7(),
+  custodian         text NOT NULL CHECK (length(trim(custodian)) BETWEEN 1 AND 80),
+  statement_on      date NOT NULL,
+  basis             text NOT NULL CHECK (basis IN ('settlement', 'trade')), -- the date by which ours is counted
+  file_name         text NOT NULL,
+  file_sha256       text NOT NULL,
+  tolerances        jsonb NOT NULL,
+  lines             jsonb NOT NULL,                                -- as uploaded, each with its line number
+  result            jsonb NOT NULL,                                -- rows with verdicts and causes as they were found
+  known_at          timestamptz NOT NULL DEFAULT now(),            -- the ledger as it was known at this time
+  made_at           timestamptz NOT NULL DEFAULT now(),
+  made_by           uuid NOT NULL REFERENCES users,
+  PRIMARY KEY (portfolio_id, reconciliation_id)
+);
+CREATE TABLE reconciliation_signoffs (
+  portfolio_id      uuid NOT NULL REFERENCES portfolios,
+  reconciliation_id uuid NOT NULL,
+  signoff_id        uuid NOT NULL DEFAULT uuidv7(),                -- the last one about a row counts
+  row_key           text NOT NULL,                                 -- '*': the whole
+  decision          text NOT NULL CHECK (decision IN ('accepted', 'open', 'fixed')),
+  comment           text NOT NULL DEFAULT '',
+  signed_at         timestamptz NOT NULL DEFAULT now(),
+  signed_by         uuid NOT NULL REFERENCES users,
+  PRIMARY KEY (portfolio_id, reconciliation_id, signoff_id),
+  FOREIGN KEY (portfolio_id, reconciliation_id) REFERENCES reconciliations (portfolio_id, reconciliation_id)
+);
+SELECT protect('reconciliations'), protect('reconciliation_signoffs');
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON reconciliations FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON reconciliations FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON reconciliation_signoffs FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON reconciliation_signoffs FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE POLICY web_makes ON reconciliations FOR INSERT TO ballast_web
+  WITH CHECK (portfolio_id = ANY ((SELECT writable())::uuid[]) AND made_by = app_user());
+CREATE POLICY web_signs ON reconciliation_signoffs FOR INSERT TO ballast_web
+  WITH CHECK (portfolio_id = ANY ((SELECT writable())::uuid[]) AND signed_by = app_user());
+GRANT INSERT ON reconciliations, reconciliation_signoffs TO ballast_web;
