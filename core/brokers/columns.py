@@ -226,6 +226,9 @@ def row_records(table: Sheet, row: Row, m: ColumnMap, prepare: Prepare | None = 
         return [Record(line, row.lines, raw(values, m), str(reason))]
     except LedgerError as e:
         return [Record(line, row.lines, raw(values, m), "", e)]
+    except ArithmeticError:
+        expected = "its numbers are too large or too small to be of one transaction"
+        return [Record(line, row.lines, raw(values, m), "", LedgerError("row", f"line {line}", expected))]
     first = [Record(line, row.lines, every[0])]
     return first + [Record(line, (), cells) for cells in every[1:]]
 
@@ -441,7 +444,12 @@ def split_ratio(text: str) -> Decimal | None:
 
 def as_ratio(new: Decimal, old: Decimal) -> Decimal:
     """new / old with the ten decimals of a ratio."""
-    return (new / old).quantize(Decimal(1).scaleb(-10)).normalize() + 0
+    return rate_of(new, old)
+
+
+def rate_of(what: Decimal, of: Decimal) -> Decimal:
+    """what / of with ten decimals, as the ledger keeps rates and ratios."""
+    return WIDE.divide(what, of).quantize(Decimal(1).scaleb(-10), context=WIDE)
 
 
 def conversion(cells: Mapping[str, str], found: Mapping[str, Decimal | None]) -> list[dict[str, str]]:
@@ -547,8 +555,8 @@ def with_ratios(records: list[Record]) -> list[Record]:
     out = []
     for r in records:
         key = r.cells.get("isin") or r.cells.get("symbol", "")
-        kind, quantity = r.cells.get("kind"), amount_of(r, "quantity") if not r.error and not r.skipped else Decimal(0)
-        if kind == "split" and not r.skipped and "ratio" not in r.cells:
+        kind, quantity = r.cells.get("kind"), amount_of(r, "quantity") if r.books else Decimal(0)
+        if kind == "split" and r.books and "ratio" not in r.cells:
             before, added = held[key], amount_of(r, "units_added")
             ratio = simple_ratio(before + added, before) if before > 0 else None
             if ratio is None:
@@ -591,7 +599,7 @@ def in_cash(cells: Mapping[str, str], total: Decimal, cash_currency: str) -> dic
     net = posted(gross, currency) + (sum(costs) if out else -sum(costs))
     if net <= 0 or total <= 0:
         raise LedgerError("fx", None, f"no rate between {currency} and {cash_currency} follows from the amounts")
-    return filled(cells, fx=(total / net).quantize(Decimal(1).scaleb(-10)), cash_currency=cash_currency)
+    return filled(cells, fx=rate_of(total, net), cash_currency=cash_currency)
 
 
 # --- guessing a map -------------------------------------------------------------------------------------------------

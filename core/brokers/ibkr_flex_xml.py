@@ -264,6 +264,9 @@ def read(text: str) -> Statement:
             records += [Record(line, (), cells) for cells in every[1:]]
         except NothingToBook as reason:
             records.append(Record(line, (line,), said(e), str(reason)))
+        except ArithmeticError:
+            expected = "its numbers are too large or too small to be of one transaction"
+            records.append(Record(line, (line,), said(e), "", LedgerError("row", f"line {line}", expected)))
         except LedgerError as wrong:
             records.append(Record(line, (line,), said(e), "", wrong))
     records = with_taxes(actions(in_order(records)), payment, fees=True)

@@ -12,7 +12,7 @@ import re
 from dataclasses import replace
 from decimal import Decimal
 
-from core.brokers.columns import ColumnMap, Values, amount_of, filled, in_order, row_records, with_taxes
+from core.brokers.columns import ColumnMap, Values, amount_of, filled, in_order, rate_of, row_records, with_taxes
 from core.brokers.registry import Format, Record, Statement, register
 from core.brokers.sheet import Cells, Row, Sheet, header_names, lines_of
 from core.importing import NotReadable
@@ -88,7 +88,7 @@ def in_price_currency(record: Record, base: str) -> Record:
         return replace(
             record, error=LedgerError("gross", gross, f"it does not agree with quantity × price = {product}")
         )
-    fx = (total / net).quantize(Decimal(1).scaleb(-10))
+    fx = rate_of(total, net)
     return replace(
         record, cells=filled(record.cells, gross="", fees=costs or "", currency="", fx=fx, cash_currency=base)
     )

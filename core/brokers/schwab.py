@@ -100,7 +100,9 @@ def group(records: list[Record]) -> list[Record]:
         if len(new) != 1 or len(old) != 1:
             loose = [r for r in records if r in both]
             opposite = [
-                r for r in records if r.cells.get("note") == action and r.cells.get("date") == both[0].cells["date"]
+                r
+                for r in records
+                if r.books and r.cells.get("note") == action and r.cells.get("date") == both[0].cells["date"]
             ]
             new = [r for r in opposite if amount_of(r, "quantity") > 0]
             old = [r for r in opposite if amount_of(r, "quantity") < 0]

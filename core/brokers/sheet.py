@@ -216,6 +216,8 @@ def number(field: str, text: str, decimal: str = ".") -> Decimal | None:
         value = Decimal(plain)
     except InvalidOperation:
         raise wrong from None
+    if abs(value) >= 10**18:
+        raise LedgerError(field, text[:60], "at most 18 digits before the decimal point are kept")
     return -value if negative else value
 
 

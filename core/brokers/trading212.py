@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import replace
 from decimal import Decimal
 
-from core.brokers.columns import ColumnMap, Values, amount_of, as_ratio, filled, in_cash, joined, table_format
+from core.brokers.columns import ColumnMap, Values, amount_of, as_ratio, in_cash, joined, rate_of, table_format
 from core.brokers.registry import Record
 from core.brokers.sheet import Cells, Row, number
 from core.ledger import LedgerError
@@ -93,7 +93,7 @@ def prepare(values: Values, row: Row) -> None:
             values["taxes"] = str(tax) if tax else ""
         elif held_in == own and posted(product - tax, own) > 0:
             values["gross"], values["currency"], values["taxes"] = str(product), own, str(tax)
-            values["cash_currency"], values["fx"] = cash, str(total / (posted(product, own) - posted(tax, own)))
+            values["cash_currency"], values["fx"] = cash, str(rate_of(total, posted(product, own) - posted(tax, own)))
         else:
             values["gross"], values["currency"] = str(total), cash
             values["note"] = f"after withholding tax of {text} {held_in}"
@@ -120,8 +120,6 @@ def group(records: list[Record]) -> list[Record]:
     out: list[Record | None] = []
     for r in records:
         cells = r.cells
-        if "fx" in cells:
-            r = replace(r, cells=filled(cells, fx=Decimal(cells["fx"]).quantize(Decimal(1).scaleb(-10))))
         out.append(r)
         if not r.books or cells["kind"] != "split":
             continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from core.brokers.columns import ColumnMap, Values, table_format, with_taxes
+from core.brokers.columns import ColumnMap, Values, rate_of, table_format, with_taxes
 from core.brokers.registry import Record
 from core.brokers.sheet import Row, number
 from core.ledger import LedgerError
@@ -49,7 +49,7 @@ def prepare(values: Values, row: Row) -> None:
         quantity, price = (Decimal(found[n]) for n in (1, 2))
         amount, product = abs(number("gross", values["gross"]) or Decimal(0)), quantity * price
         if abs(amount - product) > max(Decimal("0.05"), product / 200):
-            values["fx"] = str((amount / posted(product, "USD")).quantize(Decimal(1).scaleb(-10)))
+            values["fx"] = str(rate_of(amount, posted(product, "USD")))
             values["gross"] = ""
     if kind == "interest":
         values["note"] = " ".join(filter(None, (f"{row.cells['Type']}:", values["symbol"], values["note"])))
