@@ -29,10 +29,10 @@ from core.brokers.sheet import (
     sheet,
 )
 from core.importing import NotReadable
-from core.ledger import KINDS, LedgerError
+from core.ledger import BOOKABLE, INTO, TRADES, LedgerError
 from core.money import MINOR_QUOTES, posted
 
-# beside the ledger's kinds and the two legs of a conversion, what a map may answer for a word: the sign decides
+# beside the ledger's kinds, what a map may answer for a word: the sign decides
 RULES = {
     "trade": "buy or sell, by the sign of the quantity or of the amount",
     "transfer": "deposit or withdrawal, by the sign of the amount",
@@ -43,11 +43,10 @@ RULES = {
     "reinvest": "a dividend and a purchase of the same amount",
 }
 SKIP = "skip: "
-MEANINGS = frozenset({*KINDS, "fx_out", "fx_in", *RULES} - {"reversal"})
-UNITS = frozenset({"buy", "sell", "short", "cover"})
+MEANINGS = frozenset({*BOOKABLE, *RULES})
 INCOME = frozenset({"dividend", "interest", "return_of_capital"})
 COSTS = frozenset({"fee", "tax"})
-SIDES = frozenset({"merger", "symbol_change", "spin_off"})
+SIDES = INTO
 FLIPPED = {"deposit": "withdrawal", "withdrawal": "deposit", "transfer_in": "transfer_out", "fx_in": "fx_out"}
 FLIPPED |= {"transfer_out": "transfer_in", "fx_out": "fx_in"}
 MAPPED = tuple(c for c in CELLS if c not in ("time", "units_added"))
@@ -328,11 +327,11 @@ def normal(values: Mapping[str, str], m: ColumnMap) -> list[dict[str, str]]:
         found["gross"] = abs(found["gross"] or Decimal(0)) or None
         income = filled(cells, kind="dividend", gross=found["gross"])
         return [income, filled(cells, kind="buy", **found), *costs]
-    if kind in UNITS and found["quantity"] is None:
+    if kind in TRADES and found["quantity"] is None:
         raise LedgerError("quantity", None, f"a {kind} needs its number of units")
-    if kind in UNITS and not found["quantity"]:
+    if kind in TRADES and not found["quantity"]:
         raise LedgerError("quantity", 0, f"a {kind} of no units moves nothing")
-    if kind not in UNITS and not found["quantity"] and not found["gross"] and kind in (*INCOME, *COSTS, *FLIPPED):
+    if kind not in TRADES and not found["quantity"] and not found["gross"] and kind in (*INCOME, *COSTS, *FLIPPED):
         if found["gross"] is None and not (found["quantity"] and found["price"]):
             raise LedgerError("gross", None, f"a {kind} needs its amount")
         raise NothingToBook("the amount is zero")
@@ -403,13 +402,13 @@ def money(kind: str, found: dict[str, Decimal | None], m: ColumnMap, currency: s
         amount = -amount
     if amount is not None and m.net and (fees or taxes):
         amount = amount - fees - taxes if out else amount + fees + taxes
-    if kind in UNITS and quantity and price is not None and amount is not None and m.implied_fees and not fees:
+    if kind in TRADES and quantity and price is not None and amount is not None and m.implied_fees and not fees:
         product = posted(abs(quantity) * price, currency)
         over = (amount - product) if out else (product - amount)
         if over > abs(quantity) * unit_in_last_place(price) / 2 + Decimal("0.005"):
             fees, amount = over, product
     found["gross"], found["fees"], found["taxes"] = amount, fees or None, taxes or None
-    if kind in UNITS and quantity and price == 0 and not amount:
+    if kind in TRADES and quantity and price == 0 and not amount:
         found["gross"] = None
 
 

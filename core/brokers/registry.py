@@ -28,7 +28,7 @@ class Record:
     every line that the record was made from. Over a statement, `lines` hold every data line exactly once; a second
     booking from one line (the other leg of a conversion, the purchase of a reinvestment) has the line and no `lines`.
 
-    `cells` are our columns as text: ISO dates, plain decimals with a point, kinds of the ledger and `fx_out`/`fx_in`,
+    `cells` are our columns as text: ISO dates, plain decimals with a point, kinds of the ledger,
     quantities and money positive as a Draft wants them. A dividend, interest, fee or tax is negative where the broker
     took it back; an interest is negative where it was paid. Money is in `currency`, the currency of the security's
     price; with `fx`, cash moved in `cash_currency` at that rate (cash for one unit of `currency`), see `settled_in`.

@@ -9,15 +9,10 @@ from decimal import Decimal
 
 from core.brokers.columns import amount_of, filled
 from core.brokers.registry import Record, Statement
-from core.ledger import CASH
+from core.ledger import ACTIONS, CASH, TRADES, TRANSFERS
 from core.money import posted
 
-_MORE = {"short": (1, -1, -1), "cover": (-1, -1, -1), "transfer_in": (1, -1, -1), "transfer_out": (-1, -1, -1)}
-_MORE |= {"return_of_capital": (1, -1, -1), "merger": (1, -1, -1), "fx_in": (1, -1, -1), "fx_out": (-1, -1, -1)}
-SIGNS: Mapping[str, tuple[int, int, int]] = {**_MORE, **CASH}
-
-
-IN_ITS_OWN = frozenset({"buy", "sell", "short", "cover", "split", "spin_off", "symbol_change", "merger"})
+IN_ITS_OWN = TRADES | ACTIONS  # without a currency in the file, the security's
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +36,9 @@ def security_of(cells: Mapping[str, str]) -> str:
 def cash_of(record: Record) -> tuple[str, Decimal]:
     """(currency, amount) of the cash that a record moves, negative where it leaves the account."""
     cells, kind = record.cells, record.cells.get("kind", "")
-    if not record.books or (kind in ("transfer_in", "transfer_out") and cells.get("quantity")):
+    if not record.books or (kind in TRANSFERS and cells.get("quantity")):
         return cells.get("currency", ""), Decimal(0)
-    plus, fee, tax = SIGNS.get(kind, (0, 0, 0))
+    plus, fee, tax = CASH.get(kind, (0, 0, 0))
     currency = cells.get("currency", "")
     gross = amount_of(record, "gross")
     if not cells.get("gross"):
