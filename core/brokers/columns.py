@@ -7,7 +7,7 @@ before they are read (an action hidden in a description), `group` puts records t
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -524,23 +524,28 @@ def with_taxes(records: list[Record], key: Callable[[Record], Hashable | None], 
 
     Only what was taken from the dividend: a refund, or a tax larger than what is left of it, stays by itself.
     """
-    waiting: dict[Hashable, list[int]] = defaultdict(list)
-    for i, r in enumerate(records):
-        if r.books and r.cells.get("kind") == "dividend" and amount_of(r, "gross") > 0 and (k := key(r)) is not None:
-            waiting[k, r.cells.get("currency")].append(i)
     out: list[Record | None] = list(records)
     for wanted, column in (("tax", "taxes"), ("fee", "fees")) if fees else (("tax", "taxes"),):
+        waiting: dict[Hashable, deque[int]] = defaultdict(deque)
+        for i, r in enumerate(out):
+            if (
+                r
+                and r.books
+                and r.cells.get("kind") == "dividend"
+                and column not in r.cells
+                and (k := key(r)) is not None
+            ):
+                waiting[k, r.cells.get("currency")].append(i)
         for i, r in enumerate(records):
             if not (r.books and r.cells.get("kind") == wanted and r.lines and (k := key(r)) is not None):
                 continue
-            taken = amount_of(r, "gross")
-            for at in waiting[k, r.cells.get("currency")]:
+            taken, open_ = amount_of(r, "gross"), waiting[k, r.cells.get("currency")]
+            for at in open_ if taken > 0 else ():
                 into = out[at]
-                if into is None or into.cells.get(column) or not 0 < taken <= amount_of(into, "gross"):
-                    continue
-                out[at] = joined(into, [r], **{column: taken})
-                out[i] = None
-                break
+                if into is not None and taken <= amount_of(into, "gross"):
+                    out[at], out[i] = joined(into, [r], **{column: taken}), None
+                    open_.remove(at)
+                    break
     return [r for r in out if r is not None]
 
 
@@ -622,10 +627,8 @@ def proposed(text: str) -> ColumnMap:
     rows = [{ours: row.cells.get(theirs, "") for ours, theirs in columns.items()} for row in table.rows]
     rows = [r for r, row in zip(rows, table.rows, strict=True) if not table.is_text(row)]
     decimal = _decimal(rows, best[2])
-    kinds = {}
-    for r in rows:
-        if (word := r.get("kind", "")) and (kind := words.kind_of(word)):
-            kinds[word] = kind
+    spoken = dict.fromkeys(r.get("kind", "") for r in rows)
+    kinds = {word: kind for word in spoken if word and (kind := words.kind_of(word))}
     signed = any(r.get("gross", "").strip().lstrip("$€£ ").startswith(("-", "−", "(")) for r in rows)
     signed = signed and not any(
         kinds.get(r.get("kind", "")) == "buy" and _try(r.get("gross", ""), decimal) > 0 for r in rows

@@ -137,7 +137,7 @@ def grouped(records: list[Record]) -> list[Record]:
     trades: dict[tuple[str, str], int] = {}
     for i, r in enumerate(records):
         if r.books and r.cells["kind"] in ("buy", "sell") and (order := r.cells.get("reference")):
-            trades[order, r.cells["currency"]] = i
+            trades[order, r.cells.get("currency", "")] = i
     out: list[Record | None] = list(records)
     for i, r in enumerate(records):
         at = trades.get((r.cells.get("reference", ""), r.cells.get("currency", "")))

@@ -163,17 +163,22 @@ READERS: dict[str, Callable[[Element, dict[str, str]], list[dict[str, str]]]] = 
 def cancelled(elements: list[Element]) -> set[int]:
     """Places of cancellations and of the trades that they take back: same security, day, price and units."""
     gone: set[int] = set()
-    for i, e in enumerate(elements):
+    trades: dict[tuple[str, ...], list[int]] = defaultdict(list)
+
+    def same(e: Element) -> tuple[str, ...]:
         a = e.attributes
-        if "(Ca.)" not in a.get("buySell", "") and a.get("transactionType") != "TradeCancel":
-            continue
-        for j, other in enumerate(elements):
-            b = other.attributes
-            same = all(a.get(n) == b.get(n) for n in ("symbol", "conid", "tradeDate", "tradePrice"))
-            opposite = a.get("quantity", "").lstrip("-") == b.get("quantity", "").lstrip("-") and i != j
-            if same and opposite and j not in gone and "(Ca.)" not in b.get("buySell", ""):
-                gone |= {i, j}
-                break
+        names = ("symbol", "conid", "tradeDate", "tradePrice")
+        return (*(a.get(n, "") for n in names), a.get("quantity", "").lstrip("-"))
+
+    def takes_back(e: Element) -> bool:
+        return "(Ca.)" in e.attributes.get("buySell", "") or e.attributes.get("transactionType") == "TradeCancel"
+
+    for i, e in enumerate(elements):
+        if e.tag == "Trade" and not takes_back(e):
+            trades[same(e)].append(i)
+    for i, e in enumerate(elements):
+        if takes_back(e) and (found := trades[same(e)]):
+            gone |= {i, found.pop(0)}
     return gone
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timezone
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.importing import NotReadable
@@ -106,18 +107,21 @@ def header_names(cells: list[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+$")
+
+
 def lines_of(text: str) -> list[str]:
     """The lines of a text as an editor counts them, each with its end."""
-    return re.findall(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+$", text)
+    return _LINE.findall(text)
 
 
 def first_rows(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
     """(line, cells) of the first lines that hold anything, each line read by itself."""
     found = []
-    for number, line in enumerate(lines_of(text[: 1 << 20])[:LOOK_AHEAD], 1):
-        if line.strip():
+    for number, line in enumerate(islice(_LINE.finditer(text), LOOK_AHEAD), 1):
+        if line[0].strip():
             try:
-                found.append((number, next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))))
+                found.append((number, next(csv.reader([line[0]], delimiter=delimiter, skipinitialspace=True))))
             except (csv.Error, StopIteration):
                 continue
     return found
@@ -168,6 +172,7 @@ def has_header(text: str, *names: str) -> tuple[int, str] | None:
 _MONEY_WORDS = re.compile(
     r"^([A-Z]{3}|[A-Z]{0,3}[$€£¥₹₩₽₺zł]+|kr\.?|Fr\.?|CHF|R\$)\s*|\s*([A-Z]{3}|[$€£¥₹₩₽₺%]+|zł|kr\.?|Fr\.?)$"
 )
+_SIMPLE = re.compile(r"-?\d{1,18}(\.\d{1,20})?", re.ASCII)
 _BLANKS = str.maketrans("", "", " \t\u00a0\u2007\u2009\u202f'’")
 _GROUPS = {",": re.compile(r"[1-9]\d{0,2}(,\d{3})+"), ".": re.compile(r"[1-9]\d{0,2}(\.\d{3})+")}
 EMPTY = frozenset({"", "-", "--", "–", "—", "n/a", "N/A", "nan", "Not available"})
@@ -180,6 +185,10 @@ def number(field: str, text: str, decimal: str = ".") -> Decimal | None:
     a negative one are read. Of a point and a comma the last is the decimal one; one alone before exactly three digits
     (1,234) means what `decimal` ("." or ",") says.
     """
+    if text in EMPTY:
+        return None
+    if _SIMPLE.fullmatch(text) and (decimal == "." or "." not in text):
+        return Decimal(text)
     wrong = LedgerError(field, text[:60], f"a number such as 1234{decimal}56 is needed")
     plain = text.strip().replace("−", "-")
     if plain in EMPTY:
