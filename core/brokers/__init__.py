@@ -1,4 +1,4 @@
-"""Broker exports, recognised and read into our vocabulary: `detect`, `read`, and `core.brokers.columns` for a map of the user's own.
+"""Broker exports, recognised and read into our vocabulary: `detect` and `read`; `proposed` and `read_under` for a map of the user's own.
 
 To add a broker, write one module of this package that calls `register` (a column map says most of it, see
 `core.brokers.columns`) and put a sanitised sample into tests/brokers/. Every module here is imported below.
@@ -8,6 +8,7 @@ import importlib
 import pkgutil
 
 from core.brokers.columns import ColumnMap, proposed
+from core.brokers.columns import read as read_under
 from core.brokers.registry import CELLS, FORMATS, Format, Record, Statement, close
 from core.brokers.sheet import text_of
 from core.brokers.totals import Balances, balances, duplicates, settled_in
@@ -47,5 +48,6 @@ __all__ = [
     "duplicates",
     "proposed",
     "read",
+    "read_under",
     "settled_in",
 ]
