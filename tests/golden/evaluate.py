@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,12 +26,17 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # it may be run by path, from anywhere
 
+from core import brokers
 from core import returns as r
 from core.book import Book, Portfolio
 from core.booking import derive
+from core.brokers.columns import read as read_under
+from core.brokers.sheet import sheet, text_of
+from core.brokers.totals import cash_of, security_of
 from core.calendar import Sessions, settlement_date
 from core.expected import periodicity
 from core.fx import Rates, Series, day_number, day_of
+from core.importing import NotReadable
 from core.income import withholding, yield_on_cost
 from core.ledger import MICRO, UNITS, Draft, Ledger, LedgerError, Security, from_postings, post, sides
 from core.lots import Lots
@@ -44,14 +50,15 @@ from jobs.feeds.yahoo import splits_in
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
 
+ABSENT = "offered; the file that the case names is not in the shared folder"
 REFUSED: dict[str, str] = {
     "brinson": "not yet offered: attribution",
     "brinson_holdings_multi": "not yet offered: attribution",
     "brinson_link": "not yet offered: attribution",
-    "import_balances": "not yet offered: broker import",
-    "import_hostile": "not yet offered: broker import",
-    "import_reject": "not yet offered: broker import",
-    "import_rows": "not yet offered: broker import",
+    "import_balances": ABSENT,
+    "import_hostile": ABSENT,
+    "import_reject": ABSENT,
+    "import_rows": ABSENT,
     "provider_repair": "not yet offered: repair of provider data",
     "holiday_rows": "not yet offered: repair of provider data",
     "yahoo_contract": "not yet offered: the price feed that reads Yahoo's answers",
@@ -1084,3 +1091,111 @@ def ticker_at_date(i: Answer) -> Answer:
         if row["permanent_symbol"] == i["permanent"]
     ]
     return {"ticker": symbol_on(rows, day(i["date"]))}
+
+
+# --- broker import ----------------------------------------------------------------------------------------------
+
+
+def file_of(i: Answer) -> bytes | None:
+    """The file of a case, None where the shared folder does not have it (see ABSENT)."""
+    path = SHARED / "data" / i["file"]
+    return path.read_bytes() if path.is_file() else None
+
+
+def imported(raw: bytes) -> brokers.Statement:
+    """A broker's file, or any other table under the map that the product proposes. Raises NotReadable."""
+    found = brokers.read(raw)
+    if found is None:
+        text = text_of(raw)
+        found = read_under(text, brokers.proposed(text))
+    return found
+
+
+TRADES = ("buy", "sell", "short", "cover")
+
+
+def in_percent(record: brokers.Record) -> bool:
+    """Whether it trades a bond, whose units are its face value."""
+    return "price" not in record.cells or (record.cells["price"] == "1" and not record.cells["symbol"].isalpha())
+
+
+@handles("import_rows")
+def import_rows(i: Answer) -> Answer | None:
+    """The rows of one account of the file, the one that trades most; of trades those in units, not in face value."""
+    if (raw := file_of(i)) is None:
+        return None
+    found = [one for one in imported(raw).records if one.books]
+    if i.get("subset") == "trades":
+        found = [one for one in found if one.cells["kind"] in TRADES and not in_percent(one)]
+        accounts = [one.cells.get("account", "") for one in found]
+        found = [one for one in found if one.cells.get("account", "") == max(accounts, key=accounts.count)]
+    elif i.get("subset"):
+        found = [one for one in found if one.cells["kind"] == i["subset"].removesuffix("s")]
+    rows = []
+    for one in found:
+        row = {"date": one.cells["date"], "type": one.cells["kind"], "symbol": security_of(one.cells)}
+        row |= {"qty": one.cells.get("quantity"), "price": one.cells.get("price"), "amount": cash_of(one)[1]}
+        row = {k: float(v) if k in ("qty", "price", "amount") and v else v for k, v in row.items()}
+        row["settle"] = one.cells.get("settlement")
+        rows.append({k: v for k, v in row.items() if v})
+    return {"rows": rows}
+
+
+WRONG = {"date": "invalid date", "kind": "unknown activity type", "currency": "invalid currency"}
+
+
+@handles("import_hostile")
+def import_hostile(i: Answer) -> Answer | None:
+    if (raw := file_of(i)) is None:
+        return None
+    text = text_of(raw)
+    used = brokers.proposed(text)
+    table, statement = sheet(text, used.delimiter, used.header_line), read_under(text, used)
+    words = {row.lines[0]: row.cells[used.columns["kind"]] for row in table.rows}
+    refused = {}
+    for one in statement.records:
+        if one.error is not None:
+            missing = one.error.value in (None, "") and one.error.field == "kind"
+            why = "missing activity type" if missing else WRONG.get(one.error.field, f"non-numeric {one.error.field}")
+            refused[one.cells["date"]] = why
+    said = [f"{one.cells['date']} {words[one.line]} {security_of(one.cells)} {one.cells.get('quantity', '')}".strip()
+            for pair in brokers.duplicates(statement) for one in pair]  # fmt: skip
+    ratios = [
+        (one, Fraction(one.cells["ratio"]).limit_denominator(1000)) for one in statement.records if "ratio" in one.cells
+    ]
+    return {
+        "preamble_lines": len(table.preamble),
+        "header_line": table.header_line,
+        "data_rows": len(table.rows) - len(table.footers),
+        "footer_lines": len(table.footers),
+        "must_reject_rows": refused,
+        "duplicate_candidate": said,
+        "splits": [
+            {"symbol": one.cells["symbol"], "ratio": f"{n.numerator}:{n.denominator}", "date": one.cells["date"]}
+            for one, n in ratios
+        ],
+    }
+
+
+@handles("import_reject")
+def import_reject(i: Answer) -> Answer | None:
+    if (raw := file_of(i)) is None:
+        return None
+    try:
+        records = imported(raw).records
+    except NotReadable:
+        return {"accepted": False}
+    return {"accepted": any(one.books for one in records) and not any(one.error for one in records)}
+
+
+@handles("import_balances")
+def import_balances(i: Answer) -> Answer | None:
+    if (raw := file_of(i)) is None:
+        return None
+    sums = brokers.balances(imported(raw))
+    return {
+        "cash": next(iter(sums.cash.values())) if len(sums.cash) == 1 else sums.cash,
+        "positions": sums.units,
+        "dividends": sums.dividends,
+        "withholding": sums.withheld,
+    }
