@@ -67,10 +67,11 @@ def read_report(
     period: Annotated[str | None, Query(description="1D, 1W, 1M, 3M, YTD, 1Y or ALL; default 1Y")] = None,
     by: Annotated[str | None, Query(description="asset_class, sector, country or currency")] = None,
     security: Annotated[str | None, Query(description="a security's number")] = None,
+    year: Annotated[str | None, Query(description="calendar year of a tax report; default that of as_of")] = None,
     format: Annotated[Literal["json", "csv"], Query(description="json, or csv as a file")] = "json",
 ) -> Any:
     """One report: the object the page shows, as JSON or CSV. Money is exact, as strings; missing is null (CSV: empty)."""
-    query = {"as_of": as_of, "known_at": known_at, "period": period, "by": by, "security": security}
+    query = {"as_of": as_of, "known_at": known_at, "period": period, "by": by, "security": security, "year": year}
     table, named = read(who, name, portfolio, query)
     if format == "json":
         return table.as_json()

@@ -20,7 +20,7 @@ from core.importing import NotReadable
 from core.income import reinvested
 from core.ledger import BOOKABLE, Draft, LedgerError, Security
 from core.scope import Scope
-from db import engine, installation, ledger, market
+from db import engine, installation, ledger, market, tax
 from db.access import User
 
 router = APIRouter(prefix="/v1/transactions", tags=["Transactions"])
@@ -110,6 +110,7 @@ class Booked(BaseModel):
 
     portfolio_id: UUID
     booked: list[UUID]
+    warnings: list[str] = Field(description="wash sales that they make, in words; never a reason to refuse")
 
 
 class Reversed(BaseModel):
@@ -192,7 +193,8 @@ def append_transactions(
     drafts = [draft for row in rows for draft in row.drafts(listed, currencies, found.base_currency)]
     key = f"api:{idempotency_key}" if idempotency_key else None
     ids = ledger.append(who.user_id, found.portfolio_id, drafts, _today(), "api", key)
-    return Booked(portfolio_id=found.portfolio_id, booked=ids)
+    said = [str(w) for w in tax.warnings_after(who.user_id, found.portfolio_id, ids, _today())]
+    return Booked(portfolio_id=found.portfolio_id, booked=ids, warnings=said)
 
 
 @router.post("/{transaction_id}/reverse", response_model=Reversed, status_code=201)

@@ -29,10 +29,11 @@ class Scope:
     period: str = "1Y"
     by: str = "sector"
     security: int | None = None
+    year: int | None = None  # calendar year of a tax report, None: the year of `as_of`
 
     @classmethod
     def read(cls, portfolio: UUID, query: Mapping[str, str | None]) -> Scope:
-        """A Scope from text parameters (as_of, known_at, period, by, security). Raises BadScope."""
+        """A Scope from text parameters (as_of, known_at, period, by, security, year). Raises BadScope."""
         scope = cls(portfolio)
         if text := query.get("as_of"):
             try:
@@ -57,6 +58,10 @@ class Scope:
             if not (text.isascii() and text.isdigit() and len(text) <= 9):
                 raise BadScope("security", text, "a security's number")
             scope = replace(scope, security=int(text))
+        if text := query.get("year"):
+            if not (text.isascii() and text.isdigit() and len(text) == 4 and 1900 <= int(text) <= 2200):
+                raise BadScope("year", text, "a calendar year such as 2026")
+            scope = replace(scope, year=int(text))
         return scope
 
     def query(self) -> dict[str, str]:
@@ -72,4 +77,6 @@ class Scope:
             out["by"] = self.by
         if self.security:
             out["security"] = str(self.security)
+        if self.year:
+            out["year"] = str(self.year)
         return out

@@ -19,7 +19,7 @@ from core.reports import REPORTS
 from core.scope import BadScope, Scope
 from core.table import Context, Table
 from core.view import View
-from db import books, ledger, market, reconciliation, runs, snapshots
+from db import books, ledger, market, reconciliation, runs, snapshots, tax
 from db.access import AccessDenied, User
 from db.books import Live
 from settings import settings
@@ -160,9 +160,14 @@ def _actions(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any
     return market.actions_of(user.user_id, scope.security)
 
 
+def _household(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
+    return tax.household_of(user.user_id, looked.book)
+
+
 _LOADERS: dict[str, Callable[[User, Scope | None, Any, datetime], Any]] = {
     "chart": _chart,
     "ledger": _ledger,
+    "household": _household,
     "bars": _bars,
     "actions": _actions,
     "reconciliations": _reconciliations,

@@ -20,6 +20,7 @@ CONTENTS = (
     ("compliance", "Compliance", "rule"),
     ("transactions", "Transactions", "receipt_long"),
     ("reconciliation", "Reconcile", "fact_check"),
+    ("tax", "Tax", "request_quote"),
     ("securities", "Securities", "inventory_2"),
     ("reports", "Reports", "description"),
     ("portfolios", "Portfolios", "folder_open"),

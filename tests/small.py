@@ -235,6 +235,9 @@ def _book(small: Small) -> None:
         row(day(70), "withdrawal", gross="1000.10"),
         row(day(71), "interest", gross="3.21"),
         row(day(72), "fee", gross="9.99"),
+        row(day(150), "buy", "FUND", quantity="100", price="10.50"),
+        row(day(200), "sell", "FUND", quantity="60", price="9.80"),  # a wash sale: bought again ten sessions later
+        row(day(210), "buy", "FUND", quantity="30", price="9.90"),
     ]
     euros = [
         row(day(5), "deposit", gross=f"{ODD}.50"),

@@ -27,6 +27,7 @@ PAGES = (
     "compliance",
     "transactions",
     "reconciliation",
+    "tax",
     "securities",
     "reports",
     "portfolios",

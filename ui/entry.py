@@ -18,7 +18,7 @@ from core.calendar import settlement_date
 from core.income import reinvested
 from core.ledger import TRADES, Draft, LedgerError, Posting, Security, post
 from core.table import Column, Kind
-from db import engine, installation, ledger, market
+from db import engine, installation, ledger, market, tax
 from db.access import User
 from ui import errors, show
 
@@ -192,6 +192,9 @@ def _form(user: User, book: Book, held: dict[str, Any]) -> None:
     if checked.purchase:
         said += f"; and {sentence(checked.purchase[1], checked.purchase[0])}"
     told = st.empty()
+    if checked.draft is not None:
+        for warning in tax.warnings(user.user_id, portfolio, checked.draft, datetime.now(UTC).date()):
+            st.warning(f"{warning} You can book it all the same.", icon=":material/warning:")
     if st.button("Book it", type="primary", icon=":material/check:", key=f"{n}_book"):
         state["tried"] = True
         if checked.draft is not None:

@@ -30,7 +30,7 @@ from db import reports
 from db.access import User
 from db.books import Live, NoSuchPortfolio
 
-PARAMETERS = ("portfolio", "period", "as_of", "known_at", "by", "security")
+PARAMETERS = ("portfolio", "period", "as_of", "known_at", "by", "security", "year")
 ONE_RUN = 1.0  # seconds after which a page's run is another one
 PERIOD_TITLES = {"ALL": "All"}
 GROUP_TITLES = {
@@ -188,4 +188,14 @@ def by_control(here: Here, key: str = "scope_by") -> None:
         format_func=lambda g: GROUP_TITLES[g],
         label_visibility="collapsed",
         **_bound(key, "by", here.scope.by, lambda v: None if v == "sector" else v),
+    )
+
+
+def year_select(here: Here, years: list[int], chosen: int) -> None:
+    """Which calendar year a tax report is of; `chosen` is the one it is of now."""
+    st.selectbox(
+        "Tax year",
+        years,
+        format_func=str,
+        **_bound("scope_year", "year", chosen, lambda v: str(v) if v else None),
     )

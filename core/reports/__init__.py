@@ -1,7 +1,7 @@
 """Reports: functions with typed columns. From one of them come the page block, the JSON, the CSV and the API's list.
 
 To add one, write a function with `@report` in a module of this package. It asks for its inputs by parameter name:
-`view` (a View), or rows that the database gives (`chart`, `ledger`, `master`, `bars`, `actions`, `runs`, `jobs`, `feeds`, `letters`,
+`view` (a View), `household` (the owner's portfolios, with a view), or rows that the database gives (`chart`, `ledger`, `master`, `bars`, `actions`, `runs`, `jobs`, `feeds`, `letters`,
 `reconciliations`, `reconciliation`).
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from core.table import Column, Context, Figure, Table
 
-INPUTS = ("view", "chart", "ledger", "master", "bars", "actions", "runs", "jobs", "feeds", "letters",
+INPUTS = ("view", "household", "chart", "ledger", "master", "bars", "actions", "runs", "jobs", "feeds", "letters",
           "reconciliations", "reconciliation")  # fmt: skip
 
 

@@ -44,6 +44,7 @@ from core.metrics import drawdown, ratios, relative, series, tail, volatility
 from core.money import posted
 from core.prices import back_adjusted, dividend_factor, growth_of_one, symbol_on
 from core.reasons import NoRate, Reason
+from core.tax import Parcel, holding_term, in_wash_window, wash_sales
 from core.valuation import history
 from jobs.feeds.yahoo import splits_in
 
@@ -66,9 +67,6 @@ REFUSED: dict[str, str] = {
     "security_fx_cost": "not yet offered: one security bought through accounts of several currencies",
     "mpt_capm": "not yet offered: portfolio theory",
     "mpt_frontier": "not yet offered: portfolio theory",
-    "wash_window": "not yet offered: tax lots",
-    "wash_sale": "not yet offered: tax lots",
-    "holding_term": "not yet offered: tax lots",
     "lots_match": "offered for FIFO, LIFO, HIFO and average cost; other methods have no name here",
     "trade_sequence": "offered for FIFO, LIFO, HIFO and average cost; other methods have no name here",
     "ledger_gains": "offered for FIFO, LIFO, HIFO and average cost; other methods have no name here",
@@ -1199,3 +1197,45 @@ def import_balances(i: Answer) -> Answer | None:
         "dividends": sums.dividends,
         "withholding": sums.withheld,
     }
+
+
+# --- tax --------------------------------------------------------------------------------------------------------
+
+
+@handles("wash_sale")
+def _wash_sale(i: Answer) -> Answer:
+    """Lots of one security, in the order given; those of one `buy_lot` (or of one name) were bought together."""
+    names = [str(lot["lot"]) for lot in i["lots"]]
+    parcels = [
+        Parcel(
+            purchase=str(lot.get("buy_lot") or lot["lot"]),
+            security=1,
+            opened_on=day_number(day(lot["buy_date"])),
+            units=int(Decimal(str(lot["qty"])) * UNITS),
+            cost=int(Decimal(str(lot["cost"])) * MICRO),
+            proceeds=int(Decimal(str(lot.get("proceeds") or 0)) * MICRO),
+            closed_on=day_number(day(lot["sell_date"])) if lot.get("sell_date") else None,
+        )
+        for lot in i["lots"]
+    ]
+    pieces = wash_sales(parcels)
+    name_of = {id(p): name for p, name in zip(parcels, names, strict=True)}
+    basis: dict[str, int] = {}
+    for name in dict.fromkeys(name_of[id(p.parcel)] for p in pieces if p.added):
+        basis[name] = sum(p.cost + p.added for p in pieces if name_of[id(p.parcel)] == name)
+    return {
+        "disallowed": Decimal(sum(p.disallowed for p in pieces)) / MICRO,
+        "deductible_loss": Decimal(-sum(p.gain for p in pieces if p.gain < 0)) / MICRO,
+        "recognised_gains": Decimal(sum(p.gain for p in pieces if p.gain > 0)) / MICRO,
+        "adjusted_basis": {name: Decimal(cost) / MICRO for name, cost in basis.items()},
+    }
+
+
+@handles("wash_window")
+def _wash_window(i: Answer) -> Answer:
+    return {"in_window": [in_wash_window(day(i["sell_date"]), day(bought)) for bought in i["buys"]]}
+
+
+@handles("holding_term")
+def _holding_term(i: Answer) -> Answer:
+    return {"term": holding_term(day(i["acquired"]), day(i["sold"]))}

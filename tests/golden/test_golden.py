@@ -20,6 +20,7 @@ from core.reasons import Reason
 FILES = sorted((SHARED / "golden").glob("*.json"))
 CASES = [case for file in FILES for case in json.loads(file.read_text(encoding="utf-8"))["cases"]]
 COVERED = {
+    "tax_wash_sale",
     "returns_aggregation",
     "volatility_drawdown",
     "ratios",
