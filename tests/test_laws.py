@@ -4,7 +4,7 @@ day, weights sum to 1, what the holdings do not allow is refused, an import is i
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -231,13 +231,21 @@ def test_the_daily_series_is_the_valuation_of_each_day(told: Told, day: int) -> 
 
 @LAW
 @given(ledgers())
-def test_the_parts_of_the_gain_of_each_day_add_up(told: Told) -> None:
-    """What securities gained, and cash beside them, is what the portfolio gained: nothing falls between two securities."""
-    past = view_of(told.book()).past
-    by_security = np.diff(past.value, axis=0, prepend=0.0) - past.bought + past.received
-    of_cash = np.diff(past.cash, prepend=0.0) - (past.inflow - past.outflow) + (past.bought - past.received).sum(axis=1)
-    whole_gain = np.diff(past.total, prepend=0.0) - (past.inflow - past.outflow)
-    assert by_security.sum(axis=1) + of_cash == pytest.approx(whole_gain, abs=1e-6)
+def test_what_securities_take_and_give_is_the_cash_that_moved(told: Told) -> None:
+    """Day by day, what was put into all securities less what came out is the cash of their entries and the value of what came
+    and went in kind: a merger or spin-off moves value between two securities, and makes none.
+    """
+    past, moved = view_of(told.book()).past, defaultdict[int, float](float)
+    for p in told.postings:
+        if not p.security_id:
+            continue
+        day = day_number(p.traded_on)
+        rates = [RATES.rate(c, BASE, day) for c in (p.cash_currency, p.currency)]
+        cash, kind = (0.0 if isinstance(r, NoRate) else float(r) for r in rates)
+        moved[day] -= float(p.net) * cash
+        moved[day] += {"transfer_in": 1, "transfer_out": -1}.get(p.kind, 0) * float(p.gross) * kind
+    net = (past.bought - past.received).sum(axis=1)
+    assert net == pytest.approx([moved[d] for d in past.days.tolist()], abs=1e-6)
 
 
 @LAW
