@@ -17,11 +17,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from core.explain import NotExplained
-from core.importing import NotReadable
+from core.importing import NotReadable, cells_of
 from core.ledger import Impossible, LedgerError, OverSold
 from core.scope import BadScope
 from db.access import AccessDenied, SignInRefused
 from db.books import NoSuchPortfolio
+from db.corrections import Conflict
 from db.engine import Unreachable
 from db.ledger import NothingBooked
 from db.portfolios import StaleEdit
@@ -67,6 +68,7 @@ PROBLEMS: dict[type[Exception], Kind] = {
     Impossible: Kind(409, "impossible", "Not possible on that day", "What is held on that day does not allow it; nothing was booked."),
     NothingBooked: Kind(409, "nothing-booked", "Nothing was booked", "Correct the refused rows, or ask with take_good=true."),
     StaleEdit: Kind(409, "stale-edit", "Changed in the meantime", "Read it again, then repeat your change."),
+    Conflict: Kind(409, "changed-meanwhile", "Changed in the meantime", "`mine` and `theirs` hold both versions: correct the id of theirs, or leave it."),
     LedgerError: Kind(422, "not-bookable", "Cannot be booked", "field, value and expected say what is wrong."),
     BadScope: Kind(422, "bad-parameter", "Parameter not valid", "field, value and expected say what is wrong."),
     NotReadable: Kind(422, "not-readable", "File not readable", "The file as a whole makes no sense; detail says why."),
@@ -96,6 +98,10 @@ class Problem(BaseModel):
     value: str | None = None
     expected: str | None = None
     errors: list[Wrong] | None = None
+    mine: dict[str, str] | None = Field(None, description="in a conflict over an entry: what you sent, as cells of the CSV")
+    theirs: dict[str, str] | None = Field(
+        None, description="what stands there now, with its transaction_id; absent where it was taken away"
+    )
     request_id: str
 
 
@@ -148,6 +154,15 @@ async def domain(request: Request, error: Exception) -> Response:
     more: dict[str, Any] = {}
     if isinstance(error, LedgerError):
         more = {"field": error.field, "value": shown(error.value or ""), "expected": error.expected}
+    elif isinstance(error, Conflict):
+        clash = error.clashes[0]
+        more = {
+            "mine": None if clash.mine is None else cells_of(clash.mine),
+            "theirs": None
+            if clash.theirs is None
+            else {**cells_of(clash.theirs.draft), "transaction_id": str(clash.theirs.transaction_id),
+                  "recorded_by": clash.theirs.recorded_by, "recorded_at": clash.theirs.recorded_at.isoformat()},
+        }  # fmt: skip
     elif isinstance(error, BadScope):
         more = {"field": error.parameter, "value": shown(error.value), "expected": error.expected}
     kind = kind_of(error)

@@ -28,6 +28,13 @@ TEXT = "^[^\\x00]*$"
 Amount = Annotated[Decimal | None, Field(description='exact: a string such as "185.50" is best', examples=["185.50"])]
 
 
+class ChosenLot(BaseModel):
+    """A chosen lot: the entry that opened it, and how many of its units."""
+
+    lot: UUID
+    units: Exact = Field(gt=0)
+
+
 class TransactionAnswer(BaseModel):
     """One entry of the ledger."""
 
@@ -52,6 +59,15 @@ class TransactionAnswer(BaseModel):
     recorded_at: datetime
     reversed: bool
     reverses: UUID | None
+    into: str | None = Field(description="what a spin-off, merger or symbol change ends in")
+    fraction: Exact | None = Field(description="of a spin-off: the share of the cost that moves")
+    basis: Exact | None = Field(description="of a transfer in kind: the cost that came along")
+    basis_base: Exact | None
+    acquired_on: date | None
+    lots: list[ChosenLot]
+    corrects: UUID | None = Field(description="the entry that this one stands in for")
+    corrected_by: UUID | None = Field(description="the entry that stands in for this one")
+    link: UUID | None = Field(description="the same on entries that belong together and are reversed together")
 
 
 class Transactions(BaseModel):
@@ -167,11 +183,12 @@ def list_transactions(
 
 def _entry(row: tuple[Any, ...]) -> TransactionAnswer:
     (number, traded, settles, kind, symbol, quantity, price, ratio, gross, fees, taxes, net, cash_currency, currency, fx, note, source, by, at,
-     is_reversed, reverses) = row  # fmt: skip
+     is_reversed, reverses, into, fraction, basis, basis_base, acquired, lots, corrects, link, corrected_by) = row  # fmt: skip
     return TransactionAnswer(
         transaction_id=number, traded_on=traded, settles_on=settles, kind=kind, symbol=symbol, quantity=quantity, price=price, ratio=ratio,
         gross=gross, fees=fees, taxes=taxes, net=net, cash_currency=cash_currency, currency=currency, fx=fx, note=note, source=source,
-        recorded_by=by, recorded_at=at, reversed=is_reversed, reverses=reverses,
+        recorded_by=by, recorded_at=at, reversed=is_reversed, reverses=reverses, into=into, fraction=fraction, basis=basis, basis_base=basis_base,
+        acquired_on=acquired, lots=[ChosenLot(lot=lot, units=units) for lot, units in lots or []], corrects=corrects, corrected_by=corrected_by, link=link,
     )  # fmt: skip
 
 

@@ -518,6 +518,7 @@ def impossible(
         except Impossible as e:
             blamed = _blamed(part, e.row, fresh - found.keys())
             if blamed is None:
+                e.row = int(there[e.row])
                 raise
             row = int(there[blamed])
             refused[row] = Impossible(e.field, e.value, f"it would make a later entry impossible: {e.expected}", row)

@@ -184,6 +184,46 @@ def draft(
     )
 
 
+def cells_of(d: Draft) -> dict[str, str]:
+    """A draft as text cells, which `draft` reads back; empty ones are left out."""
+    numbers = ("quantity", "price", "gross", "fees", "taxes", "fx", "ratio", "fraction", "basis", "basis_base")
+    cells = {"date": d.traded_on.isoformat(), "kind": d.kind, "currency": d.currency, "note": d.note}
+    if d.security is not None:
+        cells |= {"symbol": d.security.symbol, "exchange": d.security.exchange}
+    if d.into is not None:
+        cells["into"] = f"{d.into.exchange}:{d.into.symbol}"
+    cells |= {name: plain(value) for name in numbers if (value := getattr(d, name)) is not None}
+    for name in ("fees", "taxes"):
+        if cells[name] == "0":
+            del cells[name]
+    if d.settles_on is not None:
+        cells["settlement"] = d.settles_on.isoformat()
+    if d.acquired_on is not None:
+        cells["acquired"] = d.acquired_on.isoformat()
+    cells["lots"] = ";".join(f"{lot}:{plain(units)}" for lot, units in d.lots)
+    return {name: value for name, value in cells.items() if value}
+
+
+def plain(value: Decimal) -> str:
+    """A decimal without trailing zeros or exponent: 1855, 0.5."""
+    text = format(value, "f")
+    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
+def amended(cells: Mapping[str, str], changes: Mapping[str, str]) -> dict[str, str]:
+    """Cells with some changed. What followed from them follows anew: the gross of a trade from quantity and price, the
+    settlement date from the trade date, unless it is changed itself."""
+    new = {**cells, **changes}
+    differs = {name for name in changes if changes[name] != cells.get(name, "")}
+    if cells.get("price") and cells.get("quantity") and differs & {"quantity", "price"} and "gross" not in differs:
+        new["gross"] = ""
+    if "date" in differs and "settlement" not in differs:
+        new["settlement"] = ""
+    if differs & {"symbol", "kind"}:
+        new |= {name: "" for name in ("exchange", "currency") if name not in changes and "symbol" in differs}
+    return new
+
+
 def _security(cells: Mapping[str, str], securities: Mapping[str, Security], field: str = "symbol") -> Security | None:
     symbol = cells.get(field, "").upper()
     if not symbol:

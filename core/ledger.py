@@ -294,6 +294,32 @@ def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Pos
     )
 
 
+def draft_of(p: Posting, security: Security | None, into: Security | None = None) -> Draft:
+    """The draft that makes this posting again; `security` and `into` are those of its numbers."""
+    return Draft(
+        p.kind,
+        p.traded_on,
+        p.currency,
+        security,
+        p.quantity,
+        p.price,
+        p.gross or (p.gross if p.quantity is not None else None),
+        p.fees,
+        p.taxes,
+        p.fx,
+        p.ratio,
+        p.settles_on,
+        into,
+        p.fraction,
+        p.basis,
+        p.basis_base,
+        p.acquired_on,
+        p.lots,
+        p.note,
+        p.reference,
+    )
+
+
 def spoken(kind: str) -> str:
     """A kind in words: "return of capital"."""
     return kind.replace("_", " ")

@@ -152,7 +152,7 @@ SELECT count(*), {{columns}}
          WHERE t.portfolio_id = ANY (%(ids)s) AND t.kind <> 'reversal' AND (%(known)s::timestamptz IS NULL OR t.recorded_at <= %(known)s)
            AND NOT EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id
                               AND (%(known)s::timestamptz IS NULL OR r.recorded_at <= %(known)s))
-         ORDER BY traded_on, kind NOT IN ({_BEFORE_TRADES}), seq) t
+         ORDER BY traded_on, kind NOT IN ({_BEFORE_TRADES}), coalesce(place, seq), seq) t
 """
 # the fields that few rows have, by the condition of their index
 _DETAILS = """
@@ -235,8 +235,8 @@ def _details(c: psycopg.Connection, portfolios: Sequence[UUID], ids: np.ndarray[
     }
     if not found or not len(ids):
         return {}
-    halves = ids.view(">u8").reshape(-1, 2)
-    wanted = np.frombuffer(b"".join(found), ">u8").reshape(-1, 2)
+    halves = ids.view(np.uint64).reshape(-1, 2)
+    wanted = np.frombuffer(b"".join(found), np.uint64).reshape(-1, 2)
     rows = np.flatnonzero(np.isin(halves[:, 1], wanted[:, 1])).tolist()
     return {row: found[number] for row in rows if (number := bytes(ids[row])) in found}
 

@@ -22,6 +22,7 @@ from core.importing import Row
 from core.ledger import (
     KINDS,
     TRADES,
+    TRANSFERS,
     Draft,
     Impossible,
     Ledger,
@@ -123,9 +124,16 @@ def refusals(
 
 
 def append(
-    user: UUID, portfolio: UUID, drafts: Sequence[Draft], today: date, source: str = "form", key: str | None = None
+    user: UUID,
+    portfolio: UUID,
+    drafts: Sequence[Draft],
+    today: date,
+    source: str = "form",
+    key: str | None = None,
+    linked: bool = False,
 ) -> list[UUID]:
     """Book checked drafts, all or none; their ids. With `key` the same call again books nothing and answers the same ids.
+    `linked`: they belong together, as both sides of a currency exchange do, and are reversed together.
 
     Raises LedgerError (field, value, what would be right), OverSold, AccessDenied, NoSuchPortfolio.
     """
@@ -142,53 +150,110 @@ def append(
         for error in refusals(desk, list(enumerate(postings))).values():
             raise error
         keys = [f"{key}:{i}" if key is not None else None for i in range(len(postings))]
-        ids = _insert(c, user, portfolio, zip(postings, keys, strict=True), source)
-        _moved(c, portfolio, (p.traded_on for p in postings), today)
+        ids = write(c, user, portfolio, zip(postings, keys, strict=True), source, link=uuid4() if linked else None)
+        mark_moved(c, portfolio, (p.traded_on for p in postings), today)
         return ids
 
 
 def reverse(user: UUID, portfolio: UUID, transaction: UUID, note: str = "") -> UUID:
-    """Book the reversal of a transaction; its id. Reversing twice, or what later sales need, raises LedgerError."""
+    """Book the reversal of a transaction; its id. Reversing twice, or what later sales need, raises LedgerError.
+
+    Entries that belong together (both sides of a transfer or of a currency exchange) are reversed together, in every
+    portfolio that they are in; where the person may not write there, AccessDenied or LedgerError says so.
+    """
+    return reverse_all(user, portfolio, [transaction], note)[0]
+
+
+def reverse_all(user: UUID, portfolio: UUID, transactions: Sequence[UUID], note: str = "") -> list[UUID]:
+    """Book the reversals of some transactions of one portfolio, all or none, with what belongs to them; the ids of the
+    reversals of those asked for. Raises as `reverse`."""
     with engine.session(user) as c:
-        desk = open_desk(c, portfolio, lock=True)
-        row = c.execute(
-            "SELECT kind, security_id, traded_on, currency, cash_currency, into_id FROM transactions WHERE portfolio_id = %s AND transaction_id = %s",
-            (portfolio, transaction),
-        ).fetchone()
-        if row is None:
-            raise LedgerError("transaction", transaction, "there is no such transaction in this portfolio")
-        if row[0] == "reversal":
+        asked = list(dict.fromkeys(transactions))
+        found = _with_links(c, portfolio, asked)
+        desks = {p: open_desk(c, p, lock=True) for p in sorted({p for p, _ in found} | {portfolio})}
+        rows: dict[tuple[UUID, UUID], Sequence[Any]] = {}
+        for where, number in found:
+            row = c.execute(
+                "SELECT kind, security_id, traded_on, currency, cash_currency, into_id, EXISTS (SELECT FROM transactions r "
+                "WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id) "
+                "FROM transactions t WHERE portfolio_id = %s AND transaction_id = %s",
+                (where, number),
+            ).fetchone()
+            if row is None:
+                raise LedgerError("transaction", number, "there is no such transaction in this portfolio")
+            if row[0] == "reversal":
+                raise LedgerError(
+                    "transaction", number, "a reversal cannot be reversed: book the transaction again instead"
+                )
+            if row[6] and number in asked:
+                raise LedgerError("transaction", number, "it has been reversed already")
+            if not row[6]:
+                rows[where, number] = row
+        for where, desk in desks.items():
+            here = {number: row for (at, number), row in rows.items() if at == where}
+            _refuse_needed(desk, set(here), {s for row in here.values() for s in (row[1], row[5]) if s})
+        made = {key: write_reversal(c, user, key[0], key[1], row[:5], note, row[5]) for key, row in rows.items()}
+        for where in desks:
+            if days := [row[2] for (at, _), row in rows.items() if at == where]:
+                mark_moved(c, where, days, None)
+        return [made[portfolio, number] for number in asked]
+
+
+def write_reversal(
+    c: psycopg.Connection,
+    user: UUID,
+    portfolio: UUID,
+    transaction: UUID,
+    row: Sequence[Any],
+    note: str,
+    into: int | None,
+) -> UUID:
+    """Write one reversal; `row` is (kind, security, traded on, currency, cash currency) of what it reverses. Checks nothing."""
+    _, security, traded_on, currency, cash_currency = row
+    new = c.execute(
+        "INSERT INTO transactions (portfolio_id, kind, security_id, currency, net, cash_currency, traded_on, settles_on, note, reverses, "
+        "idempotency_key, source, recorded_by) VALUES (%s, 'reversal', %s, %s, 0, %s, %s, %s, %s, %s, %s, 'form', %s) RETURNING transaction_id",
+        (portfolio, security, currency, cash_currency, traded_on, traded_on, note, transaction, f"reversal:{transaction}", user),
+    ).fetchone()  # fmt: skip
+    assert new is not None
+    number: UUID = new[0]
+    return number
+
+
+def _with_links(c: psycopg.Connection, portfolio: UUID, transactions: Sequence[UUID]) -> list[tuple[UUID, UUID]]:
+    """(portfolio, id) of some entries and of all that belong to them. Raises LedgerError where one side cannot be seen."""
+    found = c.execute(
+        "SELECT t.portfolio_id, t.transaction_id, t.kind, t.link FROM transactions t WHERE t.link IN "
+        "(SELECT link FROM transactions WHERE portfolio_id = %s AND transaction_id = ANY (%s) AND link IS NOT NULL) AND t.kind <> 'reversal'",
+        (portfolio, list(transactions)),
+    ).fetchall()
+    sides: dict[UUID, set[str]] = {}
+    for _, _, kind, link in found:
+        sides.setdefault(link, set()).add(kind)
+    for kinds in sides.values():
+        if len(kinds & TRANSFERS) == 1:
             raise LedgerError(
-                "transaction", transaction, "a reversal cannot be reversed: book the transaction again instead"
+                "transaction",
+                "of a transfer",
+                "its other side is in a portfolio that you may not see: ask who keeps that one to reverse it",
             )
-        if c.execute(
-            "SELECT 1 FROM transactions WHERE portfolio_id = %s AND reverses = %s", (portfolio, transaction)
-        ).fetchone():
-            raise LedgerError("transaction", transaction, "it has been reversed already")
-        _refuse_needed(desk, transaction, {s for s in (row[1], row[5]) if s})
-        new = c.execute(
-            "INSERT INTO transactions (portfolio_id, kind, security_id, currency, net, cash_currency, traded_on, settles_on, note, reverses, "
-            "idempotency_key, source, recorded_by) VALUES (%s, 'reversal', %s, %s, 0, %s, %s, %s, %s, %s, %s, 'form', %s) RETURNING transaction_id",
-            (portfolio, row[1], row[3], row[4], row[2], row[2], note, transaction, f"reversal:{transaction}", user),
-        ).fetchone()
-        assert new is not None
-        _moved(c, portfolio, [row[2]], None)
-        reversal: UUID = new[0]
-        return reversal
+    own = [(portfolio, number) for number in transactions]
+    return list(dict.fromkeys([*own, *((p, n) for p, n, _, _ in found)]))
 
 
-def _refuse_needed(desk: Desk, transaction: UUID, securities: set[int]) -> None:
-    """Raise where later entries need the units that a reversal would take away."""
+def _refuse_needed(desk: Desk, transactions: set[UUID], securities: set[int]) -> None:
+    """Raise where later entries need the units that reversals would take away."""
     if not securities:
         return
     part = desk.ledger.only(around(desk.ledger, securities))
-    left = part.only(np.array([i for i in range(len(part)) if bytes(part.ids[i]) != transaction.bytes], np.int64))
+    gone = {number.bytes for number in transactions}
+    left = part.only(np.array([i for i in range(len(part)) if bytes(part.ids[i]) not in gone], np.int64))
     try:
         impossible(left, np.zeros(len(left), np.bool_), [desk.portfolio.dated_methods])
     except Impossible as e:
         later = f"{spoken(KINDS[int(left.kind[e.row])])} of {day_of(int(left.traded_on[e.row]))}"
         raise LedgerError(
-            "transaction", transaction, f"later sales need its units ({later}): reverse those sales first"
+            "transaction", min(transactions), f"later sales need its units ({later}): reverse those sales first"
         ) from e
 
 
@@ -226,8 +291,8 @@ def import_csv(
         good = [(v.posting, v.key) for v in verdicts if v.outcome == "book" and v.posting is not None]
         say(0.75, f"Booking {len(good):,} transactions")
         if good:
-            _insert(c, user, portfolio, good, f"import:{file_name}"[:200])
-            _moved(c, portfolio, (p.traded_on for p, _ in good), today)
+            write(c, user, portfolio, good, f"import:{file_name}"[:200])
+            mark_moved(c, portfolio, (p.traded_on for p, _ in good), today)
         c.execute(
             "INSERT INTO imports (portfolio_id, file_name, file_sha256, rows, booked, duplicates, refused, by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
             (
@@ -296,7 +361,7 @@ def _judge(c: psycopg.Connection, desk: Desk, text: str, today: date, say: Progr
     ]
 
 
-_STAGED = (
+STAGED = (
     "kind",
     "security_id",
     "quantity",
@@ -321,33 +386,70 @@ _STAGED = (
 )
 
 
-def _insert(
-    c: psycopg.Connection, user: UUID, portfolio: UUID, rows: Iterable[tuple[Posting, str | None]], source: str
+def fresh_ids(c: psycopg.Connection, count: int) -> list[UUID]:
+    """Ids for new entries, ascending: they are written in this order."""
+    return [r[0] for r in c.execute("SELECT uuidv7() FROM generate_series(1, %s)", (count,)).fetchall()]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a corrected entry keeps of the one that it stands in for."""
+
+    corrects: UUID | None = None
+    link: UUID | None = None
+    place: int | None = None  # its place within the day; None: last
+
+
+def write(
+    c: psycopg.Connection,
+    user: UUID,
+    portfolio: UUID,
+    rows: Iterable[tuple[Posting, str | None]],
+    source: str,
+    link: UUID | None = None,
+    places: Sequence[Place] = (),
+    ids: Sequence[UUID] = (),
 ) -> list[UUID]:
-    """COPY into the ledger, in the order given; the new ids. A row without a key gets one of its own."""
+    """COPY into the ledger, in the order given; the new ids. A row without a key gets one of its own.
+    `link` is that of all rows; `places` says more of each; `ids` are theirs where they were fetched before (`fresh_ids`).
+    """
     rows = list(rows)
-    ids = [r[0] for r in c.execute("SELECT uuidv7() FROM generate_series(1, %s)", (len(rows),)).fetchall()]
-    columns = ", ".join(_STAGED)
+    kept = list(places) or [Place(link=link)] * len(rows)
+    ids = list(ids) or fresh_ids(c, len(rows))
+    columns = ", ".join(STAGED)
     with (
         c.cursor() as cursor
     ):  # COPY cannot fill a table with row-level security: it fills a staging table, INSERT asks the policies
         cursor.execute(
-            f"CREATE TEMP TABLE IF NOT EXISTS staged ON COMMIT DELETE ROWS AS SELECT transaction_id, {columns}, idempotency_key FROM transactions "
+            f"CREATE TEMP TABLE IF NOT EXISTS staged ON COMMIT DELETE ROWS AS SELECT transaction_id, {columns}, idempotency_key, corrects, link, place FROM transactions "
             "WITH NO DATA"
         )
-        with cursor.copy(f"COPY staged (transaction_id, {columns}, idempotency_key) FROM STDIN") as copy:
-            for new, (p, key) in zip(ids, rows, strict=True):
+        with cursor.copy(
+            f"COPY staged (transaction_id, {columns}, idempotency_key, corrects, link, place) FROM STDIN"
+        ) as copy:
+            for new, (p, key), at in zip(ids, rows, kept, strict=True):
                 lots = Jsonb([[str(lot), format(units, "f")] for lot, units in p.lots]) if p.lots else None
-                copy.write_row((new, *(getattr(p, name) for name in _STAGED[:-1]), lots, key or f"own:{new}"))
+                copy.write_row(
+                    (
+                        new,
+                        *(getattr(p, name) for name in STAGED[:-1]),
+                        lots,
+                        key or f"own:{new}",
+                        at.corrects,
+                        at.link,
+                        at.place,
+                    )
+                )
         cursor.execute(
-            f"INSERT INTO transactions (portfolio_id, transaction_id, {columns}, idempotency_key, source, recorded_by) "
-            f"SELECT %s, transaction_id, {columns}, idempotency_key, %s, %s FROM staged ORDER BY transaction_id",
+            f"INSERT INTO transactions (portfolio_id, transaction_id, {columns}, idempotency_key, corrects, link, place, source, recorded_by) "
+            f"SELECT %s, transaction_id, {columns}, idempotency_key, corrects, link, place, %s, %s FROM staged ORDER BY transaction_id",
             (portfolio, source, user),
         )
+        cursor.execute("TRUNCATE staged")  # a second portfolio may be booked in the same transaction
     return ids
 
 
-def _moved(c: psycopg.Connection, portfolio: UUID, days: Iterable[date], today: date | None) -> None:
+def mark_moved(c: psycopg.Connection, portfolio: UUID, days: Iterable[date], today: date | None) -> None:
     """Raise the portfolio's version; a booking in the past marks the stored history from that day for rebuilding."""
     first = min(days)
     c.execute(
@@ -369,8 +471,11 @@ def transactions(
         return c.execute(
             """SELECT t.transaction_id, t.traded_on, t.settles_on, t.kind, s.symbol, t.quantity, t.price, t.ratio, t.gross, t.fees, t.taxes,
                       t.net, t.cash_currency, t.currency, t.fx, t.note, t.source, u.display_name, t.recorded_at,
-                      EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id), t.reverses
-                 FROM transactions t LEFT JOIN securities s USING (security_id) JOIN users u ON u.user_id = t.recorded_by
+                      EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id), t.reverses,
+                      i.symbol, t.fraction, t.basis, t.basis_base, t.acquired_on, t.lots, t.corrects, t.link,
+                      (SELECT x.transaction_id FROM transactions x WHERE x.portfolio_id = t.portfolio_id AND x.corrects = t.transaction_id
+                        ORDER BY x.seq DESC LIMIT 1)
+                 FROM transactions t LEFT JOIN securities s USING (security_id) LEFT JOIN securities i ON i.security_id = t.into_id JOIN users u ON u.user_id = t.recorded_by
                 WHERE t.portfolio_id = %(p)s AND t.traded_on BETWEEN %(first)s AND %(last)s
                   AND (%(known)s::timestamptz IS NULL OR t.recorded_at <= %(known)s)
                 ORDER BY t.traded_on DESC, t.seq DESC LIMIT %(limit)s""",

@@ -15,6 +15,7 @@ from core.ledger import LedgerError, OverSold
 from core.scope import BadScope
 from db.access import AccessDenied
 from db.books import NoSuchPortfolio
+from db.corrections import Conflict
 from db.ledger import NothingBooked
 from db.portfolios import StaleEdit
 from db.reconciliation import NoSuchReconciliation
@@ -31,6 +32,7 @@ MESSAGES: tuple[tuple[type[Exception], str, str], ...] = (
     (LedgerError, "This cannot be booked", "{error}. Nothing was changed."),
     (NotReadable, "The file cannot be read", "{error}. Nothing was changed."),
     (NothingBooked, "Nothing was booked", "{error}."),
+    (Conflict, "Somebody was faster", "{error}."),
     (StaleEdit, "Somebody was faster", "{error}."),
     (NotExplained, "This number cannot be explained", "{error}."),
     (NoSuchReconciliation, "There is no such reconciliation", "{error}. Choose one from the list."),

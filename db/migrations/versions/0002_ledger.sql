@@ -82,3 +82,9 @@ CREATE POLICY web_makes ON reconciliations FOR INSERT TO ballast_web
 CREATE POLICY web_signs ON reconciliation_signoffs FOR INSERT TO ballast_web
   WITH CHECK (portfolio_id = ANY ((SELECT writable())::uuid[]) AND signed_by = app_user());
 GRANT INSERT ON reconciliations, reconciliation_signoffs TO ballast_web;
+
+-- ── corrections ─────────────────────────────────────────────────────────────────────────────────────────
+-- a corrected entry that stays on its day keeps its place there: the seq of the entry that was first booked
+ALTER TABLE transactions ADD COLUMN place bigint;
+CREATE INDEX transactions_corrects ON transactions (portfolio_id, corrects) WHERE corrects IS NOT NULL;
+CREATE INDEX transactions_linked ON transactions (link) WHERE link IS NOT NULL;
