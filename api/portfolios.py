@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
-from api.answers import PortfolioAnswer, TableAnswer
+from api.answers import Exact, PortfolioAnswer, TableAnswer
 from api.people import Who
 from core.book import Portfolio
 from core.scope import BadScope, Scope
@@ -69,13 +69,16 @@ class PortfolioDetail(PortfolioAnswer):
     overview: TableAnswer
 
 
+Method = Literal["fifo", "lifo", "hifo", "average", "specific"]
+
+
 class NewPortfolio(BaseModel):
     """What a new portfolio needs."""
 
     name: str = Field(min_length=1, max_length=80, pattern="^[^\\x00]*$")
     base_currency: str = Field(pattern="^[A-Za-z]{3}$", examples=["USD"])
     benchmark_id: int | None = Field(None, description="a security's number, often an index")
-    method: Literal["fifo", "average"] = "fifo"
+    method: Method = "fifo"
     note: str = Field("", max_length=500, pattern="^[^\\x00]*$")
 
 
@@ -88,6 +91,42 @@ class PortfolioEdit(BaseModel):
     goal_value: Decimal | None = Field(None, gt=0, max_digits=28, decimal_places=6)
     goal_on: date | None = None
     note: str | None = Field(None, max_length=500, pattern="^[^\\x00]*$")
+
+
+class DatedMethodAnswer(BaseModel):
+    """A cost method from a day on, until the next one."""
+
+    valid_from: date
+    method: str
+    recorded_at: datetime
+    superseded: bool = Field(description="another was set for the same day later")
+
+
+class NewMethod(BaseModel):
+    """The cost method from a day on, up to the next dated one."""
+
+    valid_from: date
+    method: Method
+    version: int | None = Field(None, description="the portfolio's version that was read: 409 where it changed since")
+
+
+class YearAnswer(BaseModel):
+    """Realised gains of one year in the base currency."""
+
+    year: int
+    before: Exact | None
+    after: Exact | None
+
+
+class MethodAnswer(BaseModel):
+    """What a change of method restates; `applied` says whether it was made."""
+
+    portfolio_id: UUID
+    applied: bool
+    years: list[YearAnswer]
+    difference: Exact | None = Field(description="realised gain after less before, over all years")
+    lots_before: int = Field(description="open lots of the securities whose lots differ")
+    lots_after: int
 
 
 Named = Annotated[str, Path(description="id or name of a portfolio", max_length=120)]
@@ -145,6 +184,38 @@ def edit_portfolio(who: Who, portfolio: Named, edit: PortfolioEdit) -> Portfolio
     _benchmark(who, changes.get("benchmark_id"))
     portfolios.edit_portfolio(who.user_id, found.portfolio_id, edit.version, **changes)
     return shown(portfolio_of(who, str(found.portfolio_id)))
+
+
+@router.get("/{portfolio}/methods", response_model=list[DatedMethodAnswer])
+def list_methods(who: Who, portfolio: Named) -> list[DatedMethodAnswer]:
+    """Every cost method that was ever set, by the day it is valid from."""
+    found = portfolio_of(who, portfolio)
+    return [
+        DatedMethodAnswer(valid_from=m.valid_from, method=m.method, recorded_at=m.recorded_at, superseded=m.superseded)
+        for m in portfolios.methods(who.user_id, found.portfolio_id)
+    ]
+
+
+@router.post("/{portfolio}/methods", response_model=MethodAnswer)
+def change_method(
+    who: Who,
+    portfolio: Named,
+    new: NewMethod,
+    dry_run: Annotated[bool, Query(description="only say what it would restate")] = True,
+) -> MethodAnswer:
+    """Change the cost method from a day on. With dry_run (the default) only what realised gains and lots would become."""
+    found = portfolio_of(who, portfolio)
+    said = portfolios.change_method(
+        who.user_id, found.portfolio_id, new.valid_from, new.method, datetime.now(UTC).date(), new.version, dry_run=dry_run
+    )  # fmt: skip
+    return MethodAnswer(
+        portfolio_id=found.portfolio_id,
+        applied=not dry_run,
+        years=[YearAnswer(year=y.year, before=y.before, after=y.after) for y in said.years],
+        difference=said.difference,
+        lots_before=len(said.before),
+        lots_after=len(said.after),
+    )
 
 
 @router.delete("/{portfolio}", response_model=PortfolioAnswer)

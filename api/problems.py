@@ -98,7 +98,9 @@ class Problem(BaseModel):
     value: str | None = None
     expected: str | None = None
     errors: list[Wrong] | None = None
-    mine: dict[str, str] | None = Field(None, description="in a conflict over an entry: what you sent, as cells of the CSV")
+    mine: dict[str, str] | None = Field(
+        None, description="in a conflict over an entry: what you sent, as cells of the CSV"
+    )
     theirs: dict[str, str] | None = Field(
         None, description="what stands there now, with its transaction_id; absent where it was taken away"
     )

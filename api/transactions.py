@@ -1,4 +1,4 @@
-"""The ledger: read, append, reverse, import. Nothing is ever changed or deleted; DELETE books a reversal and answers with it."""
+"""The ledger: read, append, preview, transfer, correct, reverse, import. Nothing is ever changed or deleted; DELETE books a reversal and answers with it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from api.answers import Exact, PortfolioQuery
 from api.people import Who
 from api.portfolios import portfolio_of
 from core import importing
+from core.book import Portfolio
 from core.importing import NotReadable
 from core.income import reinvested
 from core.ledger import BOOKABLE, Draft, LedgerError, Security
+from core.preview import OpenLot
 from core.scope import Scope
-from db import engine, installation, ledger, market, tax
+from db import corrections, engine, installation, ledger, market, tax, transfers
 from db.access import User
 
 router = APIRouter(prefix="/v1/transactions", tags=["Transactions"])
 TEXT = "^[^\\x00]*$"
+Day = date | None  # where a field is itself called date
 Amount = Annotated[Decimal | None, Field(description='exact: a string such as "185.50" is best', examples=["185.50"])]
 
 
@@ -94,6 +97,12 @@ class NewTransaction(BaseModel):
     fx: Amount = None
     ratio: Amount = None
     settlement: date | None = None
+    into: str = Field("", max_length=41, pattern=TEXT, description="what a spin-off, merger or symbol change ends in")
+    fraction: Amount = Field(None, description="of a spin-off: the share of the cost that moves, 0 to 1")
+    basis: Amount = Field(None, description="of a transfer in kind: the cost that comes along")
+    basis_base: Amount = Field(None, description="the same in the portfolio's currency")
+    acquired: date | None = Field(None, description="of a transfer in kind: when the units were bought")
+    lots: list[ChosenLot] = Field([], max_length=1000, description="the lots that a sale, cover or transfer out takes")
     note: str = Field("", max_length=500, pattern=TEXT)
     reference: str = Field("", max_length=120, pattern=TEXT)
     reinvest_price: Amount = Field(
@@ -117,8 +126,45 @@ class NewTransaction(BaseModel):
 
     def cells(self) -> dict[str, str]:
         """The same as text cells, as a file has them."""
-        given = self.model_dump(exclude_none=True, exclude={"reinvest_price", "reinvest_units"})
-        return {k: format(v, "f") if isinstance(v, Decimal) else str(v) for k, v in given.items()}
+        return _cells(self.model_dump(exclude_none=True, exclude={"reinvest_price", "reinvest_units"}))
+
+
+class TransactionPatch(BaseModel):
+    """What is to change in an entry; what is left out stays, null empties it. Names and meanings as in NewTransaction."""
+
+    model_config = {"extra": "forbid"}
+    date: Day = None
+    kind: str = Field("", max_length=30, pattern=TEXT)
+    symbol: str = Field("", max_length=32, pattern=TEXT)
+    exchange: str = Field("", max_length=8, pattern=TEXT)
+    quantity: Amount = None
+    price: Amount = None
+    gross: Amount = None
+    fees: Amount = None
+    taxes: Amount = None
+    currency: str = Field("", max_length=3, pattern=TEXT)
+    fx: Amount = None
+    ratio: Amount = None
+    settlement: Day = None
+    into: str = Field("", max_length=41, pattern=TEXT)
+    fraction: Amount = None
+    basis: Amount = None
+    basis_base: Amount = None
+    acquired: Day = None
+    lots: list[ChosenLot] = Field([], max_length=1000)
+    note: str = Field("", max_length=500, pattern=TEXT)
+
+    def cells(self) -> dict[str, str]:
+        """What was sent, as text cells."""
+        return _cells(self.model_dump(exclude_unset=True))
+
+
+def _cells(given: dict[str, Any]) -> dict[str, str]:
+    if "lots" in given:
+        given["lots"] = ";".join(f"{x['lot']}:{x['units']}" for x in given["lots"] or [])
+    return {
+        k: "" if v is None else format(v, "f") if isinstance(v, Decimal) else str(v) for k, v in given.items()
+    }  # fmt: skip
 
 
 class Booked(BaseModel):
@@ -127,6 +173,75 @@ class Booked(BaseModel):
     portfolio_id: UUID
     booked: list[UUID]
     warnings: list[str] = Field(description="wash sales that they make, in words; never a reason to refuse")
+
+
+class Corrected(BaseModel):
+    """A correction: the entry was reversed, and another one stands in its place."""
+
+    portfolio_id: UUID
+    corrected: UUID
+    reversal: UUID | None = Field(description="null where the very same correction had been booked before")
+    booked: UUID
+    along: list[UUID] = Field(description="entries that were booked again because they had chosen a lot of this one")
+
+
+class NewTransfer(BaseModel):
+    """Units (symbol and quantity) or cash (amount and currency) to move into another portfolio of yours."""
+
+    date: date
+    to: str = Field(max_length=120, pattern=TEXT, description="id or name of the portfolio that it goes to")
+    symbol: str = Field("", max_length=32, pattern=TEXT, examples=["AAPL"])
+    exchange: str = Field("", max_length=8, pattern=TEXT)
+    quantity: Amount = None
+    amount: Amount = None
+    currency: str = Field("", max_length=3, pattern=TEXT)
+    lots: list[ChosenLot] = Field([], max_length=1000, description="default: those that the cost method takes")
+    note: str = Field("", max_length=500, pattern=TEXT)
+
+
+class Transferred(BaseModel):
+    """Both sides of a transfer; reversing one of these entries reverses them all."""
+
+    portfolio_id: UUID
+    to: UUID
+    link: UUID
+    out: UUID
+    arrived: list[UUID]
+    price: Exact | None = Field(description="the close that valued it; null: there was none, it went at its cost")
+
+
+class LotAnswer(BaseModel):
+    """An open lot."""
+
+    lot: UUID | None = Field(description="the entry that opened it; null: it is not booked yet")
+    symbol: str
+    opened_on: date
+    units: Exact
+    cost: Exact = Field(description="in the security's currency")
+    cost_base: Exact | None
+
+
+class PostingAnswer(BaseModel):
+    """What would be posted."""
+
+    kind: str
+    traded_on: date
+    settles_on: date
+    symbol: str | None
+    quantity: Exact | None
+    gross: Exact
+    net: Exact
+    cash_currency: str
+
+
+class PreviewAnswer(BaseModel):
+    """What would be booked and what it would do to the lots of what it touches. Nothing was booked."""
+
+    portfolio_id: UUID
+    postings: list[PostingAnswer]
+    realised: Exact | None = Field(description="realised gain in the portfolio's currency; null where nothing is sold")
+    lots_before: list[LotAnswer]
+    lots_after: list[LotAnswer]
 
 
 class Reversed(BaseModel):
@@ -203,15 +318,110 @@ def append_transactions(
 ) -> Booked:
     """Book one transaction or a list, all or none. The same `Idempotency-Key` again books nothing and answers the same ids."""
     found = portfolio_of(who, portfolio)
-    listed = importing.by_symbol(market.securities(who.user_id))
-    with engine.session(who.user_id) as c:
-        currencies = frozenset(installation.currencies(c))
-    rows = new if isinstance(new, list) else [new]
-    drafts = [draft for row in rows for draft in row.drafts(listed, currencies, found.base_currency)]
+    drafts = _drafts(who, found, new)
     key = f"api:{idempotency_key}" if idempotency_key else None
     ids = ledger.append(who.user_id, found.portfolio_id, drafts, _today(), "api", key)
     said = [str(w) for w in tax.warnings_after(who.user_id, found.portfolio_id, ids, _today())]
     return Booked(portfolio_id=found.portfolio_id, booked=ids, warnings=said)
+
+
+@router.post("/preview", response_model=PreviewAnswer)
+def preview_transactions(
+    who: Who,
+    new: NewTransaction | Annotated[list[NewTransaction], Field(min_length=1, max_length=100)],
+    portfolio: PortfolioQuery = None,
+) -> PreviewAnswer:
+    """What one transaction or a list would book: postings, realised gain, lots before and after. Books nothing."""
+    found = portfolio_of(who, portfolio)
+    entries, seen = ledger.preview(who.user_id, found.portfolio_id, _drafts(who, found, new), _today())
+    return PreviewAnswer(
+        portfolio_id=found.portfolio_id,
+        postings=[
+            PostingAnswer(
+                kind=p.kind, traded_on=p.traded_on, settles_on=p.settles_on, symbol=d.security.symbol if d.security else None,
+                quantity=p.quantity, gross=p.gross, net=p.net, cash_currency=p.cash_currency,
+            )
+            for d, p in entries
+        ],
+        realised=seen.gain_base,
+        lots_before=[_lot(x) for x in seen.before],
+        lots_after=[_lot(x) for x in seen.after],
+    )  # fmt: skip
+
+
+def _lot(x: OpenLot) -> LotAnswer:
+    return LotAnswer(lot=x.lot, symbol=x.security.symbol, opened_on=x.opened_on, units=x.units, cost=x.cost, cost_base=x.cost_base)  # fmt: skip
+
+
+def _known(who: User) -> tuple[dict[str, Security], frozenset[str]]:
+    """Securities by symbol, and the currencies there are."""
+    with engine.session(who.user_id) as c:
+        currencies = frozenset(installation.currencies(c))
+    return importing.by_symbol(market.securities(who.user_id)), currencies
+
+
+def _drafts(who: User, portfolio: Portfolio, new: NewTransaction | list[NewTransaction]) -> list[Draft]:
+    """What was sent as drafts. Raises LedgerError."""
+    known = _known(who)
+    rows = new if isinstance(new, list) else [new]
+    return [draft for row in rows for draft in row.drafts(*known, portfolio.base_currency)]
+
+
+def _read(who: User, portfolio: Portfolio, cells: dict[str, str]) -> Draft:
+    return importing.draft(cells, *_known(who), portfolio.base_currency)
+
+
+@router.post("/transfer", response_model=Transferred, status_code=201)
+def transfer(who: Who, new: NewTransfer, portfolio: PortfolioQuery = None) -> Transferred:
+    """Move units with their lots and cost, or cash, from `portfolio` to another one of yours; both sides or neither."""
+    source = portfolio_of(who, portfolio)
+    target = portfolio_of(who, new.to)
+    cells = {"kind": "transfer_out", "date": new.date.isoformat(), "symbol": new.symbol, "exchange": new.exchange, "currency": new.currency}  # fmt: skip
+    draft = _read(who, source, cells)
+    made = transfers.transfer(
+        who.user_id, source.portfolio_id, target.portfolio_id, new.date, _today(), security=draft.security, quantity=new.quantity,
+        currency=draft.currency, amount=new.amount, lots=[(x.lot, x.units) for x in new.lots], note=new.note,
+    )  # fmt: skip
+    return Transferred(
+        portfolio_id=source.portfolio_id, to=target.portfolio_id, link=made.link, out=made.out, arrived=list(made.arrived), price=made.price
+    )  # fmt: skip
+
+
+@router.put("/{transaction_id}", response_model=Corrected)
+def replace_transaction(
+    who: Who, transaction_id: UUID, new: NewTransaction, portfolio: PortfolioQuery = None
+) -> Corrected:
+    """Correct an entry: its reversal and the new one, both or neither. 409 with both versions where somebody was faster."""
+    found = portfolio_of(who, portfolio)
+    if new.reinvest_price is not None:
+        raise LedgerError("reinvest_price", new.reinvest_price, "a correction books one entry: correct the purchase by its own id")
+    return _correct(who, found, transaction_id, _read(who, found, new.cells()))
+
+
+@router.patch("/{transaction_id}", response_model=Corrected)
+def change_transaction(
+    who: Who, transaction_id: UUID, change: TransactionPatch, portfolio: PortfolioQuery = None
+) -> Corrected:
+    """Correct some fields of an entry. The gross of a trade follows from quantity and price, its settlement from its date, unless given."""
+    found = portfolio_of(who, portfolio)
+    entry = corrections.entries(who.user_id, found.portfolio_id, [transaction_id]).get(transaction_id)
+    if entry is None:
+        raise LedgerError("transaction", transaction_id, "there is no such transaction in this portfolio")
+    cells = importing.amended(importing.cells_of(entry.draft), change.cells())
+    return _correct(who, found, transaction_id, _read(who, found, cells))
+
+
+def _correct(who: User, portfolio: Portfolio, transaction: UUID, draft: Draft) -> Corrected:
+    made = corrections.correct(who.user_id, portfolio.portfolio_id, [(transaction, draft)], _today(), source="api")
+    (_, booked), *along = made.steps
+    assert booked is not None
+    return Corrected(
+        portfolio_id=portfolio.portfolio_id,
+        corrected=transaction,
+        reversal=made.reversals[0] if made.reversals else None,
+        booked=booked,
+        along=[new for _, new in along if new is not None],
+    )
 
 
 @router.post("/{transaction_id}/reverse", response_model=Reversed, status_code=201)

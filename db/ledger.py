@@ -36,6 +36,7 @@ from core.ledger import (
     spoken,
 )
 from core.methods import method_on
+from core.preview import Effect, effect
 from db import books, engine
 from db.access import AccessDenied
 
@@ -153,6 +154,16 @@ def append(
         ids = write(c, user, portfolio, zip(postings, keys, strict=True), source, link=uuid4() if linked else None)
         mark_moved(c, portfolio, (p.traded_on for p in postings), today)
         return ids
+
+
+def preview(
+    user: UUID, portfolio: UUID, drafts: Sequence[Draft], today: date
+) -> tuple[list[tuple[Draft, Posting]], Effect]:
+    """What drafts would post, and what they would do to lots. Raises as `append`; books nothing."""
+    with engine.session(user) as c:
+        desk = open_desk(c, portfolio, lock=False)
+        entries = [(d, complete(desk, d, today)) for d in drafts]
+        return entries, effect(books.load(c, portfolio).book, entries)
 
 
 def reverse(user: UUID, portfolio: UUID, transaction: UUID, note: str = "") -> UUID:

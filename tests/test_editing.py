@@ -14,9 +14,9 @@ from uuid import UUID, uuid4
 import pytest
 from small import WORDS, Small, bar_days, installed
 
-from core.importing import by_symbol
+from core.importing import by_symbol, cells_of
 from core.importing import draft as draft_of
-from core.ledger import Draft, LedgerError
+from core.ledger import BOOKABLE, Draft, LedgerError
 from core.preview import effect, open_lots
 from core.valuation import cash_of, lots_of
 from db import access, books, corrections, ledger, market, portfolios, transfers
@@ -414,3 +414,152 @@ def _desk(desk: Desk) -> ledger.Desk:
 
     with engine.session(desk.user) as c:
         return ledger.open_desk(c, desk.portfolio, lock=False)
+
+
+# --- the API ---------------------------------------------------------------------------------------------------
+
+
+def sent(draft: Draft) -> dict[str, Any]:
+    """A draft as the API takes it."""
+    cells: dict[str, Any] = cells_of(draft)
+    if "lots" in cells:
+        cells["lots"] = [dict(zip(("lot", "units"), x.split(":"), strict=True)) for x in cells["lots"].split(";")]
+    return cells
+
+
+EVERY = {
+    "buy": {"symbol": "ACME", "quantity": "1", "price": "10"},
+    "sell": {"symbol": "ACME", "quantity": "1", "price": "10"},
+    "short": {"symbol": "LATE", "quantity": "1", "price": "10"},
+    "cover": {"symbol": "FUND", "quantity": "1", "price": "10"},
+    "dividend": {"symbol": "ACME", "gross": "5"},
+    "interest": {"gross": "5"},
+    "fee": {"gross": "5"},
+    "tax": {"gross": "5"},
+    "deposit": {"gross": "5"},
+    "withdrawal": {"gross": "5"},
+    "split": {"symbol": "ACME", "ratio": "2"},
+    "transfer_in": {"symbol": "BOLT", "quantity": "2", "price": "12", "basis": "20", "acquired": "2020-05-05"},
+    "transfer_out": {"symbol": "ACME", "quantity": "1", "price": "10"},
+    "return_of_capital": {"symbol": "ACME", "gross": "5"},
+    "spin_off": {"symbol": "ACME", "into": "BOLT", "ratio": "0.5", "fraction": "0.25"},
+    "merger": {"symbol": "ACME", "into": "BOLT", "ratio": "0.5", "gross": "7", "price": "20"},
+    "symbol_change": {"symbol": "ACME", "into": "BOLT"},
+    "fx_in": {"gross": "5", "currency": "EUR"},
+    "fx_out": {"gross": "5", "currency": "USD"},
+}
+# what it does to cash: the amount with the sign of its kind; in kind and corporate actions none but cash in a merger
+NET = {
+    **dict.fromkeys(("buy", "cover"), -10), **dict.fromkeys(("sell", "short"), 10), "merger": 7,
+    **dict.fromkeys(("dividend", "interest", "deposit", "return_of_capital", "fx_in"), 5),
+    **dict.fromkeys(("fee", "tax", "withdrawal", "fx_out"), -5),
+    **dict.fromkeys(("split", "transfer_in", "transfer_out", "spin_off", "symbol_change"), 0),
+}  # fmt: skip
+
+
+def test_every_kind_is_tried() -> None:
+    assert EVERY.keys() == set(BOOKABLE) == NET.keys()
+
+
+@pytest.mark.parametrize("kind", BOOKABLE)
+@pytest.mark.parametrize("way", ["api", "csv"])
+def test_every_kind_is_booked(desk: Desk, kind: str, way: str) -> None:
+    desk.buy(5, "10", "10")
+    desk.put(desk.draft(6, "short", "FUND", quantity="3", price="9"))
+    cells = {"date": desk.days[20].isoformat(), "kind": kind, "note": f"a {kind}", **EVERY[kind]}
+    client, query = desk.small.client("anna"), {"portfolio": str(desk.portfolio)}
+    if way == "api":
+        seen = client.post("/v1/transactions/preview", params=query, json=cells).json()
+        assert D(seen["postings"][0]["net"]) == NET[kind]
+        answer = client.post("/v1/transactions", params=query, json=cells)
+    else:
+        text = ",".join(cells) + "\n" + ",".join(cells.values()) + "\n"
+        answer = client.post(
+            "/v1/transactions/import",
+            params=query | {"dry_run": "false"},
+            content=text,
+            headers={"Content-Type": "text/csv"},
+        )
+        assert answer.json()["booked"] == 1, answer.text
+    assert answer.status_code in (200, 201), answer.text
+    listed = client.get("/v1/transactions", params=query).json()["transactions"]
+    (row,) = [t for t in listed if t["note"] == f"a {kind}"]
+    assert (row["kind"], D(row["net"]), row["into"]) == (kind, NET[kind], EVERY[kind].get("into"))
+    # the same fields patched one after the other book the same again
+    for field in ("note", "quantity", "gross"):
+        if field not in EVERY[kind] and field != "note":
+            continue
+        other = "other" if field == "note" else EVERY[kind][field]
+        answer = client.patch(f"/v1/transactions/{row['transaction_id']}", params=query, json={field: other})
+        if field == "note":
+            assert answer.status_code == 200, answer.text
+            row["transaction_id"] = answer.json()["booked"]
+        else:
+            assert answer.json()["detail"].endswith("nothing of it is changed")
+
+
+def test_wrong_fields_are_named_by_the_api(desk: Desk) -> None:
+    desk.buy(5, "10", "10")
+    for kind, change, field in (
+        ("spin_off", {"fraction": "1.5"}, "fraction"), ("spin_off", {"into": "EDO"}, "into"), ("spin_off", {"into": "NOPE"}, "into"),
+        ("merger", {"price": None}, "price"), ("merger", {"into": "ACME"}, "into"), ("split", {"ratio": None}, "ratio"),
+        ("transfer_in", {"basis": "-1"}, "basis"), ("transfer_in", {"acquired": "2999-01-01"}, "acquired"),
+        ("return_of_capital", {"gross": "-1"}, "gross"), ("sell", {"lots": [{"lot": str(uuid4()), "units": "2"}]}, "lots"),
+        ("sell", {"lots": [{"lot": str(uuid4()), "units": "1"}]}, "lots"), ("cover", {"symbol": "ACME"}, "kind"),
+        ("short", {"symbol": "ACME"}, "kind"), ("buy", {"basis": "1"}, "basis"), ("deposit", {"currency": "XXX"}, "currency"),
+    ):  # fmt: skip
+        body = {"date": desk.days[20].isoformat(), "kind": kind, **EVERY[kind], **change}
+        for path in ("/v1/transactions", "/v1/transactions/preview"):
+            said = desk.small.client("anna").post(path, params={"portfolio": str(desk.portfolio)}, json=body)
+            assert said.status_code in (409, 422), f"{kind} {change}: {said.text}"
+            problem = said.json()
+            assert problem["field"] == field, f"{kind} {change}: {problem}"
+            assert problem["expected"]
+
+
+def test_correcting_by_api_and_its_conflict(desk: Desk) -> None:
+    bought = desk.buy(5, "10", "10", fees="1")
+    client, query = desk.small.client("anna"), {"portfolio": str(desk.portfolio)}
+    answer = client.patch(f"/v1/transactions/{bought}", params=query, json={"quantity": "12"})
+    assert answer.status_code == 200, answer.text
+    assert desk.cost() == 121, "12 × 10 + 1: the gross followed"
+    whole = sent(desk.draft(6, "buy", "ACME", quantity="3", price="7"))
+    said = client.put(f"/v1/transactions/{bought}", params=query, json=whole)
+    assert said.status_code == 409, said.text
+    problem = said.json()
+    assert problem["type"].endswith("#changed-meanwhile")
+    assert problem["mine"]["quantity"] == "3"
+    assert (problem["theirs"]["quantity"], problem["theirs"]["gross"]) == ("12", "120")
+    answer = client.put(f"/v1/transactions/{problem['theirs']['transaction_id']}", params=query, json=whole)
+    assert answer.status_code == 200, answer.text
+    assert desk.cost() == 21
+    states = [t["state"] for t in client.get("/v1/reports/transactions", params=query).json()["rows"]]
+    assert sum(s.startswith("corrected by") for s in states) == 2
+    assert client.patch(f"/v1/transactions/{uuid4()}", params=query, json={"note": "x"}).status_code == 422
+
+
+def test_a_transfer_by_api(small: Small) -> None:
+    one, two = Desk(small), Desk(small)
+    first = one.buy(5, "3", "10")
+    one.buy(6, "3", "11")
+    body = {"date": one.days[20].isoformat(), "to": str(two.portfolio), "symbol": "ACME", "quantity": "2",
+            "lots": [{"lot": str(first), "units": "2"}]}  # fmt: skip
+    answer = small.client("anna").post("/v1/transactions/transfer", params={"portfolio": str(one.portfolio)}, json=body)
+    assert answer.status_code == 201, answer.text
+    assert (one.cost(), two.cost()) == (D(43), D(20))
+
+
+def test_methods_by_api(desk: Desk) -> None:
+    """10 at 10, 10 at 20, 5 sold at 30: 100 first in first out, 50 last in first out."""
+    desk.buy(5, "10", "10")
+    desk.buy(8, "10", "20")
+    desk.put(desk.draft(30, "sell", "ACME", quantity="5", price="30"))
+    client, path = desk.small.client("anna"), f"/v1/portfolios/{desk.portfolio}/methods"
+    body = {"valid_from": "1900-01-01", "method": "lifo"}
+    said = client.post(path, json=body).json()
+    assert (said["applied"], D(said["difference"])) == (False, D(-50))
+    assert desk.gain() == 100
+    assert client.post(path, json=body | {"version": 1}, params={"dry_run": "false"}).status_code == 409
+    assert client.post(path, json=body, params={"dry_run": "false"}).json()["applied"]
+    assert desk.gain() == 50
+    assert [(m["method"], m["superseded"]) for m in client.get(path).json()] == [("fifo", True), ("lifo", False)]

@@ -184,6 +184,10 @@ def call(
         bodies = {
             "/v1/auth/login": {"username": "anna", "password": "wrong"},
             "/v1/transactions": {"date": "2026-01-05", "kind": "deposit", "gross": "1"},
+            "/v1/transactions/preview": {"date": "2026-01-05", "kind": "deposit", "gross": "1"},
+            "/v1/transactions/transfer": {"date": "2026-01-05", "to": portfolio, "amount": "1"},
+            f"/v1/transactions/{values['transaction_id']}": {"date": "2026-01-05", "kind": "deposit", "gross": "1"},
+            f"/v1/portfolios/{portfolio}/methods": {"valid_from": "2026-01-05", "method": "lifo"},
             f"/v1/portfolios/{portfolio}": {"version": 1, "name": "taken over"},
             "/v1/portfolios": {"name": "one more", "base_currency": "USD"},
             f"/v1/portfolios/{portfolio}/reconciliations/{values['reconciliation_id']}/signoffs": {
