@@ -18,6 +18,7 @@ from core.fx import day_number, day_of
 from core.ledger import MICRO, UNITS, Draft, Ledger, Posting, Security, around, from_postings, joined
 from core.lots import Disposal, Lot, Lots
 from core.methods import Dated
+from core.money import posted
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,11 @@ class Effect:
         return None if not gains or None in gains else sum((g for g in gains if g is not None), Decimal(0))
 
     @property
+    def cost_delivered(self) -> Decimal:
+        """Σ cost of what leaves in kind, in its currency."""
+        return sum((d.cost for d in self.delivered), Decimal(0))
+
+    @property
     def cost_before(self) -> Decimal:
         """Σ cost of the lots before, in their currency."""
         return sum((lot.cost for lot in self.before), Decimal(0))
@@ -96,6 +102,11 @@ class Year:
     before: Decimal | None
     after: Decimal | None
 
+    @property
+    def difference(self) -> Decimal | None:
+        """after − before; None where a rate is missing."""
+        return None if self.before is None or self.after is None else self.after - self.before
+
 
 @dataclass(frozen=True, slots=True)
 class Restatement:
@@ -108,12 +119,8 @@ class Restatement:
     @property
     def difference(self) -> Decimal | None:
         """Σ gains after − Σ gains before; None where a rate is missing."""
-        total = Decimal(0)
-        for y in self.years:
-            if y.before is None or y.after is None:
-                return None
-            total += y.after - y.before
-        return total
+        parts = [y.difference for y in self.years]
+        return None if None in parts else sum((x for x in parts if x is not None), Decimal(0))
 
 
 def effect(book: Book, entries: Sequence[tuple[Draft, Posting]]) -> Effect:
@@ -235,3 +242,44 @@ def _closed(d: Disposal, ledger: Ledger, known: Mapping[int, Security]) -> Close
         Decimal(d.proceeds - d.cost) / MICRO,
         base,
     )
+
+
+# --- choosing lots -----------------------------------------------------------------------------------------------
+
+PRESETS = ("First in", "Last in", "Highest cost", "Lowest gain")
+
+
+def preset(lots: Sequence[OpenLot], quantity: Decimal, name: str) -> list[Decimal]:
+    """Units to take of each lot, in the lots' order, for `quantity` units in all, by a rule of PRESETS.
+
+    "Highest cost" goes by cost per unit in the security's currency, "Lowest gain" by that in the base currency, at which
+    rates count too; where a rate is missing the security's currency decides.
+    """
+    cost: list[Decimal] = [lot.unit_cost for lot in lots]
+    if name == "Lowest gain" and all(lot.cost_base is not None for lot in lots):
+        cost = [(lot.cost_base or Decimal(0)) / lot.units for lot in lots]
+    side = [-1 if lot.units > 0 else 1 for lot in lots]  # of a short lot the lowest proceeds first
+    order = list(range(len(lots)))
+    if name == "Last in":
+        order.reverse()
+    elif name in ("Highest cost", "Lowest gain"):
+        order.sort(key=lambda i: side[i] * cost[i])
+    out = [Decimal(0)] * len(lots)
+    for i in order:
+        out[i] = min(abs(lots[i].units), quantity)
+        quantity -= out[i]
+    return out
+
+
+def unrealised(lot: OpenLot, price: Decimal | None) -> Decimal | None:
+    """Units × price − cost in the security's currency, posted; None without a price."""
+    return None if price is None else posted(lot.units * price, lot.security.currency) - lot.cost
+
+
+def is_long_term(opened_on: date, on: date) -> bool:
+    """Whether held for more than a year on that day. Source: IRS Publication 550, "Holding period": counted from the day after."""
+    try:
+        anniversary = opened_on.replace(year=opened_on.year + 1)
+    except ValueError:  # 29 February
+        anniversary = date(opened_on.year + 1, 2, 28)
+    return on > anniversary

@@ -8,6 +8,8 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID, uuid4
 
+import psycopg
+
 from core.fx import day_number, exact
 from core.ledger import MICRO, Draft, LedgerError, Posting, Security
 from core.lots import posting_unit, shares
@@ -41,6 +43,7 @@ def transfer(
     amount: Decimal | None = None,
     lots: Sequence[tuple[UUID, Decimal]] = (),
     note: str = "",
+    key: str | None = None,
     dry_run: bool = False,
 ) -> Transfer:
     """Move units (`security`, `quantity`) or cash (`currency`, `amount`) from one portfolio to another; one transaction.
@@ -49,13 +52,16 @@ def transfer(
     that no later change of method parts the two sides. Each arrives with its day and its cost; its cost in the base currency
     comes along where both portfolios have the same one, else the rate of the day it was bought decides. The market value is
     the last close on that day; without one the cost stands for it and the note says so.
-    Raises LedgerError, Impossible, AccessDenied (needs both), NoSuchPortfolio. `dry_run` checks only.
+    With `key` the same call again books nothing and answers the same. `dry_run` checks only.
+    Raises LedgerError, Impossible, AccessDenied (needs both), NoSuchPortfolio.
     """
     if source == target:
         raise LedgerError("target", target, "another portfolio than the one that it leaves is needed")
     with engine.session(user) as c, c.transaction(force_rollback=dry_run):
         desks = {p: open_desk(c, p, lock=not dry_run) for p in sorted((source, target))}
         giving, taking = desks[source], desks[target]
+        if key is not None and (done := _booked(c, source, target, key)) is not None:
+            return done
         moved: tuple[Delivered, ...] = ()
         price: Decimal | None = None
         if security is None:
@@ -94,11 +100,26 @@ def transfer(
             raise error
         link = uuid4()
         place = Place(link=link)
-        left = write(c, user, source, [(out, None)], "transfer", places=[place])
+        left = write(c, user, source, [(out, key)], "transfer", places=[place])
         arrived = write(c, user, target, [(p, None) for p in arriving], "transfer", places=[place] * len(arriving))
         for portfolio in desks:
             mark_moved(c, portfolio, [on], today)
         return Transfer(link, left[0], tuple(arrived), moved, price)
+
+
+def _booked(c: psycopg.Connection, source: UUID, target: UUID, key: str) -> Transfer | None:
+    """What an earlier call with this key booked."""
+    row = c.execute(
+        "SELECT transaction_id, link, price FROM transactions WHERE portfolio_id = %s AND idempotency_key = %s",
+        (source, key),
+    ).fetchone()
+    if row is None:
+        return None
+    there = c.execute(
+        "SELECT transaction_id FROM transactions WHERE portfolio_id = %s AND link = %s AND kind = 'transfer_in' ORDER BY seq",
+        (target, row[1]),
+    ).fetchall()
+    return Transfer(row[1], row[0], tuple(r[0] for r in there), (), row[2])
 
 
 def _arriving(

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from core import VERSION
+from core.methods import SPOKEN
 from core.table import Column, Context, Kind, Table
-from ui import frame, scope, session, show
-from ui.portfolio_forms import METHODS, confirm_archive, create, edit, sharing
+from ui import cost_methods, frame, scope, session, show
+from ui.portfolio_forms import confirm_archive, create, edit, sharing
 
 user = session.require_user()
 mine, here = scope.read(user)
@@ -25,9 +26,7 @@ if here is None:
     st.stop()
 columns = (Column("name", "Name"), Column("base_currency", "Currency"), Column("method", "Cost method"), Column("access", "Your access"),
            Column("goal_value", "Goal", Kind.MONEY, "in its base currency"), Column("goal_on", "Goal date", Kind.DATE, wide_only=True), Column("note", "Note", wide_only=True))  # fmt: skip
-rows = tuple(
-    (p.name, p.base_currency, METHODS.get(p.method, p.method), p.access, p.goal_value, p.goal_on, p.note) for p in mine
-)
+rows = tuple((p.name, p.base_currency, SPOKEN[p.method], p.access, p.goal_value, p.goal_on, p.note) for p in mine)
 show.table(
     Table("portfolios", "Your portfolios", columns, rows, Context(datetime.now(UTC).date(), None, VERSION)),
     key="portfolios_mine",
@@ -37,6 +36,8 @@ with shared:
     if here.may_write and user.role != "viewer":
         st.subheader("Settings", anchor=False)
         edit(here)
+    st.subheader("Cost method", anchor=False)
+    cost_methods.history(here)
     st.subheader("Who may see it", anchor=False)
     sharing(here)
     if (

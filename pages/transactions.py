@@ -1,10 +1,10 @@
-"""The ledger: look through it, enter a transaction, import a file, reverse an entry."""
+"""The ledger: look through it, edit it in a grid, enter a transaction, import a file, reverse an entry."""
 
 from dataclasses import replace
 
 import streamlit as st
 
-from ui import entry, frame, importer, session, show
+from ui import editor, entry, frame, importer, session, show
 
 KEY = (
     "traded_on",
@@ -26,11 +26,11 @@ may = entry.may_book(here.user, here.portfolio)
 entry.said(here.user, here.portfolio.portfolio_id)
 importer.said(here.portfolio.portfolio_id)
 if may:
-    listed, entered, imported = st.tabs(["Ledger", "New entry", "Import CSV"], on_change="rerun", key="transactions_tabs",
+    listed, edited, entered, imported = st.tabs(["Ledger", "Edit", "New entry", "Import CSV"], on_change="rerun", key="transactions_tabs",
                                         default="New entry" if here.is_empty else None)  # fmt: skip
 else:
     st.info(entry.why_not(here.user, here.portfolio), icon=":material/visibility:")
-    listed, entered, imported = st.container(), None, None
+    listed, edited, entered, imported = st.container(), None, None, None
 
 if entered is None or listed.open:
     with listed:
@@ -55,6 +55,9 @@ if entered is None or listed.open:
             st.caption("Select a row to see the whole entry" + (" and to reverse it." if may else "."))
         elif row is not None:
             entry.details(here.user, here.portfolio, list(shown.records())[row], shown.columns)
+if edited is not None and edited.open:
+    with edited:
+        editor.grid(here.user, here.view.book, list(here.answer("transactions", as_of=None, known_at=None).records()))
 if entered is not None and entered.open:
     with entered:
         units = {r["symbol"]: r["units"] for r in here.answer("holdings", as_of=None).records()}

@@ -82,6 +82,15 @@ def words(at: AppTest) -> str:
     return "\n".join(str(each.value) for block in blocks for each in block)
 
 
+def choose(at: AppTest, kind: str) -> AppTest:
+    """Choose a kind in its group."""
+    group = next(g for g, kinds in entry.GROUPS.items() if kind in kinds)
+    next(w for w in at.get("segmented_control") if str(w.key).endswith("_group")).set_value(group).run()
+    next(w for w in at.get("pills") if "_kind_" in str(w.key)).set_value(kind).run()
+    assert not at.exception, at.exception[0].value
+    return at
+
+
 def filled(at: AppTest, **cells: str) -> AppTest:
     for name, value in cells.items():
         field(at, name).set_value(value).run()
@@ -136,7 +145,7 @@ def test_what_is_wrong_is_said_at_its_field_and_nothing_is_booked(
 
 def test_selling_more_than_is_held_is_refused_at_the_quantity(opened: Opened, small: Small) -> None:
     at = opened("transactions", portfolio=f"{MARK} dollars", tab="New entry")
-    at.get("pills")[0].set_value("sell").run()
+    choose(at, "sell")
     before = len(rows(small, f"{MARK} dollars").rows)
     click(filled(at, symbol="XNYS:ACME", quantity="1000000", price="1"), BOOK)
     assert "ACME are held on that day" in words(at)
@@ -160,14 +169,15 @@ def test_the_same_form_sent_twice_books_once(small: Small) -> None:
 @pytest.mark.parametrize("kind", entry.KINDS)
 def test_every_kind_asks_for_its_fields_alone(opened: Opened, kind: str) -> None:
     at = opened("transactions", portfolio="Desk", tab="New entry")
-    at.get("pills")[0].set_value(kind).run()
+    choose(at, kind)
+    form = kind + "_kind" if kind in entry.IN_KIND else kind
     shown = {
         str(w.key).split("_")[2]
         for k in ("text_input", "selectbox", "date_input")
         for w in at.get(k)
         if str(w.key or "").startswith("entry_")
     }
-    assert shown == set(entry.FIELDS[kind]) - {"fx"}
+    assert shown == set(entry.FIELDS[form]) - {"fx"}
 
 
 def test_who_may_only_look_sees_no_form_and_why(opened: Opened) -> None:

@@ -1,12 +1,11 @@
 """The entry form: one transaction of any kind, what it will do before it is booked, and undo after.
 
-A kind is a line in FIELDS: what it asks for. A field is a line in ASKED: its label, an example and what to know of it.
+What each kind asks for: `ui.entry_fields`. Which lots it takes and what it does to them: `ui.lot_picker`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,69 +13,18 @@ import streamlit as st
 
 from core import importing
 from core.book import Book, Portfolio
-from core.calendar import settlement_date
-from core.income import reinvested
-from core.ledger import TRADES, Draft, LedgerError, Posting, Security, post
+from core.ledger import ACTIONS, DISPOSING, TRANSFERS, LedgerError
+from core.preview import Effect, effect
 from core.table import Column, Kind
-from db import engine, installation, ledger, market, tax
-from db.access import User
-from ui import errors, show
+from db import corrections, engine, installation, ledger, market, reports, tax, transfers
+from db.access import AccessDenied, User
+from db.corrections import Conflict, Correction
+from ui import errors, lot_picker, show
+from ui.entry_fields import ASKED, FIELDS, GROUPS, KINDS, Checked, check, draw, kind_of, reinvestment, sentence, title
 
-KINDS = ("buy", "sell", "dividend", "interest", "fee", "tax", "deposit", "withdrawal", "split")
-FIELDS = {
-    "buy": ("symbol", "date", "quantity", "price", "fees", "taxes", "fx", "settlement", "note"),
-    "sell": ("symbol", "date", "quantity", "price", "fees", "taxes", "fx", "settlement", "note"),
-    "dividend": ("symbol", "date", "gross", "taxes", "fees", "currency", "fx", "note"),
-    "interest": ("date", "gross", "taxes", "currency", "fx", "note"),
-    "fee": ("date", "gross", "currency", "fx", "note"),
-    "tax": ("date", "gross", "currency", "fx", "note"),
-    "deposit": ("date", "gross", "currency", "fx", "note"),
-    "withdrawal": ("date", "gross", "currency", "fx", "note"),
-    "split": ("symbol", "date", "ratio", "note"),
-}
-ASKED = {
-    "symbol": ("Security", "Type a symbol or a name", "Any security of the master; indices cannot be traded."),
-    "date": ("Trade date", "", "Not after today."),
-    "quantity": ("Quantity", "10", "Units, always positive: the kind gives the direction. Up to 10 decimals."),
-    "price": ("Price", "185.50", "For one unit, in the security's currency, with a decimal point."),
-    "gross": ("Amount", "10000.00", "Before fees and taxes, with a decimal point."),
-    "fees": ("Fees (optional)", "1.00", "Commission and charges, as a positive amount."),
-    "taxes": ("Taxes (optional)", "0.30", "Withheld or paid, as a positive amount."),
-    "currency": ("Currency", "", "The currency of the amount."),
-    "fx": ("FX rate (optional)", "1.0843", "Leave empty where cash moves in the amount's own currency."),
-    "ratio": ("New units for one old", "4", "4 for a 4:1 split, 0.1 for a 1:10 consolidation."),
-    "settlement": ("Settles on (optional)", "", "Empty: by the market's settlement cycle."),
-    "note": ("Note (optional)", "Rebalancing", "Up to 500 characters."),
-    "reinvest_price": (
-        "Price of a new unit",
-        "21.25",
-        "What the dividend was reinvested at, in the security's currency.",
-    ),
-    "reinvest_units": (
-        "New units (optional)",
-        "4",
-        "Empty: all that is left after taxes and fees, in fractions of a unit.",
-    ),
-}
-REINVESTMENT = {"reinvest_price": "price", "reinvest_units": "quantity"}  # and the field of the purchase that it fills
-NUMBERS = ("quantity", "price", "gross", "fees", "taxes", "fx", "ratio")
+__all__ = ["FIELDS", "KINDS", "check", "details", "form", "may_book", "said", "why_not"]
 SHOWN = 1_500  # rows of the ledger that travel to the browser; the CSV has all
-OPTIONAL = ("fees", "taxes", "fx", "settlement", "note")
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What was entered: the posting that it makes, or the error of each field that keeps it from making one."""
-
-    draft: Draft | None
-    posting: Posting | None
-    errors: dict[str, LedgerError]
-    purchase: tuple[Draft, Posting] | None = None  # what a reinvested dividend buys
-
-    @property
-    def drafts(self) -> list[Draft]:
-        """What is to be booked, all or none."""
-        return [d for d in (self.draft, self.purchase[0] if self.purchase else None) if d is not None]
+IN_KIND = TRANSFERS | {"between"}  # forms of cash, or of units
 
 
 def may_book(user: User, portfolio: Portfolio) -> bool:
@@ -91,75 +39,6 @@ def why_not(user: User, portfolio: Portfolio) -> str:
             "You are signed in as a viewer: you see this ledger and cannot book in it. An admin can change your role."
         )
     return f"You may look at {portfolio.name}, not book in it. Whoever manages it can give you write access under Portfolios."
-
-
-def check(cells: dict[str, str], known: dict[str, Security], currencies: frozenset[str], book: Book) -> Checked:
-    """Read text cells field by field, then as a whole. Every field that is missing or wrong is named, not only the first."""
-    wrong: dict[str, LedgerError] = {}
-    for name in FIELDS[cells["kind"]]:
-        try:
-            if name in NUMBERS:
-                importing.number(name, cells.get(name, ""))
-            if name not in OPTIONAL and not cells.get(name):
-                example = f", such as {ASKED[name][1]}" if name in NUMBERS else ""
-                words = (
-                    "choose a security: type its symbol or its name"
-                    if name == "symbol"
-                    else f"a {cells['kind']} needs it{example}"
-                )
-                raise LedgerError(name, None, words)
-        except LedgerError as e:
-            wrong[name] = e
-    if wrong:
-        return Checked(None, None, wrong)
-    try:
-        draft = importing.draft(cells, known, currencies, book.base)
-        posting = _posting(draft, book)
-    except LedgerError as e:
-        return Checked(None, None, {e.field: e})
-    if "reinvest_price" not in cells:
-        return Checked(draft, posting, {})
-    return _with_purchase(cells, draft, posting, book)
-
-
-def _posting(draft: Draft, book: Book) -> Posting:
-    exchange = draft.security.exchange if draft.security and draft.kind in TRADES else None
-    settles = draft.settles_on or settlement_date(book.sessions.get(exchange or ""), exchange, draft.traded_on)
-    return post(draft, book.base, settles, datetime.now(UTC).date())
-
-
-def _with_purchase(cells: dict[str, str], draft: Draft, posting: Posting, book: Book) -> Checked:
-    """A reinvested dividend and the purchase that it pays for; an error stands beside the field that it is of."""
-    try:
-        price = importing.number("price", cells["reinvest_price"])
-        if price is None:
-            raise LedgerError("price", None, f"a reinvestment needs it, such as {ASKED['reinvest_price'][1]}")
-        dividend, bought = reinvested(draft, price, importing.number("quantity", cells.get("reinvest_units", "")))
-        return Checked(dividend, posting, {}, (bought, _posting(bought, book)))
-    except LedgerError as e:
-        place = next((name for name, field in REINVESTMENT.items() if field == e.field), e.field)
-        return Checked(None, None, {place: e})
-
-
-def sentence(p: Posting, draft: Draft) -> str:
-    """What a posting does, in one line: "buy 10 AAPL at 185.50 = 1,855.00 USD, fees 1.00, cash −1,856.00 USD, settles …"."""
-    symbol = draft.security.symbol if draft.security else ""
-    if p.kind == "split":
-        return f"split of {symbol} on {show.day(p.traded_on)}: {show.text(p.ratio, Kind.UNITS)} new for one old, no cash moves"
-    gross = show.money(p.gross, p.currency)
-    parts = [f"{p.kind} of {symbol} {gross}" if symbol else f"{p.kind} of {gross}"]
-    if p.quantity is not None and p.price is not None:
-        parts = [f"{p.kind} {show.text(p.quantity, Kind.UNITS)} {symbol} at {show.text(p.price, Kind.PRICE)} = {gross}"]
-    parts += [
-        f"{name} {show.text(value, Kind.MONEY, p.currency)}"
-        for name, value in (("fees", p.fees), ("taxes", p.taxes))
-        if value
-    ]
-    parts.append(f"cash {show.money(p.net, p.cash_currency, signed=True)}")
-    parts.append(f"traded {show.day(p.traded_on)}")
-    if p.settles_on != p.traded_on:
-        parts.append(f"settles {show.day(p.settles_on)}")
-    return ", ".join(parts)
 
 
 @st.fragment
@@ -181,89 +60,95 @@ def _form(user: User, book: Book, held: dict[str, Any]) -> None:
     options = {f"{s.exchange}:{s.symbol}": s for s in every if s.tradable and s.status == "active"}
     with engine.session(user.user_id) as c:
         currencies = installation.currencies(c)
-    kind = str(st.pills("What happened", KINDS, default=state["kind"], required=True, format_func=str.capitalize, key=f"{n}_kind",
-                        persist_state="session"))  # fmt: skip
-    cells, slots = _fields(kind, n, options, currencies, book, held)
-    if kind == "dividend":
-        _reinvestment(n, cells, slots)
+    targets = {
+        p.portfolio_id: p.name for p in reports.portfolios(user) if p.portfolio_id != portfolio and may_book(user, p)
+    }
+    asked = _what(n, state["kind"])
+    cells, slots = draw(asked, n, options, currencies, targets, book, held)
+    if asked == "dividend":
+        reinvestment(n, cells, slots)
+    if kind_of(asked) in DISPOSING and cells.get("symbol"):
+        chosen = options[f"{cells['exchange']}:{cells['symbol']}"]
+        cells["lots"] = lot_picker.pick(n, cells, chosen, book)
+        slots["lots"] = st.empty()
     checked = check(cells, importing.by_symbol(every), frozenset(currencies), book)
     wrong = dict(checked.errors)
-    said = sentence(checked.posting, checked.draft) if checked.posting and checked.draft else ""
-    if checked.purchase:
-        said += f"; and {sentence(checked.purchase[1], checked.purchase[0])}"
+    seen: Effect | None = None
+    if checked.entries:
+        try:
+            seen = effect(book, checked.entries)
+        except LedgerError as e:
+            wrong, checked = {e.field: e}, Checked((), {})
+    words = _words(asked, cells, checked, seen, book, targets)
     told = st.empty()
-    if checked.draft is not None:
+    if checked.draft is not None and not asked.startswith("between"):
         for warning in tax.warnings(user.user_id, portfolio, checked.draft, datetime.now(UTC).date()):
             st.warning(f"{warning} You can book it all the same.", icon=":material/warning:")
+    if seen is not None and (seen.before or seen.after):
+        loud = kind_of(asked) in ACTIONS | TRANSFERS | {"return_of_capital"}
+        with st.expander("What it does to the lots", expanded=loud, icon=":material/stacks:"):
+            lot_picker.before_and_after(n, seen, checked.entries[-1][1].traded_on)
     if st.button("Book it", type="primary", icon=":material/check:", key=f"{n}_book"):
         state["tried"] = True
-        if checked.draft is not None:
+        if checked.entries:
             try:
-                ids = ledger.append(user.user_id, portfolio, checked.drafts, datetime.now(UTC).date(), "form", n)
+                ids = _book(user, portfolio, asked, cells, checked, n)
             except LedgerError as e:
-                wrong, said = {e.field: e}, ""
+                wrong, words = {e.field: e}, ""
             else:
-                _open_next(portfolio, kind, "Booked", said, ids)
+                _open_next(portfolio, asked, "Booked", words, ids)
                 st.rerun()
     _tell(wrong, slots, told, state["tried"])
-    if said:
-        told.info(f"This will book: {said}.", icon=":material/edit_note:")
+    if words:
+        told.info(f"This will book: {words}.", icon=":material/edit_note:")
 
 
-def _fields(
-    kind: str, n: str, options: dict[str, Security], currencies: list[str], book: Book, held: dict[str, Any]
-) -> tuple[dict[str, str], dict[str, Any]]:
-    """Draw the fields of a kind; what was entered as text cells, and the place beside each field for its error."""
-    cells: dict[str, str] = {"kind": kind}
-    slots: dict[str, Any] = {}
-    grid = st.grid(3, min_column_width=210)
-    currency = book.base
-    for field in FIELDS[kind]:
-        if field == "fx" and currency == book.base:
-            continue
-        label, example, note = ASKED[field]
-        key = f"{n}_{field}"
-        with grid.cell():
-            if field == "symbol":
-                chosen = st.selectbox(label, list(options), index=None, placeholder=example, help=note, key=key, persist_state="session",
-                                      format_func=lambda o: f"{options[o].symbol} · {options[o].name}")  # fmt: skip
-                if chosen in options:
-                    cells |= {"symbol": options[chosen].symbol, "exchange": options[chosen].exchange}
-                    currency = options[chosen].currency
-            elif field in ("date", "settlement"):
-                on = st.date_input(label, value="today" if field == "date" else None, format="YYYY-MM-DD", help=note, key=key,
-                                   min_value=date(1900, 1, 1), persist_state="session")  # fmt: skip
-                cells[field] = on.isoformat() if isinstance(on, date) else ""
-            elif field == "currency":
-                first = currencies.index(currency) if currency in currencies else 0
-                currency = st.selectbox(label, currencies, index=first, help=note, key=f"{key}_{currency}",
-                                        persist_state="session")  # fmt: skip
-                cells[field] = currency
-            else:
-                if field == "price":
-                    label = f"Price in {currency}"
-                if field == "fx":
-                    note = f"{book.base} for one {currency}. {note}"
-                cells[field] = st.text_input(label, placeholder=f"e.g. {example}", help=note, key=key, persist_state="session",
-                                             max_chars=500 if field == "note" else 40).strip()  # fmt: skip
-            if field == "quantity" and kind == "sell" and chosen in options:
-                st.caption(f"Held now: {show.text(held.get(options[chosen].symbol, 0), Kind.UNITS)}")
-            slots[field] = st.empty()
-    return cells, slots
+def _what(n: str, last: str) -> str:
+    """What happened: a group, a kind of it, and of a transfer whether cash or units moved. The name of the form."""
+    kind = last.removesuffix("_kind")
+    group = next(g for g, kinds in GROUPS.items() if kind in kinds)
+    group = str(st.segmented_control("Group", list(GROUPS), default=group, required=True, key=f"{n}_group", label_visibility="collapsed",
+                                     persist_state="session"))  # fmt: skip
+    kinds = GROUPS[group]
+    kind = str(st.pills("What happened", kinds, default=kind if kind in kinds else kinds[0], required=True, format_func=title,
+                        key=f"{n}_kind_{group}", label_visibility="collapsed", persist_state="session"))  # fmt: skip
+    if kind not in IN_KIND:
+        return kind
+    what = st.segmented_control("What moves", ["Units with their lots", "Cash"], default="Units with their lots", required=True,
+                                key=f"{n}_moves", label_visibility="collapsed", persist_state="session")  # fmt: skip
+    return kind if what == "Cash" else f"{kind}_kind"
 
 
-def _reinvestment(n: str, cells: dict[str, str], slots: dict[str, Any]) -> None:
-    """Whether a dividend was taken in units, and at what price: it books the purchase with the dividend, both or none."""
-    words = "Books the purchase that the dividend pays for with it: both entries, or none."
-    if not st.checkbox("Reinvested", help=words, key=f"{n}_reinvested", persist_state="session"):
-        return
-    grid = st.grid(3, min_column_width=210)
-    for field in REINVESTMENT:
-        label, example, note = ASKED[field]
-        with grid.cell():
-            cells[field] = st.text_input(label, placeholder=f"e.g. {example}", help=note, key=f"{n}_{field}", persist_state="session",
-                                         max_chars=40).strip()  # fmt: skip
-            slots[field] = st.empty()
+def _words(
+    asked: str, cells: dict[str, str], checked: Checked, seen: Effect | None, book: Book, targets: dict[UUID, str]
+) -> str:
+    """What will be booked, in one line; empty where something is wrong."""
+    if not checked.entries:
+        return ""
+    draft, posting = checked.entries[0]
+    if asked.startswith("between"):
+        what = f"{show.text(draft.quantity, Kind.UNITS)} {draft.security.symbol}" if draft.security else show.money(posting.gross, posting.currency)  # fmt: skip
+        words = f"{what} from {book.portfolio.name} to {targets[UUID(cells['target'])]}, {show.day(draft.traded_on)}"
+        if seen is not None and seen.delivered:
+            lots = f"{len(seen.delivered)} lot{'s' * (len(seen.delivered) > 1)}"
+            words += f", with {lots} and their cost, {show.money(seen.cost_delivered, posting.currency)}"
+        return words
+    words = "; and ".join(sentence(p, d) for d, p in checked.entries)
+    gain = lot_picker.realised(seen, book.base) if seen is not None else ""
+    return f"{words}, {gain}" if gain else words
+
+
+def _book(user: User, portfolio: UUID, asked: str, cells: dict[str, str], checked: Checked, key: str) -> list[UUID]:
+    """Book what was entered; the ids to undo it by. Raises LedgerError."""
+    today = datetime.now(UTC).date()
+    draft = checked.entries[0][0]
+    if not asked.startswith("between"):
+        return ledger.append(user.user_id, portfolio, checked.drafts, today, "form", key, linked=asked == "exchange")
+    made = transfers.transfer(
+        user.user_id, portfolio, UUID(cells["target"]), draft.traded_on, today, security=draft.security, quantity=draft.quantity,
+        currency=draft.currency, amount=draft.gross, lots=draft.lots, note=draft.note, key=key,
+    )  # fmt: skip
+    return [made.out]
 
 
 def _tell(wrong: dict[str, LedgerError], slots: dict[str, Any], told: Any, tried: bool) -> None:
@@ -293,14 +178,19 @@ def _instance(portfolio: UUID) -> dict[str, Any]:
     return found
 
 
-def _open_next(portfolio: UUID, kind: str, did: str, what: str, ids: list[UUID]) -> None:
-    """Close this instance and open an empty one that says what happened."""
+def _open_next(portfolio: UUID, kind: str, did: str, what: str, undo: list[UUID] | Correction) -> None:
+    """Close this instance and open an empty one that says what happened, and how it is undone."""
     st.session_state["entry_forms"][portfolio] = {
         "key": uuid4().hex[:12],
         "kind": kind,
         "tried": False,
-        "done": (did, what, ids),
+        "done": (did, what, undo),
     }
+
+
+def tell_done(portfolio: UUID, did: str, what: str, undo: list[UUID] | Correction) -> None:
+    """Remember what was done, for `said` to tell and undo."""
+    _open_next(portfolio, _instance(portfolio)["kind"], did, what, undo)
 
 
 def said(user: User, portfolio: UUID) -> None:
@@ -308,14 +198,28 @@ def said(user: User, portfolio: UUID) -> None:
     state = _instance(portfolio)
     if state["done"] is None:
         return
-    did, what, ids = state["done"]
+    did, what, undoing = state["done"]
     told, undo = st.columns([8, 1], vertical_alignment="center")
     told.success(f"{did}: {what}.", icon=":material/check_circle:")
     with undo:
-        if ids and st.button(
-            "Undo", icon=":material/undo:", key=f"undo_{ids[0]}", help="Books a reversal; both entries stay."
-        ):
-            _reverse(user, portfolio, ids, "undone right after booking", "Undone by a reversal", what)
+        if not undoing:
+            return
+        if isinstance(undoing, Correction):
+            if st.button("Undo", icon=":material/undo:", key="undo_corrections", help="Books everything again as it was; all entries stay."):  # fmt: skip
+                _take_back(user, portfolio, undoing, what)
+        elif st.button("Undo", icon=":material/undo:", key=f"undo_{undoing[0]}", help="Books a reversal; both entries stay."):  # fmt: skip
+            _reverse(user, portfolio, undoing, "undone right after booking", "Undone by a reversal", what)
+
+
+def _take_back(user: User, portfolio: UUID, correction: Correction, what: str) -> None:
+    """Undo a correction and say so; an error is said instead."""
+    try:
+        corrections.undo(user.user_id, portfolio, correction, datetime.now(UTC).date())
+    except (LedgerError, Conflict) as e:
+        st.error(f"Nothing was undone: {e}.", icon=":material/error:")
+        return
+    tell_done(portfolio, "Undone, everything is booked as it was", what, [])
+    st.rerun()
 
 
 def details(user: User, portfolio: Portfolio, entry: dict[str, Any], columns: tuple[Column, ...]) -> None:
@@ -329,9 +233,9 @@ def details(user: User, portfolio: Portfolio, entry: dict[str, Any], columns: tu
     with st.container(border=True):
         st.subheader(_name(entry), anchor=False)
         st.table(shown, border="horizontal")
-        if entry["state"] != "booked":
-            st.caption("It has been reversed: both entries stay in the ledger." if entry["state"] == "reversed"
-                       else "A reversal cannot be reversed: book the transaction again instead.")  # fmt: skip
+        if not entry["state"].startswith("booked"):
+            st.caption("A reversal cannot be reversed: book the transaction again instead." if entry["kind"] == "reversal"
+                       else "It no longer counts: it was reversed, and all entries stay in the ledger.")  # fmt: skip
         elif may_book(user, portfolio) and st.button(
             "Reverse this entry…", icon=":material/undo:", key=f"reverse_{entry['transaction_id']}"
         ):
@@ -344,6 +248,8 @@ def _confirm(user: User, portfolio: UUID, entry: dict[str, Any]) -> None:
         f"**{_name(entry)}** will no longer count: units, cash and every figure from that day on are computed without it. "
         "Nothing is deleted; the ledger shows the entry and its reversal. A reversal cannot itself be reversed."
     )
+    if "linked" in entry["state"]:
+        st.markdown("It is linked with others, as both sides of a transfer are: **they are reversed with it**.")
     note = st.text_input("Why (optional)", placeholder="e.g. booked twice", max_chars=500, key="reverse_note")
     if st.button("Reverse it", type="primary", icon=":material/undo:", key="reverse_yes"):
         _reverse(user, portfolio, [UUID(entry["transaction_id"])], note.strip(), "Reversed", _name(entry))
@@ -351,7 +257,7 @@ def _confirm(user: User, portfolio: UUID, entry: dict[str, Any]) -> None:
 
 def _name(entry: dict[str, Any]) -> str:
     """An entry in a few words: "Buy 10 AAPL, 5 January 2026"."""
-    words = (entry["kind"].capitalize(), show.text(entry["quantity"], Kind.UNITS) if entry["quantity"] else "", entry["symbol"] or "",
+    words = (title(entry["kind"]), show.text(entry["quantity"], Kind.UNITS) if entry["quantity"] else "", entry["symbol"] or "",
              "" if entry["quantity"] or not entry["gross"] else show.money(entry["gross"], entry["currency"]))  # fmt: skip
     return " ".join(w for w in words if w) + f", {show.day(entry['traded_on'])}"
 
@@ -359,10 +265,12 @@ def _name(entry: dict[str, Any]) -> str:
 def _reverse(user: User, portfolio: UUID, ids: list[UUID], note: str, did: str, what: str) -> None:
     """Book reversals and say so; an error is said instead."""
     try:
-        for each in ids:
-            ledger.reverse(user.user_id, portfolio, each, note)
+        ledger.reverse_all(user.user_id, portfolio, ids, note)
     except LedgerError as e:
         st.error(f"Nothing was reversed: {e.expected}.", icon=":material/error:")
+        return
+    except AccessDenied as e:
+        st.error(f"Nothing was reversed: {e}.", icon=":material/error:")
         return
     _open_next(portfolio, _instance(portfolio)["kind"], did, what, [])
     st.rerun()

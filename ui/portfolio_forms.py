@@ -12,13 +12,13 @@ import streamlit as st
 from core import VERSION, importing
 from core.book import Portfolio
 from core.ledger import LedgerError
+from core.methods import SPOKEN
 from core.table import Column, Context, Table
 from db import access, engine, installation, market, portfolios
 from db.access import AccessDenied, User
 from ui import errors, scope, show
 from ui.scope import Here
 
-METHODS = {"fifo": "First in, first out", "average": "Average cost"}
 ACCESS = {"read": "may look", "write": "may book and edit", "manage": "may share and archive too"}
 FIELDS = ("name", "base currency", "cost method", "benchmark", "goal", "goal date", "user name")
 
@@ -84,8 +84,8 @@ def create(user: User, mine: list[Portfolio]) -> None:
         )
         method = middle.selectbox(
             "Cost method",
-            list(METHODS),
-            format_func=METHODS.__getitem__,
+            list(SPOKEN),
+            format_func=SPOKEN.__getitem__,
             help="How sales take their cost from the lots.",
             key=f"create_method_{key}",
         )
@@ -135,9 +135,7 @@ def edit(here: Here) -> None:
         slots["goal"] = middle.empty()
         goal_on = right.date_input("Goal date (optional)", was.goal_on, format="YYYY-MM-DD", key=f"edit_goal_on_{key}")
         note = st.text_area("Note (optional)", was.note, max_chars=2000, height="content", key=f"edit_note_{key}")
-        st.caption(
-            f"Base currency {p.base_currency} and cost method {METHODS.get(p.method, p.method).lower()} stand since the portfolio was made."
-        )
+        st.caption(f"Base currency {p.base_currency} stands since the portfolio was made.")
         slots[""] = st.empty()
         sent = st.form_submit_button("Save", type="primary", icon=":material/save:")
     if opened["stale"] and not sent:
