@@ -69,9 +69,11 @@ def _grid(user: User, book: Book, records: Sequence[Mapping[str, Any]]) -> None:
     portfolio = book.portfolio.portfolio_id
     state = _instance(portfolio)
     n = f"grid_{state['key']}"
+    typed = st.session_state.get(n) or {}
+    dirty = state["frame"] is not None and bool(typed.get("edited_rows") or typed.get("deleted_rows"))
     search = st.text_input("Search", type="search", placeholder="Symbol, kind, note, date …", key=f"{n}_search", label_visibility="collapsed",
-                           disabled=state["dirty"], help="Book or discard the changes to search again." if state["dirty"] else None)  # fmt: skip
-    if not state["dirty"]:
+                           disabled=dirty, help="Book or discard the changes to search again." if dirty else None)  # fmt: skip
+    if not dirty:
         state["frame"] = _frame(records, search.lower().split())
     frame: pd.DataFrame = state["frame"]
     if frame.empty:
@@ -84,12 +86,9 @@ def _grid(user: User, book: Book, records: Sequence[Mapping[str, Any]]) -> None:
     wanted = {
         number: change for number, change in _wanted(frame, edited).items() if state["resolved"].get(number) != "theirs"
     }
-    if state["dirty"] and not wanted:  # taken back, or theirs was kept: open it anew
+    if dirty and not wanted:  # taken back, or theirs was kept: open it anew
         _close(portfolio)
-        st.rerun(scope="fragment")
-    if wanted and not state["dirty"]:
-        state["dirty"] = True
-        st.rerun(scope="fragment")
+        st.rerun()
     if not wanted:
         st.caption(
             "Change a cell, or select rows and delete them: nothing is booked until you say so. Amounts are text with a decimal point. "
@@ -132,13 +131,13 @@ def _pending(user: User, book: Book, state: dict[str, Any], wanted: dict[UUID, d
                             disabled=bool(wrong or clashes))  # fmt: skip
         if st.button("Discard the changes", icon=":material/close:", key=f"{n}_discard"):
             _close(portfolio)
-            st.rerun(scope="fragment")
+            st.rerun()
     if not book_it:
         return
     try:
         done = corrections.correct(user.user_id, portfolio, changes, today, over=state["over"])
     except Conflict:
-        st.rerun(scope="fragment")  # somebody was faster in this very moment: the check above shows both versions
+        st.rerun()  # somebody was faster in this very moment: the check above shows both versions
     _close(portfolio)
     along = len(done.steps) - count
     words = f"{count} correction{'s' * (count > 1)}" + (f", and {along} entries that chose their lots" if along else "")
@@ -274,7 +273,7 @@ def _instance(portfolio: UUID) -> dict[str, Any]:
     """The open grid of this portfolio: its key, the frame it was opened with, and how conflicts were resolved."""
     grids = st.session_state.setdefault("editor_grids", {})
     if portfolio not in grids:
-        grids[portfolio] = {"key": uuid4().hex[:8], "dirty": False, "frame": None, "resolved": {}, "instead": {}, "over": frozenset()}  # fmt: skip
+        grids[portfolio] = {"key": uuid4().hex[:8], "frame": None, "resolved": {}, "instead": {}, "over": frozenset()}  # fmt: skip
     found: dict[str, Any] = grids[portfolio]
     return found
 
