@@ -32,10 +32,17 @@ Amount = Annotated[Decimal | None, Field(description='exact: a string such as "1
 
 
 class ChosenLot(BaseModel):
+    """A lot to choose: the entry that opened it, and how many of its units."""
+
+    lot: UUID
+    units: Decimal = Field(gt=0)
+
+
+class ChosenLotAnswer(BaseModel):
     """A chosen lot: the entry that opened it, and how many of its units."""
 
     lot: UUID
-    units: Exact = Field(gt=0)
+    units: Exact
 
 
 class TransactionAnswer(BaseModel):
@@ -67,7 +74,7 @@ class TransactionAnswer(BaseModel):
     basis: Exact | None = Field(description="of a transfer in kind: the cost that came along")
     basis_base: Exact | None
     acquired_on: date | None
-    lots: list[ChosenLot]
+    lots: list[ChosenLotAnswer]
     corrects: UUID | None = Field(description="the entry that this one stands in for")
     corrected_by: UUID | None = Field(description="the entry that stands in for this one")
     link: UUID | None = Field(description="the same on entries that belong together and are reversed together")
@@ -303,7 +310,7 @@ def _entry(row: tuple[Any, ...]) -> TransactionAnswer:
         transaction_id=number, traded_on=traded, settles_on=settles, kind=kind, symbol=symbol, quantity=quantity, price=price, ratio=ratio,
         gross=gross, fees=fees, taxes=taxes, net=net, cash_currency=cash_currency, currency=currency, fx=fx, note=note, source=source,
         recorded_by=by, recorded_at=at, reversed=is_reversed, reverses=reverses, into=into, fraction=fraction, basis=basis, basis_base=basis_base,
-        acquired_on=acquired, lots=[ChosenLot(lot=lot, units=units) for lot, units in lots or []], corrects=corrects, corrected_by=corrected_by, link=link,
+        acquired_on=acquired, lots=[ChosenLotAnswer(lot=lot, units=units) for lot, units in lots or []], corrects=corrects, corrected_by=corrected_by, link=link,
     )  # fmt: skip
 
 

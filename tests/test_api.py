@@ -241,7 +241,7 @@ def test_portfolios_are_made_changed_and_archived(small: Small) -> None:
         ({"name": "x", "base_currency": "dollars"}, "base_currency"),
         ({"name": "x", "base_currency": "USD", "benchmark_id": 999}, "benchmark_id"),
         ({"name": "x", "base_currency": "USD", "benchmark_id": 10**30}, "benchmark_id"),
-        ({"name": "x", "base_currency": "USD", "method": "lifo"}, "method"),
+        ({"name": "x", "base_currency": "USD", "method": "newest"}, "method"),
     ],
 )
 def test_an_unfit_portfolio_is_refused_by_its_field(small: Small, body: Answer, field: str) -> None:

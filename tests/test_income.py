@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT
 from small import MARK, Small, bar_days, drafts, installed, row
 from streamlit.testing.v1 import AppTest
+from test_work_pages import choose
 
 from core.book import Action, Book, Portfolio
 from core.expected import held_income, payments, periodicity
@@ -500,7 +501,7 @@ def test_the_form_books_a_reinvested_dividend(small: Small, monkeypatch: pytest.
     at.switch_page("transactions.py")
     at.session_state["transactions_tabs"] = "New entry"
     at.run()
-    at.get("pills")[0].set_value("dividend").run()
+    choose(at, "dividend")
     at.selectbox(key=next(s.key for s in at.selectbox if str(s.key).endswith("_symbol"))).select("XNYS:BOLT").run()
 
     def fill(field: str, value: str) -> None:

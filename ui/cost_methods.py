@@ -24,13 +24,13 @@ from ui.scope import Here
 def history(here: Here) -> None:
     """Every method that was ever set, and the form that changes it for whom manages the portfolio."""
     p, today = here.portfolio, datetime.now(UTC).date()
-    columns = (Column("valid_from", "Valid from", Kind.DATE), Column("method", "Cost method"), Column("recorded_at", "Set", Kind.TIME, wide_only=True),
+    columns = (Column("valid_from", "Valid from"), Column("method", "Cost method"), Column("recorded_at", "Set", Kind.TIME, wide_only=True),
                Column("state", "State"))  # fmt: skip
     set_so_far = portfolios.methods(here.user.user_id, p.portfolio_id)
     first = date(1900, 1, 1)
     now = max((m.valid_from for m in set_so_far if m.valid_from <= today and not m.superseded), default=first)
     rows = tuple(
-        (None if m.valid_from == first else m.valid_from, SPOKEN[m.method], m.recorded_at,
+        ("the beginning" if m.valid_from == first else m.valid_from.isoformat(), SPOKEN[m.method], m.recorded_at,
          "replaced" if m.superseded else "in force" if m.valid_from == now else "to come" if m.valid_from > today else "until the next")
         for m in set_so_far
     )  # fmt: skip

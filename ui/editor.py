@@ -33,9 +33,8 @@ TEXTS = {
     "fees": "Fees",
     "taxes": "Taxes",
     "fx": "FX",
-    "ratio": "Ratio",
 }
-OTHERS = {"fraction": "Cost share", "basis": "Cost carried in"}  # shown where an entry has them
+OTHERS = {"ratio": "Ratio", "fraction": "Cost share", "basis": "Cost carried in"}  # shown where an entry has them
 LABELS = {"date": "Date", **TEXTS, **OTHERS, "settlement": "Settles", "note": "Note", "acquired": "Bought", "lots": "Chosen lots"}  # fmt: skip
 SOURCE = {"date": "traded_on", "settlement": "settles_on"}  # the report's name of a cell
 PHONE = ("date", "what", "quantity", "price", "gross", "note")
@@ -165,7 +164,7 @@ def _frame(records: Sequence[Mapping[str, Any]], words: Sequence[str]) -> pd.Dat
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else importing.plain(value)
+    return importing.plain(value) if value else ""
 
 
 def _columns() -> dict[str, Any]:
