@@ -274,12 +274,3 @@ def preset(lots: Sequence[OpenLot], quantity: Decimal, name: str) -> list[Decima
 def unrealised(lot: OpenLot, price: Decimal | None) -> Decimal | None:
     """Units × price − cost in the security's currency, posted; None without a price."""
     return None if price is None else posted(lot.units * price, lot.security.currency) - lot.cost
-
-
-def is_long_term(opened_on: date, on: date) -> bool:
-    """Whether held for more than a year on that day. Source: IRS Publication 550, "Holding period": counted from the day after."""
-    try:
-        anniversary = opened_on.replace(year=opened_on.year + 1)
-    except ValueError:  # 29 February
-        anniversary = date(opened_on.year + 1, 2, 28)
-    return on > anniversary

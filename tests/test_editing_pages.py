@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from test_editing import D, Desk
 from test_work_pages import choose, click, field, filled, words
 
-from core.preview import is_long_term, open_lots, preset
+from core.preview import open_lots, preset
 from db import access, corrections, ledger
 from ui import session
 
@@ -148,16 +148,6 @@ def test_presets_take_by_their_rule(desk: Desk) -> None:
     assert {name: [int(x) for x in preset(lots, D(4), name)] for name in ("First in", "Last in", "Highest cost", "Lowest gain")} == {
         "First in": [1, 2, 1], "Last in": [0, 1, 3], "Highest cost": [0, 2, 2], "Lowest gain": [0, 2, 2],
     }  # fmt: skip
-
-
-def test_a_year_and_a_day_is_long_term() -> None:
-    """IRS Publication 550: bought 5 February 2024, long-term from 6 February 2025 on."""
-    from datetime import date
-
-    assert not is_long_term(date(2024, 2, 5), date(2025, 2, 5))
-    assert is_long_term(date(2024, 2, 5), date(2025, 2, 6))
-    assert not is_long_term(date(2024, 2, 29), date(2025, 2, 28))
-    assert is_long_term(date(2024, 2, 29), date(2025, 3, 1))
 
 
 # --- the grid --------------------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from core.book import Book
 from core.fx import day_number, exact
 from core.ledger import LedgerError, Security
 from core.methods import method_on
-from core.preview import PRESETS, Effect, OpenLot, is_long_term, open_lots, preset, unrealised
+from core.preview import PRESETS, Effect, OpenLot, open_lots, preset, unrealised
 from core.table import Column, Context, Kind, Table
+from core.tax import holding_term
 from ui import show
 
 COLUMNS = (
@@ -59,7 +60,7 @@ def pick(n: str, cells: dict[str, str], security: Security, book: Book) -> str:
             "each": [show.text(lot.unit_cost, Kind.PRICE) for lot in lots],
             "gain": [show.text(unrealised(lot, price), Kind.MONEY, security.currency, signed=True) for lot in lots],
             "held": [(on - lot.opened_on).days for lot in lots],
-            "term": ["long" if is_long_term(lot.opened_on, on) else "short" for lot in lots],
+            "term": [holding_term(lot.opened_on, on) if lot.units > 0 else "short" for lot in lots],
         }
     )
     text = st.column_config.TextColumn
