@@ -57,7 +57,7 @@ if entered is None or listed.open:
             entry.details(here.user, here.portfolio, list(shown.records())[row], shown.columns)
 if edited is not None and edited.open:
     with edited:
-        editor.grid(here.user, here.view.book, list(here.answer("transactions", as_of=None, known_at=None).records()))
+        editor.grid(here.user, here.view.book, here.answer("transactions", as_of=None, known_at=None))
 if entered is not None and entered.open:
     with entered:
         units = {r["symbol"]: r["units"] for r in here.answer("holdings", as_of=None).records()}

@@ -6,7 +6,7 @@ versions that were read. One instance of the grid has one number, in the keys of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -58,13 +58,13 @@ class Edit:
 
 
 @st.fragment
-def grid(user: User, book: Book, records: Sequence[Mapping[str, Any]]) -> None:
-    """The grid over the entries that count. `records`: the report of transactions."""
+def grid(user: User, book: Book, listed: Table) -> None:
+    """The grid over the entries that count. `listed`: the report of transactions."""
     with errors.told():
-        _grid(user, book, records)
+        _grid(user, book, listed)
 
 
-def _grid(user: User, book: Book, records: Sequence[Mapping[str, Any]]) -> None:
+def _grid(user: User, book: Book, listed: Table) -> None:
     portfolio = book.portfolio.portfolio_id
     state = _instance(portfolio)
     n = f"grid_{state['key']}"
@@ -73,10 +73,10 @@ def _grid(user: User, book: Book, records: Sequence[Mapping[str, Any]]) -> None:
     search = st.text_input("Search", type="search", placeholder="Symbol, kind, note, date …", key=f"{n}_search", label_visibility="collapsed",
                            disabled=dirty, help="Book or discard the changes to search again." if dirty else None)  # fmt: skip
     if not dirty:
-        state["frame"] = _frame(records, search.lower().split())
+        state["frame"] = _frame(listed.records(), search.lower().split())
     frame: pd.DataFrame = state["frame"]
     if frame.empty:
-        st.info("No entry fits this search." if records else "There is nothing to edit yet.", icon=":material/inbox:")
+        st.info("No entry fits this search." if listed.rows else "There is nothing to edit yet.", icon=":material/inbox:")
         return
     edited = st.data_editor(frame, key=n, hide_index=True, num_rows="delete", disabled=["what"], column_config=_columns(), height=430,
                             column_order=PHONE if session.on_phone() else None, alt="Editable entries of the ledger")  # fmt: skip
@@ -144,7 +144,7 @@ def _pending(user: User, book: Book, state: dict[str, Any], wanted: dict[UUID, d
     st.rerun()
 
 
-def _frame(records: Sequence[Mapping[str, Any]], words: Sequence[str]) -> pd.DataFrame:
+def _frame(records: Iterable[Mapping[str, Any]], words: Sequence[str]) -> pd.DataFrame:
     """Entries that count as text cells, one row each, under their ids."""
     rows: dict[UUID, dict[str, Any]] = {}
     for r in records:
