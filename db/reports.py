@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 
@@ -83,7 +83,12 @@ def answer(
     if needs_portfolio and scope is None:
         raise BadScope("portfolio", "", "the id of one of your portfolios")
     inputs: dict[str, Any] = {}
-    context = Context(now.date(), None, VERSION)
+    context = Context(
+        now.date() if scope is None else scope.as_of or now.date(),
+        None,
+        VERSION,
+        known_at=scope.known_at if scope else None,
+    )
     key: tuple[Any, ...] | None = None
     if needs_portfolio:
         assert scope is not None
@@ -129,6 +134,8 @@ def explain(
 
 def _chart(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
     assert scope is not None
+    if scope.known_at is not None:  # out of the Book: see the report
+        return []
     at = now if looked.live else looked.now
     return snapshots.chart_for(user.user_id, scope.portfolio, scope.period, at, looked.book.main_exchange)
 
@@ -151,7 +158,11 @@ def _reconciliation(user: User, scope: Scope | None, looked: Any, now: datetime)
 def _bars(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
     if scope is None or scope.security is None:
         raise BadScope("security", "", "the number of a security")
-    return market.bars_of(user.user_id, scope.security, date(1900, 1, 1))
+    return market.bars_of(user.user_id, scope.security, last=scope.as_of, known_at=scope.known_at)
+
+
+def _master(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
+    return market.master(user.user_id, *((scope.as_of, scope.known_at) if scope is not None else ()))
 
 
 def _actions(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
@@ -172,7 +183,7 @@ _LOADERS: dict[str, Callable[[User, Scope | None, Any, datetime], Any]] = {
     "actions": _actions,
     "reconciliations": _reconciliations,
     "reconciliation": _reconciliation,
-    "master": lambda user, scope, looked, now: market.master(user.user_id),
+    "master": _master,
     "runs": lambda user, scope, looked, now: runs.recent(user.user_id),
     "jobs": lambda user, scope, looked, now: runs.by_job(user.user_id),
     "feeds": lambda user, scope, looked, now: runs.feeds(user.user_id),
