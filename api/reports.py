@@ -68,10 +68,13 @@ def read_report(
     by: Annotated[str | None, Query(description="asset_class, sector, country or currency")] = None,
     security: Annotated[str | None, Query(description="a security's number")] = None,
     year: Annotated[str | None, Query(description="calendar year of a tax report; default that of as_of")] = None,
+    since: Annotated[
+        str | None, Query(description="of what moved: the earlier time of knowledge; default a week before")
+    ] = None,
     format: Annotated[Literal["json", "csv"], Query(description="json, or csv as a file")] = "json",
 ) -> Any:
     """One report: the object the page shows, as JSON or CSV. Money is exact, as strings; missing is null (CSV: empty)."""
-    query = {"as_of": as_of, "known_at": known_at, "period": period, "by": by, "security": security, "year": year}
+    query = {"as_of": as_of, "known_at": known_at, "period": period, "by": by, "security": security, "year": year, "since": since}
     table, named = read(who, name, portfolio, query)
     if format == "json":
         return table.as_json()

@@ -91,6 +91,9 @@ def _time(parameter: str, text: str) -> datetime:
     """A time in UTC; a plain date is its first moment, a time without a zone is taken as UTC. Raises BadScope."""
     try:
         at = datetime.fromisoformat(text)
-        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise BadScope(parameter, text, "a time such as 2026-03-31T18:00:00+00:00") from None
+    if at.year < 1900:
+        raise BadScope(parameter, text, "a time after 1900")
+    return at

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
 
@@ -19,12 +19,13 @@ from core.reports import REPORTS
 from core.scope import BadScope, Scope
 from core.table import Context, Table
 from core.view import View
-from db import books, ledger, market, reconciliation, runs, snapshots, tax
+from db import books, changes, ledger, market, reconciliation, runs, snapshots, tax
 from db.access import AccessDenied, User
 from db.books import Live
 from settings import settings
 
 KEPT = 512
+LOOK_BACK = timedelta(days=7)  # what moved: since when, where nobody says
 _tables: OrderedDict[tuple[Any, ...], Table] = OrderedDict()
 _lock = Lock()
 _KEPT_INPUTS = frozenset({"view", "ledger"})  # what changes with the Book's version and the quotes alone
@@ -155,6 +156,15 @@ def _reconciliation(user: User, scope: Scope | None, looked: Any, now: datetime)
     return next(iter(reconciliation.kept(user.user_id, scope.portfolio, scope.as_of, scope.known_at, limit=1)), None)
 
 
+def _story(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
+    assert scope is not None
+    until = now if scope.known_at is None else min(now, scope.known_at)
+    since = scope.since or until - LOOK_BACK
+    if since >= until:
+        raise BadScope("since", since.isoformat(), f"a time before {until.isoformat(timespec='seconds')}")
+    return changes.story_of(user.user_id, scope.portfolio, since, scope.known_at)
+
+
 def _bars(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
     if scope is None or scope.security is None:
         raise BadScope("security", "", "the number of a security")
@@ -183,6 +193,7 @@ _LOADERS: dict[str, Callable[[User, Scope | None, Any, datetime], Any]] = {
     "actions": _actions,
     "reconciliations": _reconciliations,
     "reconciliation": _reconciliation,
+    "story": _story,
     "master": _master,
     "runs": lambda user, scope, looked, now: runs.recent(user.user_id),
     "jobs": lambda user, scope, looked, now: runs.by_job(user.user_id),

@@ -89,13 +89,18 @@ GRANT INSERT ON reconciliations, reconciliation_signoffs TO ballast_web;
 CREATE FUNCTION recorded() RETURNS timestamptz LANGUAGE sql VOLATILE AS
   $$ SELECT coalesce(nullif(current_setting('app.recorded_at', true), '')::timestamptz, clock_timestamp()) $$;
 CREATE FUNCTION recording(portfolio uuid) RETURNS timestamptz LANGUAGE plpgsql AS $$
-BEGIN                                                              -- NULL: market data, whose writers do not exclude each other
-  IF portfolio IS NULL THEN
-    PERFORM pg_advisory_xact_lock_shared(hashtextextended('market data', 0));
+DECLARE
+  what text := coalesce(portfolio::text, 'market data');
+  held text := coalesce(current_setting('app.recording', true), '');
+BEGIN
+  IF position(what IN held) > 0 THEN                               -- this transaction has its time already
+    RETURN recorded();
+  ELSIF portfolio IS NULL THEN                                     -- writers of market data do not exclude each other
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended(what, 0));
   ELSE
-    PERFORM pg_advisory_xact_lock(hashtextextended(portfolio::text, 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended(what, 0));
   END IF;
-  PERFORM set_config('app.recorded_at', clock_timestamp()::text, true);
+  PERFORM set_config('app.recording', held || ' ' || what, true), set_config('app.recorded_at', clock_timestamp()::text, true);
   RETURN recorded();
 END $$;
 CREATE FUNCTION settled(portfolio uuid) RETURNS timestamptz LANGUAGE plpgsql AS $$
