@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
-from api.answers import Cell, ColumnAnswer, PortfolioQuery, TableAnswer
+from api.answers import AsOf, Cell, ColumnAnswer, KnownAt, PortfolioQuery, TableAnswer
 from api.people import Who
 from api.portfolios import portfolio_of
 from core.reports import REPORTS
@@ -62,8 +62,8 @@ def read_report(
     who: Who,
     name: Annotated[str, Path(description="one of GET /v1/reports", max_length=60)],
     portfolio: PortfolioQuery = None,
-    as_of: Annotated[str | None, Query(description="trading date, such as 2026-03-31; default now")] = None,
-    known_at: Annotated[str | None, Query(description="only what was recorded by this time (ISO 8601)")] = None,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
     period: Annotated[str | None, Query(description="1D, 1W, 1M, 3M, YTD, 1Y or ALL; default 1Y")] = None,
     by: Annotated[str | None, Query(description="asset_class, sector, country or currency")] = None,
     security: Annotated[str | None, Query(description="a security's number")] = None,
@@ -78,7 +78,8 @@ def read_report(
     table, named = read(who, name, portfolio, query)
     if format == "json":
         return table.as_json()
-    file = "_".join(x for x in (name, named, table.context.as_of.isoformat()) if x) + ".csv"
+    known = "" if table.context.known_at is None else f"known-{table.context.known_at:%Y-%m-%dT%H-%M}"
+    file = "_".join(x for x in (name, named, table.context.as_of.isoformat(), known) if x) + ".csv"
     disposition = {"Content-Disposition": f'attachment; filename="{file}"'}
     return Response(table.as_csv(), media_type="text/csv; charset=utf-8", headers=disposition)
 
