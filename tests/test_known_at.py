@@ -342,7 +342,7 @@ def moved(desk: Desk, since: datetime, as_of: date | None = None) -> Callable[[s
     for r in table.records():
         found.setdefault(r["cause"], []).append((r["value_change"], r["realised"], r["unrealised"], r["what"]))
     found["total"] = [
-        (table.figure("difference").value, table.figure("realised").value, table.figure("unrealised").value, "")
+        (table.figure("value_change").value, table.figure("realised").value, table.figure("unrealised").value, "")
     ]
     found["all"] = [tuple(table.column("cause"))]
     return lambda cause: found.get(cause, [])

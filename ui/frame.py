@@ -111,7 +111,7 @@ def _head(here: Here) -> None:
     line = [
         f"<b>{escape(here.portfolio.name)}</b>",
         f"<span>{PERIODS[here.scope.period]}</span>",
-        f"<span>{escape(past_words(here)) if here.scope.is_past else 'as of now'}</span>",
+        f"<span>as of {show.day(here.view.on) if here.scope.is_past else 'now'}</span>",
         f"<span>{escape(here.portfolio.base_currency)}</span>",
         f'<span class="b-{badge.state}" role="status"><i class="b-dot"></i>'
         f'<span class="b-badge" tabindex="0" title="{escape(badge.detail)}">{escape(badge.words)}</span></span>',

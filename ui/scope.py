@@ -218,7 +218,7 @@ def known_at_input(here: Here) -> None:
 def since_input(here: Here, since: datetime) -> None:
     """The earlier of the two times of knowledge that are compared."""
     st.datetime_input(
-        "Known at first, UTC",
+        "First known at, UTC",
         format="YYYY-MM-DD",
         min_value=FIRST,
         max_value=_last_minute(),
@@ -230,7 +230,7 @@ def since_input(here: Here, since: datetime) -> None:
 def until_input(here: Here) -> None:
     """The later one: the same as the sidebar's."""
     st.datetime_input(
-        "and then, UTC",
+        "Then known at, UTC",
         help="Empty: now.",
         format="YYYY-MM-DD",
         min_value=FIRST,

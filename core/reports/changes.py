@@ -25,9 +25,9 @@ from core.view import View
     Column("by", "By", note="the person, or the feed"),
     Column("events", "Events", Kind.COUNT, "entries or values in it", wide_only=True),
     Column("value_change", "Effect on value", Kind.MONEY, "in the base currency"),
-    Column("net_flow", "of it net deposits", Kind.MONEY, "deposits less withdrawals", wide_only=True),
-    Column("realised", "on realised gain", Kind.MONEY),
-    Column("unrealised", "on unrealised gain", Kind.MONEY),
+    Column("net_flow", "Net deposits", Kind.MONEY, "of the effect on value: deposits less withdrawals", wide_only=True),
+    Column("realised", "Realised gain", Kind.MONEY, "effect on it, since inception"),
+    Column("unrealised", "Unrealised gain", Kind.MONEY, "effect on it"),
     empty="Nothing became known in between that concerns this day.",
 )
 def changes(view: View, story: Story) -> Made:
@@ -68,10 +68,10 @@ def changes(view: View, story: Story) -> Made:
     figures = (
         Figure("before", f"As known {said[0]}", found.before.value, Kind.MONEY, base, note="value at closing prices"),
         Figure("after", f"As known {said[1]}", found.after.value, Kind.MONEY, base, note="value at closing prices"),
-        Figure("difference", "Difference", all_of.value, Kind.MONEY, base, formula="sum of the effects"),
-        Figure("net_flow", "of it net deposits", all_of.net_flow, Kind.MONEY, base),
-        Figure("realised", "Realised gain moved", all_of.realised, Kind.MONEY, base),
-        Figure("unrealised", "Unrealised gain moved", all_of.unrealised, Kind.MONEY, base),
+        Figure("value_change", "Difference", all_of.value, Kind.MONEY, base, formula="sum of the effects"),
+        Figure("net_flow", "Net deposits", all_of.net_flow, Kind.MONEY, base),
+        Figure("realised", "Realised gain", all_of.realised, Kind.MONEY, base),
+        Figure("unrealised", "Unrealised gain", all_of.unrealised, Kind.MONEY, base),
     )
     notes = [f"The day looked at is {view.on}. Values at closing prices: live quotes take no part."]
     if found.quiet:
