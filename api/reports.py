@@ -132,11 +132,12 @@ def explain_number(
         str | None, Query(description="the key of a figure, instead of column and row", max_length=60)
     ] = None,
     portfolio: PortfolioQuery = None,
-    as_of: Annotated[str | None, Query(description="trading date, such as 2026-03-31; default now")] = None,
-    known_at: Annotated[str | None, Query(description="only what was recorded by this time (ISO 8601)")] = None,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
     period: Annotated[str | None, Query(description="1D, 1W, 1M, 3M, YTD, 1Y or ALL; default 1Y")] = None,
     by: Annotated[str | None, Query(description="asset_class, sector, country or currency")] = None,
     security: Annotated[str | None, Query(description="a security's number")] = None,
+    since: Annotated[str | None, Query(description="of what moved: the earlier time of knowledge")] = None,
     limit: Annotated[int, Query(ge=1, le=100_000, description="rows listed of each piece of evidence")] = 1000,
 ) -> ExplanationAnswer:
     """How one number of a report comes about: its formula, its inputs, and the transactions and prices behind it."""
@@ -148,7 +149,7 @@ def explain_number(
         if portfolio or reports.OF_A_PORTFOLIO & set(report.inputs)
         else NOBODY
     )
-    query = {"as_of": as_of, "known_at": known_at, "period": period, "by": by, "security": security}
+    query = {"as_of": as_of, "known_at": known_at, "period": period, "by": by, "security": security, "since": since}
     found = reports.explain(who, name, Scope.read(number, query), column, row, figure)
     return ExplanationAnswer(
         title=found.title, value=plain(found.value), recomputed=plain(found.recomputed), kind=found.kind.value, currency=found.currency,

@@ -313,11 +313,11 @@ def prices_of(c: psycopg.Connection, ids: Sequence[int], known_at: datetime | No
 def actions_of(
     c: psycopg.Connection, ids: Sequence[int], known_at: datetime | None = None
 ) -> dict[int, tuple[Action, ...]]:
-    """Corporate actions per security, oldest first; of a past time those that had been recorded by then."""
+    """Corporate actions per security, oldest first; as they were known at a time (None: now)."""
     out: dict[int, list[Action]] = {}
     for row in c.execute(
-        "SELECT security_id, kind, ex_on, pay_on, amount, currency, ratio FROM corporate_actions WHERE security_id = ANY (%(ids)s) "
-        "AND (%(known)s::timestamptz IS NULL OR uuid_extract_timestamp(action_id) <= %(known)s) ORDER BY security_id, ex_on, kind",
+        "SELECT security_id, kind, ex_on, pay_on, amount, currency, ratio "
+        "FROM actions_known(%(ids)s, coalesce(%(known)s::timestamptz, 'infinity')) ORDER BY security_id, ex_on, kind",
         {"ids": list(ids), "known": known_at},
     ).fetchall():
         out.setdefault(row[0], []).append(Action(*row))

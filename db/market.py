@@ -195,9 +195,11 @@ def upsert_bars(c: psycopg.Connection, bars: Sequence[Bar], provider: str) -> in
 def upsert_actions(c: psycopg.Connection, actions: Sequence[Action], provider: str) -> int:
     """Write corporate actions; one of a kind per security and ex date, the same again changes nothing. Rows changed.
 
-    A pay date that was announced once is not lost where a later answer lacks it.
+    A pay date that was announced once is not lost where a later answer lacks it. What changes is kept as a correction.
     """
     changed = 0
+    if actions:
+        recording(c)
     for a in actions:
         changed += c.execute(
             """INSERT INTO corporate_actions AS x (security_id, kind, ex_on, pay_on, amount, currency, ratio, provider)
@@ -283,11 +285,11 @@ def bars_of(
         ).fetchall()
 
 
-def actions_of(user: UUID, security: int) -> tuple[str, list[Action]]:
-    """(the currency of one security, its corporate actions, oldest first)."""
+def actions_of(user: UUID, security: int, known_at: datetime | None = None) -> tuple[str, list[Action]]:
+    """(the currency of one security, its corporate actions, oldest first, as known at a time)."""
     with engine.session(user) as c:
         found = books.securities_of(c, [security])
-        return found[0].currency if found else "", list(books.actions_of(c, [security]).get(security, ()))
+        return found[0].currency if found else "", list(books.actions_of(c, [security], known_at).get(security, ()))
 
 
 # the last quote; at a past date or known time the last close of then, and the one before

@@ -178,7 +178,7 @@ def _master(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
 def _actions(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
     if scope is None or scope.security is None:
         raise BadScope("security", "", "the number of a security")
-    return market.actions_of(user.user_id, scope.security)
+    return market.actions_of(user.user_id, scope.security, scope.known_at)
 
 
 def _household(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:

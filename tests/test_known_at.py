@@ -15,7 +15,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from core.book import Book
+from core.book import Action, Book
 from core.changes import explain, measured
 from core.fx import day_number
 from core.ledger import COLUMNS, Draft, LedgerError, Security
@@ -63,6 +63,12 @@ class Desk:
     def rate(self, on: date, rate: object, currency: str = "USD") -> int:
         with engine.jobs() as c:
             return market.upsert_rates(c, [(currency, on, Decimal(str(rate)))], "test")
+
+    def dividend(self, security: int, on: date, amount: object) -> None:
+        with engine.jobs() as c:
+            of = self.securities[security]
+            announced = Action(of.security_id, "dividend", on, None, Decimal(str(amount)), of.currency, None)
+            market.upsert_actions(c, [announced], "test")
 
     def decide(self, sql: str, *values: object) -> None:
         """A setting that is dated and known since."""
@@ -125,6 +131,7 @@ def seen(book: Book, known_at: datetime | None, at: datetime) -> dict[str, Any]:
         "currencies": book.ledger.currencies,
         "prices": {n: (s.days.tolist(), s.values.tolist()) for n, s in book.prices.items()},
         "rates": {n: (s.days.tolist(), s.values.tolist()) for n, s in book.rates.series.items()},
+        "actions": dict(book.actions),
         "methods": (book.portfolio.method, book.portfolio.methods),
         "limits": dict(book.limits),
         "valuation": view.valuation,
@@ -141,7 +148,7 @@ def happen(desk: Desk, some: Random, booked: list[UUID]) -> None:
     security, day = some.randrange(3), some.choice(desk.days)
     number = Decimal(some.randint(1, 90))
     on = desk.today if some.random() < 0.3 else day
-    match some.randrange(11):
+    match some.randrange(12):
         case 0 | 1 | 2:
             booked.append(desk.book("buy", on, security, quantity=number, price=some.randint(10, 40), fees="0.35"))
         case 3 | 4:
@@ -154,6 +161,8 @@ def happen(desk: Desk, some: Random, booked: list[UUID]) -> None:
             desk.price(security, day, some.choice([17, 19.25, 31]))
         case 9:
             desk.rate(day, some.choice(["1.05", "1.1", "1.2345"]))
+        case 10:
+            desk.dividend(security, day, some.choice(["0.11", "0.25"]))
         case _:
             desk.method(day, some.choice(METHODS)) if some.random() < 0.6 else desk.limit(
                 day, some.choice(["0.1", "0.4"])

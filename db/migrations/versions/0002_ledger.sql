@@ -85,7 +85,7 @@ GRANT INSERT ON reconciliations, reconciliation_signoffs TO ballast_web;
 
 -- ── known at: what was known when ───────────────────────────────────────────────────────────────────────
 -- A writer takes its lock and then its time: all that one transaction records carries this one time, and the lock stays until
--- the commit. A reader of a past time waits until no writer that may have an earlier time is under way (docs/decisions/0008).
+-- the commit. A reader of a past time waits until no writer that may have an earlier time is under way (docs/decisions/0009).
 CREATE FUNCTION recorded() RETURNS timestamptz LANGUAGE sql VOLATILE AS
   $$ SELECT coalesce(nullif(current_setting('app.recorded_at', true), '')::timestamptz, clock_timestamp()) $$;
 CREATE FUNCTION recording(portfolio uuid) RETURNS timestamptz LANGUAGE plpgsql AS $$
@@ -188,8 +188,50 @@ CREATE FUNCTION rates_known(quotes text[], at timestamptz) RETURNS TABLE (quote 
   SELECT p.quote, p."on", p.rate FROM fx_corrections p
    WHERE p.base = 'EUR' AND p.quote = ANY (quotes) AND p.known_from <= at AND p.recorded_at > at $$;
 
-GRANT SELECT ON fx_corrections TO ballast_web, ballast_jobs;
-GRANT INSERT ON fx_corrections TO ballast_jobs;
+-- corporate actions as providers announce them: the same
+ALTER TABLE corporate_actions ADD COLUMN recorded_at timestamptz NOT NULL DEFAULT recorded();
+UPDATE corporate_actions SET recorded_at = uuid_extract_timestamp(action_id) WHERE uuid_extract_timestamp(action_id) IS NOT NULL;
+CREATE TABLE action_corrections (
+  security_id integer NOT NULL REFERENCES securities,
+  action_id   uuid NOT NULL,
+  recorded_at timestamptz NOT NULL,
+  kind        text NOT NULL,
+  ex_on       date NOT NULL,
+  pay_on      date,
+  ratio       numeric(28,10),
+  amount      numeric(28,10),
+  currency    text,
+  provider    text NOT NULL,
+  known_from  timestamptz NOT NULL,
+  PRIMARY KEY (security_id, action_id, recorded_at)
+);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON action_corrections FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE FUNCTION keep_action() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF (NEW.pay_on, NEW.ratio, NEW.amount, NEW.currency) IS NOT DISTINCT FROM (OLD.pay_on, OLD.ratio, OLD.amount, OLD.currency)
+     OR OLD.recorded_at = recorded() THEN
+    NEW.recorded_at := OLD.recorded_at;
+  ELSE
+    NEW.recorded_at := greatest(recorded(), OLD.recorded_at + interval '1 microsecond');
+    INSERT INTO action_corrections (security_id, action_id, recorded_at, kind, ex_on, pay_on, ratio, amount, currency, provider, known_from)
+    VALUES (OLD.security_id, OLD.action_id, NEW.recorded_at, OLD.kind, OLD.ex_on, OLD.pay_on, OLD.ratio, OLD.amount, OLD.currency, OLD.provider, OLD.recorded_at);
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER keep_action BEFORE UPDATE ON corporate_actions FOR EACH ROW EXECUTE FUNCTION keep_action();
+CREATE FUNCTION actions_known(ids integer[], at timestamptz) RETURNS TABLE (security_id integer, kind text, ex_on date, pay_on date,
+  amount numeric, currency text, ratio numeric) LANGUAGE sql STABLE AS $$
+  SELECT a.security_id, a.kind, a.ex_on, a.pay_on, a.amount, a.currency, a.ratio FROM corporate_actions a
+   WHERE a.security_id = ANY (ids) AND a.recorded_at <= at
+  UNION ALL
+  SELECT p.security_id, p.kind, p.ex_on, p.pay_on, p.amount, p.currency, p.ratio FROM action_corrections p
+   WHERE p.security_id = ANY (ids) AND p.known_from <= at AND p.recorded_at > at $$;
+
+GRANT SELECT ON fx_corrections, action_corrections TO ballast_web, ballast_jobs;
+GRANT INSERT ON fx_corrections, action_corrections TO ballast_jobs;
+REVOKE ALL ON FUNCTION keep_action(), actions_known(integer[], timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION actions_known(integer[], timestamptz) TO ballast_web, ballast_jobs;
+GRANT EXECUTE ON FUNCTION keep_action() TO ballast_jobs;
 REVOKE ALL ON FUNCTION recorded(), recording(uuid), settled(uuid), keep_rate(), closes_known(integer[], timestamptz),
   rates_known(text[], timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION recorded(), recording(uuid), settled(uuid), closes_known(integer[], timestamptz), rates_known(text[], timestamptz)
