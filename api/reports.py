@@ -74,7 +74,15 @@ def read_report(
     format: Annotated[Literal["json", "csv"], Query(description="json, or csv as a file")] = "json",
 ) -> Any:
     """One report: the object the page shows, as JSON or CSV. Money is exact, as strings; missing is null (CSV: empty)."""
-    query = {"as_of": as_of, "known_at": known_at, "period": period, "by": by, "security": security, "year": year, "since": since}
+    query = {
+        "as_of": as_of,
+        "known_at": known_at,
+        "period": period,
+        "by": by,
+        "security": security,
+        "year": year,
+        "since": since,
+    }
     table, named = read(who, name, portfolio, query)
     if format == "json":
         return table.as_json()

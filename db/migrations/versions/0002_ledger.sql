@@ -85,7 +85,7 @@ GRANT INSERT ON reconciliations, reconciliation_signoffs TO ballast_web;
 
 -- ── known at: what was known when ───────────────────────────────────────────────────────────────────────
 -- A writer takes its lock and then its time: all that one transaction records carries this one time, and the lock stays until
--- the commit. A reader of a past time waits until no writer that may have an earlier time is under way (docs/decisions/0009).
+-- the commit. A reader of a past time waits until no writer that may have an earlier time is under way (docs/decisions/0010).
 CREATE FUNCTION recorded() RETURNS timestamptz LANGUAGE sql VOLATILE AS
   $$ SELECT coalesce(nullif(current_setting('app.recorded_at', true), '')::timestamptz, clock_timestamp()) $$;
 CREATE FUNCTION recording(portfolio uuid) RETURNS timestamptz LANGUAGE plpgsql AS $$
