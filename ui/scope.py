@@ -192,8 +192,13 @@ def looked_back(here: Here) -> datetime:
 
 
 def _utc(at: datetime | None) -> datetime | None:
-    """A time as the widgets have it: UTC without saying so, within what they offer."""
-    return None if at is None else min(max(at.astimezone(UTC).replace(tzinfo=None), FIRST), _last_minute())
+    """A time as the widgets have it: UTC without saying so, within what they offer, in whole minutes. A browser sends no more than
+    these back, and a value that comes back changed would be taken for the reader's choice."""
+    return (
+        None
+        if at is None
+        else min(max(at.astimezone(UTC).replace(second=0, microsecond=0, tzinfo=None), FIRST), _last_minute())
+    )
 
 
 def _zoned(at: datetime | None) -> str | None:
@@ -242,7 +247,7 @@ def until_input(here: Here) -> None:
 
 def _last_minute() -> datetime:
     """No time after today is offered; a bound that moved with the clock would make every run another widget."""
-    return datetime.combine(datetime.now(UTC).date(), datetime.max.time().replace(microsecond=0))
+    return datetime.combine(datetime.now(UTC).date(), datetime.max.time().replace(second=0, microsecond=0))
 
 
 def back_to_now() -> None:
