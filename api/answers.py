@@ -17,6 +17,10 @@ PortfolioQuery = Annotated[
 ]
 
 
+AsOf = Annotated[str | None, Query(description="trading date, such as 2026-03-31; default now")]
+KnownAt = Annotated[str | None, Query(description="only what was recorded by this time (ISO 8601; without a zone UTC)")]
+
+
 class ColumnAnswer(BaseModel):
     """One column of a report."""
 

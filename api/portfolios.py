@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
-from api.answers import Exact, PortfolioAnswer, TableAnswer
+from api.answers import AsOf, Exact, KnownAt, PortfolioAnswer, TableAnswer
 from api.people import Who
 from core.book import Portfolio
 from core.scope import BadScope, Scope
@@ -165,10 +165,11 @@ def create_portfolio(who: Who, new: NewPortfolio, response: Response) -> Portfol
 
 
 @router.get("/{portfolio}", response_model=PortfolioDetail)
-def look_at_portfolio(who: Who, portfolio: Named) -> PortfolioDetail:
-    """One portfolio with what it is worth now (the report `overview`)."""
+def look_at_portfolio(who: Who, portfolio: Named, as_of: AsOf = None, known_at: KnownAt = None) -> PortfolioDetail:
+    """One portfolio with what it is worth now, or was at a past date or known time (the report `overview`)."""
     found = portfolio_of(who, portfolio)
-    table = reports.answer(who, "overview", Scope(found.portfolio_id), datetime.now(UTC))
+    scope = Scope.read(found.portfolio_id, {"as_of": as_of, "known_at": known_at})
+    table = reports.answer(who, "overview", scope, datetime.now(UTC))
     return PortfolioDetail(**shown(found).model_dump(), overview=TableAnswer(**table.as_json()))
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
-from api.answers import Cell, ColumnAnswer, PortfolioQuery, TableAnswer
+from api.answers import AsOf, Cell, ColumnAnswer, KnownAt, PortfolioQuery, TableAnswer
 from api.people import Who
 from api.portfolios import portfolio_of
 from core.reports import REPORTS
@@ -62,20 +62,32 @@ def read_report(
     who: Who,
     name: Annotated[str, Path(description="one of GET /v1/reports", max_length=60)],
     portfolio: PortfolioQuery = None,
-    as_of: Annotated[str | None, Query(description="trading date, such as 2026-03-31; default now")] = None,
-    known_at: Annotated[str | None, Query(description="only what was recorded by this time (ISO 8601)")] = None,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
     period: Annotated[str | None, Query(description="1D, 1W, 1M, 3M, YTD, 1Y or ALL; default 1Y")] = None,
     by: Annotated[str | None, Query(description="asset_class, sector, country or currency")] = None,
     security: Annotated[str | None, Query(description="a security's number")] = None,
     year: Annotated[str | None, Query(description="calendar year of a tax report; default that of as_of")] = None,
+    since: Annotated[
+        str | None, Query(description="of what moved: the earlier time of knowledge; default a week before")
+    ] = None,
     format: Annotated[Literal["json", "csv"], Query(description="json, or csv as a file")] = "json",
 ) -> Any:
     """One report: the object the page shows, as JSON or CSV. Money is exact, as strings; missing is null (CSV: empty)."""
-    query = {"as_of": as_of, "known_at": known_at, "period": period, "by": by, "security": security, "year": year}
+    query = {
+        "as_of": as_of,
+        "known_at": known_at,
+        "period": period,
+        "by": by,
+        "security": security,
+        "year": year,
+        "since": since,
+    }
     table, named = read(who, name, portfolio, query)
     if format == "json":
         return table.as_json()
-    file = "_".join(x for x in (name, named, table.context.as_of.isoformat()) if x) + ".csv"
+    known = "" if table.context.known_at is None else f"known-{table.context.known_at:%Y-%m-%dT%H-%M}"
+    file = "_".join(x for x in (name, named, table.context.as_of.isoformat(), known) if x) + ".csv"
     disposition = {"Content-Disposition": f'attachment; filename="{file}"'}
     return Response(table.as_csv(), media_type="text/csv; charset=utf-8", headers=disposition)
 
@@ -128,11 +140,12 @@ def explain_number(
         str | None, Query(description="the key of a figure, instead of column and row", max_length=60)
     ] = None,
     portfolio: PortfolioQuery = None,
-    as_of: Annotated[str | None, Query(description="trading date, such as 2026-03-31; default now")] = None,
-    known_at: Annotated[str | None, Query(description="only what was recorded by this time (ISO 8601)")] = None,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
     period: Annotated[str | None, Query(description="1D, 1W, 1M, 3M, YTD, 1Y or ALL; default 1Y")] = None,
     by: Annotated[str | None, Query(description="asset_class, sector, country or currency")] = None,
     security: Annotated[str | None, Query(description="a security's number")] = None,
+    since: Annotated[str | None, Query(description="of what moved: the earlier time of knowledge")] = None,
     limit: Annotated[int, Query(ge=1, le=100_000, description="rows listed of each piece of evidence")] = 1000,
 ) -> ExplanationAnswer:
     """How one number of a report comes about: its formula, its inputs, and the transactions and prices behind it."""
@@ -144,7 +157,7 @@ def explain_number(
         if portfolio or reports.OF_A_PORTFOLIO & set(report.inputs)
         else NOBODY
     )
-    query = {"as_of": as_of, "known_at": known_at, "period": period, "by": by, "security": security}
+    query = {"as_of": as_of, "known_at": known_at, "period": period, "by": by, "security": security, "since": since}
     found = reports.explain(who, name, Scope.read(number, query), column, row, figure)
     return ExplanationAnswer(
         title=found.title, value=plain(found.value), recomputed=plain(found.recomputed), kind=found.kind.value, currency=found.currency,

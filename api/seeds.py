@@ -1,6 +1,7 @@
 """The paths of the older specifications, answered in their shapes: JSON numbers, money in the portfolio's base currency.
 
 Each is built from a report of the same name as the page shows. Without `portfolio` it answers for the first by name.
+With `as_of` and `known_at` each answers for a past date, from what was known at a past time.
 Percentages that end in `_percent` are × 100, as those specifications print them; every other share is a fraction.
 """
 
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.answers import Cell
+from api.answers import AsOf, Cell, KnownAt
 from api.people import Who
 from api.portfolios import portfolio_of
 from api.securities import SecurityAnswer, list_securities, look_at_security
@@ -46,10 +47,10 @@ def percent(part: Decimal | None, whole: Decimal | None) -> float | None:
 class Asked:
     """One portfolio and one moment: reports and the View for it."""
 
-    def __init__(self, user: User, portfolio: str | None, **scope: Any) -> None:
+    def __init__(self, user: User, portfolio: str | None, **query: str | None) -> None:
         self.user, self.now = user, datetime.now(UTC)
         self.portfolio: Portfolio = portfolio_of(user, portfolio, first=True)
-        self.scope = Scope(self.portfolio.portfolio_id, **scope)
+        self.scope = Scope.read(self.portfolio.portfolio_id, query)
 
     def report(self, name: str) -> Table:
         """One report."""
@@ -99,9 +100,11 @@ class CurrentPortfolio(BaseModel):
 
 
 @router.get("/portfolio/current", response_model=CurrentPortfolio)
-def current_portfolio(who: Who, portfolio: PortfolioOrFirst = None) -> CurrentPortfolio:
+def current_portfolio(
+    who: Who, portfolio: PortfolioOrFirst = None, as_of: AsOf = None, known_at: KnownAt = None
+) -> CurrentPortfolio:
     """Current value with live prices. After the close the closing price counts as fresh."""
-    asked = Asked(who, portfolio)
+    asked = Asked(who, portfolio, as_of=as_of, known_at=known_at)
     figures, view = asked.report("overview"), asked.view
     prices = {
         p.security.security_id: None if p.price is None or p.rate is None else p.price * p.rate
@@ -174,9 +177,15 @@ class Performance(BaseModel):
 
 
 @router.get("/portfolio/performance", response_model=Performance)
-def performance(who: Who, timeframe: Timeframe = "1D", portfolio: PortfolioOrFirst = None) -> Performance:
+def performance(
+    who: Who,
+    timeframe: Timeframe = "1D",
+    portfolio: PortfolioOrFirst = None,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+) -> Performance:
     """The recorded values of a timeframe: 1D every 5 minutes of the session, 1W 30 minutes, 1M an hour, 3M three hours, else daily."""
-    asked = Asked(who, portfolio, period=timeframe)
+    asked = Asked(who, portfolio, period=timeframe, as_of=as_of, known_at=known_at)
     chart = asked.report("value_chart")
     points = [DataPoint(timestamp=r["at"], value=number(r["value"])) for r in chart.records()]
     figures = {f.key: f.value for f in chart.figures}
@@ -238,9 +247,11 @@ class PortfolioOverview(Dashboard):
 
 
 @router.get("/get_portfolio_overview", response_model=PortfolioOverview)
-def portfolio_overview(who: Who, portfolio: PortfolioOrFirst = None) -> PortfolioOverview:
+def portfolio_overview(
+    who: Who, portfolio: PortfolioOrFirst = None, as_of: AsOf = None, known_at: KnownAt = None
+) -> PortfolioOverview:
     """Key figures (report `overview`) and the risk distribution (`risk_distribution`)."""
-    asked = Asked(who, portfolio)
+    asked = Asked(who, portfolio, as_of=as_of, known_at=known_at)
     table = asked.report("overview")
     day, ytd = table.figure("day"), table.figure("ytd")
     return PortfolioOverview(
@@ -269,8 +280,8 @@ class Allocation(Dashboard):
     groups: list[Share]
 
 
-def _allocation(who: User, portfolio: str | None, by: str) -> Allocation:
-    asked = Asked(who, portfolio, by=by)
+def _allocation(who: User, portfolio: str | None, by: str, as_of: str | None, known_at: str | None) -> Allocation:
+    asked = Asked(who, portfolio, by=by, as_of=as_of, known_at=known_at)
     table = asked.report("allocation")
     groups = [
         Share(
@@ -285,21 +296,27 @@ def _allocation(who: User, portfolio: str | None, by: str) -> Allocation:
 
 
 @router.get("/get_asset_allocation", response_model=Allocation)
-def asset_allocation(who: Who, portfolio: PortfolioOrFirst = None) -> Allocation:
+def asset_allocation(
+    who: Who, portfolio: PortfolioOrFirst = None, as_of: AsOf = None, known_at: KnownAt = None
+) -> Allocation:
     """Value, share and number of securities by asset class (report `allocation`)."""
-    return _allocation(who, portfolio, "asset_class")
+    return _allocation(who, portfolio, "asset_class", as_of, known_at)
 
 
 @router.get("/get_sector_exposure", response_model=Allocation)
-def sector_exposure(who: Who, portfolio: PortfolioOrFirst = None) -> Allocation:
+def sector_exposure(
+    who: Who, portfolio: PortfolioOrFirst = None, as_of: AsOf = None, known_at: KnownAt = None
+) -> Allocation:
     """The same by sector."""
-    return _allocation(who, portfolio, "sector")
+    return _allocation(who, portfolio, "sector", as_of, known_at)
 
 
 @router.get("/get_geographic_distribution", response_model=Allocation)
-def geographic_distribution(who: Who, portfolio: PortfolioOrFirst = None) -> Allocation:
+def geographic_distribution(
+    who: Who, portfolio: PortfolioOrFirst = None, as_of: AsOf = None, known_at: KnownAt = None
+) -> Allocation:
     """The same by country."""
-    return _allocation(who, portfolio, "country")
+    return _allocation(who, portfolio, "country", as_of, known_at)
 
 
 class RiskMetric(BaseModel):
@@ -323,9 +340,11 @@ class RiskMetrics(Dashboard):
 
 
 @router.get("/get_risk_metrics", response_model=RiskMetrics)
-def risk_metrics(who: Who, portfolio: PortfolioOrFirst = None) -> RiskMetrics:
+def risk_metrics(
+    who: Who, portfolio: PortfolioOrFirst = None, as_of: AsOf = None, known_at: KnownAt = None
+) -> RiskMetrics:
     """VaR, beta, Sharpe and the rest (report `risk`); the ten riskiest securities (`risk_by_security`)."""
-    asked = Asked(who, portfolio)
+    asked = Asked(who, portfolio, as_of=as_of, known_at=known_at)
     table = asked.report("risk")
     value = {f.key: number(f.value) for f in table.figures}
     return RiskMetrics(
@@ -352,9 +371,11 @@ class PerformanceDashboard(Dashboard):
 
 
 @router.get("/get_performance_dashboard", response_model=PerformanceDashboard)
-def performance_dashboard(who: Who, portfolio: PortfolioOrFirst = None) -> PerformanceDashboard:
+def performance_dashboard(
+    who: Who, portfolio: PortfolioOrFirst = None, as_of: AsOf = None, known_at: KnownAt = None
+) -> PerformanceDashboard:
     """Returns by period (report `performance`) and the securities by what they earned (`performers`)."""
-    asked = Asked(who, portfolio)
+    asked = Asked(who, portfolio, as_of=as_of, known_at=known_at)
     table = asked.report("performance")
     ranked = _records(asked.report("performers"))
     volatility = {f.key: f.value for f in asked.report("risk").figures}.get("volatility")
@@ -380,9 +401,11 @@ class ComplianceSummary(Dashboard):
 
 
 @router.get("/get_compliance_summary", response_model=ComplianceSummary)
-def compliance_summary(who: Who, portfolio: PortfolioOrFirst = None) -> ComplianceSummary:
+def compliance_summary(
+    who: Who, portfolio: PortfolioOrFirst = None, as_of: AsOf = None, known_at: KnownAt = None
+) -> ComplianceSummary:
     """Every rule with its limit and measure (report `compliance`); rules are checked at every request."""
-    asked = Asked(who, portfolio)
+    asked = Asked(who, portfolio, as_of=as_of, known_at=known_at)
     table = asked.report("compliance")
     rules = _records(table)
     return ComplianceSummary(
@@ -391,7 +414,7 @@ def compliance_summary(who: Who, portfolio: PortfolioOrFirst = None) -> Complian
         near_limit=number(table.figure("near").value),
         kept=number(table.figure("ok").value),
         unknown=number(table.figure("unknown").value),
-        last_check=asked.now,
+        last_check=asked.view.now,
         rules=rules,
         violations=[r for r in rules if r["state"] == "breach"],
     )

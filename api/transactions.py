@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from api.answers import Exact, PortfolioQuery
+from api.answers import Exact, KnownAt, PortfolioQuery
 from api.people import Who
 from api.portfolios import portfolio_of
 from core import importing
@@ -291,7 +291,7 @@ def list_transactions(
     portfolio: PortfolioQuery = None,
     first: Annotated[date | None, Query(description="first trade date")] = None,
     last: Annotated[date | None, Query(description="last trade date")] = None,
-    known_at: Annotated[str | None, Query(description="only what was recorded by this time (ISO 8601)")] = None,
+    known_at: KnownAt = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
 ) -> Transactions:
     """Entries of a ledger, newest first, reversals among them."""

@@ -70,7 +70,8 @@ class Action:
 class Book:
     """Immutable. `prices` and `rates` are raw closes and FX by day; `sessions` the calendars of the exchanges held.
 
-    `version` changes with anything in it; `derived` keeps what was computed from it, and dies with it.
+    With `known_at` ledger, prices, FX, cost methods and limits are as they were known then; the portfolio's other settings, the
+    securities' master data and the calendars are as they are now. `version` changes with anything in it; `derived` keeps what was computed from it, and dies with it.
     """
 
     portfolio: Portfolio
@@ -81,7 +82,9 @@ class Book:
     sessions: Mapping[str, Sessions]
     version: str
     known_at: datetime | None = None
-    limits: Mapping[str, tuple[Decimal, str]] = field(default_factory=dict)
+    limits: Mapping[str, tuple[tuple[int, Decimal, str], ...]] = field(
+        default_factory=dict
+    )  # by rule: (first day number, value, severity), ascending
     actions: Mapping[int, tuple[Action, ...]] = field(
         default_factory=dict
     )  # corporate actions by security, oldest first
@@ -91,6 +94,14 @@ class Book:
     def base(self) -> str:
         """The portfolio's base currency."""
         return self.portfolio.base_currency
+
+    def limit_on(self, rule: str, day: int) -> tuple[Decimal, str] | None:
+        """(value, severity) of the portfolio's own limit in force on a day, None where it has none."""
+        found = None
+        for since, value, severity in self.limits.get(rule, ()):
+            if since <= day:
+                found = value, severity
+        return found
 
     def make_room(self, most: int = 64) -> None:
         """Forget what was derived when too much is kept: readers of many past days would fill the memory."""

@@ -30,22 +30,20 @@ class Scope:
     by: str = "sector"
     security: int | None = None
     year: int | None = None  # calendar year of a tax report, None: the year of `as_of`
+    since: datetime | None = None  # what moved: the earlier of the two knowledge times
 
     @classmethod
     def read(cls, portfolio: UUID, query: Mapping[str, str | None]) -> Scope:
-        """A Scope from text parameters (as_of, known_at, period, by, security, year). Raises BadScope."""
+        """A Scope from text parameters (as_of, known_at, period, by, security, year, since). Raises BadScope."""
         scope = cls(portfolio)
         if text := query.get("as_of"):
             try:
                 scope = replace(scope, as_of=date.fromisoformat(text))
             except ValueError:
                 raise BadScope("as_of", text, "a date such as 2026-03-31") from None
-        if text := query.get("known_at"):
-            try:
-                at = datetime.fromisoformat(text)
-            except ValueError:
-                raise BadScope("known_at", text, "a time such as 2026-03-31T18:00:00+00:00") from None
-            scope = replace(scope, known_at=at if at.tzinfo else at.replace(tzinfo=UTC))
+        for name in ("known_at", "since"):
+            if text := query.get(name):
+                scope = replace(scope, **{name: _time(name, text)})  # type: ignore[arg-type]
         if text := query.get("period"):
             if text.upper() not in PERIODS:
                 raise BadScope("period", text, "one of " + ", ".join(PERIODS))
@@ -64,6 +62,11 @@ class Scope:
             scope = replace(scope, year=int(text))
         return scope
 
+    @property
+    def is_past(self) -> bool:
+        """Whether it looks at a past date or at what was known at a past time."""
+        return self.as_of is not None or self.known_at is not None
+
     def query(self) -> dict[str, str]:
         """The same Scope as text parameters, defaults left out."""
         out: dict[str, str] = {"portfolio": str(self.portfolio)}
@@ -71,6 +74,8 @@ class Scope:
             out["as_of"] = self.as_of.isoformat()
         if self.known_at:
             out["known_at"] = self.known_at.isoformat()
+        if self.since:
+            out["since"] = self.since.isoformat()
         if self.period != "1Y":
             out["period"] = self.period
         if self.by != "sector":
@@ -80,3 +85,15 @@ class Scope:
         if self.year:
             out["year"] = str(self.year)
         return out
+
+
+def _time(parameter: str, text: str) -> datetime:
+    """A time in UTC; a plain date is its first moment, a time without a zone is taken as UTC. Raises BadScope."""
+    try:
+        at = datetime.fromisoformat(text)
+        at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise BadScope(parameter, text, "a time such as 2026-03-31T18:00:00+00:00") from None
+    if at.year < 1900:
+        raise BadScope(parameter, text, "a time after 1900")
+    return at

@@ -146,11 +146,20 @@ class Table:
         }
 
     def as_csv(self) -> str:
-        """RFC 4180 text. The last three columns of every row carry as-of, currency and calculation version."""
+        """RFC 4180 text. The last four columns of every row carry as-of, known-at (empty: now), currency and calculation version."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\r\n")
-        writer.writerow([*(c.key for c in self.columns), "report_as_of", "report_currency", "calculation_version"])
-        stamp = [self.context.as_of.isoformat(), self.context.currency or "", self.context.version]
+        writer.writerow(
+            [
+                *(c.key for c in self.columns),
+                "report_as_of",
+                "report_known_at",
+                "report_currency",
+                "calculation_version",
+            ]
+        )
+        known = "" if self.context.known_at is None else self.context.known_at.isoformat()
+        stamp = [self.context.as_of.isoformat(), known, self.context.currency or "", self.context.version]
         for row in self.rows:
             writer.writerow([*(flat(v) for v in row), *stamp])
         return out.getvalue()

@@ -41,18 +41,21 @@ class Span:
 
 
 class View:
-    """A Book seen at `scope.as_of` (None: now, with the live quotes). Everything in the portfolio's base currency."""
+    """A Book seen at `scope.as_of` (None: now, with the live quotes; at a past `known_at` the day of that time, without them).
+
+    Everything in the portfolio's base currency.
+    """
 
     def __init__(
         self, book: Book, scope: Scope, quotes: Mapping[int, Quote], now: datetime, coverage_limit: float = 0.98
     ) -> None:
         self.book, self.scope, self.coverage_limit = book, scope, coverage_limit
-        today = day_number(now.astimezone(UTC).date())
+        moment = now if scope.known_at is None else min(now, scope.known_at)  # nothing later was known
+        today = day_number(moment.astimezone(UTC).date())
         self.as_of = today if scope.as_of is None else min(day_number(scope.as_of), today)
         self.live = self.as_of == today and scope.known_at is None
-        self.now = (
-            now if self.live else datetime.combine(day_of(self.as_of) + timedelta(days=1), datetime.min.time(), UTC)
-        )
+        at_its_end = datetime.combine(day_of(self.as_of) + timedelta(days=1), datetime.min.time(), UTC)
+        self.now = moment if self.as_of == today else at_its_end
         self.quotes: Mapping[int, Quote] = quotes if self.live else {}
 
     @property

@@ -44,13 +44,13 @@ class Live:
 
 _PORTFOLIO = """
 SELECT p.portfolio_id, p.name, p.base_currency, p.benchmark_id,
-       coalesce((SELECT method FROM cost_methods m WHERE m.portfolio_id = p.portfolio_id AND valid_from <= current_date
-                  ORDER BY valid_from DESC, recorded_at DESC LIMIT 1), 'fifo'),
+       coalesce((SELECT method FROM cost_methods m WHERE m.portfolio_id = p.portfolio_id AND recorded_at <= coalesce(%(known)s::timestamptz, 'infinity')
+                  AND valid_from <= (least(%(known)s::timestamptz, now()) AT TIME ZONE 'UTC')::date ORDER BY valid_from DESC, recorded_at DESC LIMIT 1), 'fifo'),
        coalesce((SELECT access FROM grants g WHERE g.portfolio_id = p.portfolio_id AND g.user_id = app_user()), 'read'),
        p.note, p.demo, p.goal_value, p.goal_on, p.version, p.restated,
        (SELECT json_agg(json_build_array(valid_from - date '1970-01-01', method) ORDER BY valid_from)
           FROM (SELECT DISTINCT ON (valid_from) valid_from, method FROM cost_methods m WHERE m.portfolio_id = p.portfolio_id
-                 ORDER BY valid_from, recorded_at DESC) d)
+                   AND recorded_at <= coalesce(%(known)s::timestamptz, 'infinity') ORDER BY valid_from, recorded_at DESC) d)
   FROM portfolios p
 """
 
@@ -64,13 +64,16 @@ def _portfolio(row: Sequence[Any]) -> Portfolio:
 def portfolios(user: UUID) -> list[Portfolio]:
     """Every portfolio that this person may see and that is not archived, by name."""
     with engine.session(user) as c:
-        rows = c.execute(_PORTFOLIO + " WHERE p.archived_at IS NULL ORDER BY p.name, p.portfolio_id").fetchall()
+        rows = c.execute(
+            _PORTFOLIO + " WHERE p.archived_at IS NULL ORDER BY p.name, p.portfolio_id", {"known": None}
+        ).fetchall()
     return [_portfolio(row) for row in rows]
 
 
-def portfolio_of(c: psycopg.Connection, portfolio: UUID) -> Portfolio:
-    """One portfolio's settings, as the connection's user may see it. Raises NoSuchPortfolio."""
-    row = c.execute(_PORTFOLIO + " WHERE p.portfolio_id = %s", (portfolio,)).fetchone()
+def portfolio_of(c: psycopg.Connection, portfolio: UUID, known_at: datetime | None = None) -> Portfolio:
+    """One portfolio's settings, as the connection's user may see it, with the cost methods known then. Raises NoSuchPortfolio."""
+    parameters = {"portfolio": portfolio, "known": known_at}
+    row = c.execute(_PORTFOLIO + " WHERE p.portfolio_id = %(portfolio)s", parameters).fetchone()
     if row is None:
         raise NoSuchPortfolio("there is no such portfolio, or you have no access to it")
     return _portfolio(row)
@@ -83,12 +86,17 @@ def live(user: UUID, portfolio: UUID, known_at: datetime | None = None) -> Live:
 
 
 def load(c: psycopg.Connection, portfolio: UUID, known_at: datetime | None = None) -> Live:
-    """The same on an open connection, which decides what may be seen."""
-    settings_row = portfolio_of(c, portfolio)
+    """The same on an open connection, which decides what may be seen.
+
+    A past `known_at` waits for bookings under way that may carry an earlier time; what is loaded for it never changes again.
+    """
+    final = known_at is not None and known_at <= settled(c, portfolio)
+    settings_row = portfolio_of(c, portfolio, known_at)
     versions: dict[str, int] = dict(c.execute("SELECT name, version FROM data_versions").fetchall())
+    moving = "known" if final else f"{settings_row.version}.{versions['prices']}.{versions['fx']}"
     version = (
-        f"{settings_row.version}.{versions['securities']}.{versions['prices']}.{versions['fx']}.{versions['sessions']}."
-        f"{versions['actions']}.{settings_row.dated_methods}.{settings_row.base_currency}.{settings_row.benchmark_id}"
+        f"{moving}.{versions['securities']}.{versions['sessions']}.{'' if final else versions['actions']}."
+        f"{settings_row.dated_methods}.{settings_row.base_currency}.{settings_row.benchmark_id}"
     )
     key = (portfolio, known_at)
     with _lock:
@@ -107,6 +115,14 @@ def load(c: psycopg.Connection, portfolio: UUID, known_at: datetime | None = Non
     return Live(book, _quotes(c, list(book.securities)) if known_at is None else {}, versions["quotes"])
 
 
+def settled(c: psycopg.Connection, portfolio: UUID) -> datetime:
+    """Now, once no writer is under way that may have recorded earlier: up to this time what was known is final."""
+    row = c.execute("SELECT settled(%s)", (portfolio,)).fetchone()
+    assert row is not None
+    at: datetime = row[0]
+    return at
+
+
 def forget() -> None:
     """Empty the cache (tests)."""
     global _sessions
@@ -123,26 +139,32 @@ def _read(
     held |= {portfolio.benchmark_id} if portfolio.benchmark_id else set()
     securities = {s.security_id: s for s in securities_of(c, sorted(held))}
     currencies = set(ledger.currencies) | {s.currency for s in securities.values()} | {portfolio.base_currency}
-    limits = {
-        r[0]: (r[1], r[2])
-        for r in c.execute(
-            "SELECT DISTINCT ON (rule) rule, value, severity FROM limits WHERE portfolio_id = %s AND valid_from <= current_date "
-            "ORDER BY rule, valid_from DESC",
-            (portfolio.portfolio_id,),
-        ).fetchall()
-    }
     return Book(
         portfolio,
         ledger,
         securities,
         prices_of(c, sorted(held), known_at),
-        rates_of(c, sorted(currencies)),
+        rates_of(c, sorted(currencies), known_at),
         sessions_of(c, sessions_version),
         version,
         known_at,
-        limits,
+        limits_of(c, portfolio.portfolio_id, known_at),
         actions_of(c, sorted(held), known_at),
     )
+
+
+def limits_of(
+    c: psycopg.Connection, portfolio: UUID, known_at: datetime | None = None
+) -> dict[str, tuple[tuple[int, Decimal, str], ...]]:
+    """The portfolio's own limits known at a time (None: now): by rule (first day number, value, severity), ascending."""
+    found: dict[str, tuple[tuple[int, Decimal, str], ...]] = {}
+    for rule, day, value, severity in c.execute(
+        "SELECT DISTINCT ON (rule, valid_from) rule, valid_from - date '1970-01-01', value, severity FROM limits WHERE portfolio_id = %s "
+        "AND recorded_at <= coalesce(%s::timestamptz, 'infinity') ORDER BY rule, valid_from, recorded_at DESC",
+        (portfolio, known_at),
+    ).fetchall():
+        found[rule] = (*found.get(rule, ()), (day, value, severity))
+    return found
 
 
 _BEFORE_TRADES = ", ".join(f"'{kind}'" for kind in sorted(ACTIONS))
@@ -151,7 +173,7 @@ SELECT count(*), {{columns}}
   FROM (SELECT * FROM transactions t
          WHERE t.portfolio_id = ANY (%(ids)s) AND t.kind <> 'reversal' AND (%(known)s::timestamptz IS NULL OR t.recorded_at <= %(known)s)
            AND NOT EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id
-                              AND (%(known)s::timestamptz IS NULL OR r.recorded_at <= %(known)s))
+                              AND (%(struck)s::timestamptz IS NULL OR r.recorded_at <= %(struck)s))
          ORDER BY traded_on, kind NOT IN ({_BEFORE_TRADES}), coalesce(place, seq), seq) t
 """
 # the fields that few rows have, by the condition of their index
@@ -190,10 +212,25 @@ _NATIVE = {
 _EXACT = {"quantity": 10, "ratio": 10, "gross": 6, "fees": 6, "taxes": 6, "net": 6}
 
 
-def ledger_of(c: psycopg.Connection, portfolios: Sequence[UUID], known_at: datetime | None = None) -> Ledger:
-    """The effective ledger of some portfolios as packed columns, as it was known at a time (None: now)."""
+def ledger_of(
+    c: psycopg.Connection,
+    portfolios: Sequence[UUID],
+    known_at: datetime | None = None,
+    reversed_by: datetime | None = None,
+) -> Ledger:
+    """The effective ledger of some portfolios as packed columns, as it was known at a time (None: now).
+
+    With `reversed_by` an entry is left out only where its reversal was known by then: what stood at any time since.
+    """
     used = [r[0] for r in c.execute("SELECT currency FROM currencies ORDER BY 1").fetchall()]
-    parameters = {"ids": list(portfolios), "known": known_at, "kinds": list(KINDS), "currencies": used}
+    struck = known_at if reversed_by is None else reversed_by
+    parameters = {
+        "ids": list(portfolios),
+        "known": known_at,
+        "struck": struck,
+        "kinds": list(KINDS),
+        "currencies": used,
+    }
     try:
         with c.transaction():
             columns = ", ".join(f"coalesce(string_agg({sql}, ''::bytea), ''::bytea)" for sql, _ in _PACKED.values())
@@ -266,11 +303,7 @@ def prices_of(c: psycopg.Connection, ids: Sequence[int], known_at: datetime | No
         rows = c.execute(
             """SELECT security_id, string_agg(int4send("on" - date '1970-01-01'), ''::bytea ORDER BY "on"),
                       string_agg(float8send(close::float8), ''::bytea ORDER BY "on")
-                 FROM (SELECT h.security_id, h."on", CASE WHEN h.recorded_at <= %(known)s THEN h.close ELSE
-                          (SELECT p.close FROM price_corrections p WHERE p.security_id = h.security_id AND p."on" = h."on"
-                              AND p.known_from <= %(known)s AND p.recorded_at > %(known)s ORDER BY p.recorded_at LIMIT 1) END AS close
-                         FROM price_history h WHERE h.security_id = ANY (%(ids)s)) b
-                WHERE close IS NOT NULL GROUP BY security_id""",
+                 FROM closes_known(%(ids)s, %(known)s) GROUP BY security_id""",
             {"known": known_at, "ids": list(ids)},
             binary=True,
         ).fetchall()
@@ -280,24 +313,24 @@ def prices_of(c: psycopg.Connection, ids: Sequence[int], known_at: datetime | No
 def actions_of(
     c: psycopg.Connection, ids: Sequence[int], known_at: datetime | None = None
 ) -> dict[int, tuple[Action, ...]]:
-    """Corporate actions per security, oldest first; of a past time those that had been recorded by then."""
+    """Corporate actions per security, oldest first; as they were known at a time (None: now)."""
     out: dict[int, list[Action]] = {}
     for row in c.execute(
-        "SELECT security_id, kind, ex_on, pay_on, amount, currency, ratio FROM corporate_actions WHERE security_id = ANY (%(ids)s) "
-        "AND (%(known)s::timestamptz IS NULL OR uuid_extract_timestamp(action_id) <= %(known)s) ORDER BY security_id, ex_on, kind",
+        "SELECT security_id, kind, ex_on, pay_on, amount, currency, ratio "
+        "FROM actions_known(%(ids)s, coalesce(%(known)s::timestamptz, 'infinity')) ORDER BY security_id, ex_on, kind",
         {"ids": list(ids), "known": known_at},
     ).fetchall():
         out.setdefault(row[0], []).append(Action(*row))
     return {number: tuple(mine) for number, mine in out.items()}
 
 
-def rates_of(c: psycopg.Connection, currencies: Sequence[str]) -> Rates:
-    """FX of these currencies per euro, all dates."""
+def rates_of(c: psycopg.Connection, currencies: Sequence[str], known_at: datetime | None = None) -> Rates:
+    """FX of these currencies per euro, all dates, as it was known at a time (None: now)."""
     rows = c.execute(
         """SELECT quote, string_agg(int4send("on" - date '1970-01-01'), ''::bytea ORDER BY "on"),
                   string_agg(float8send(rate::float8), ''::bytea ORDER BY "on")
-             FROM fx_rates WHERE base = 'EUR' AND quote = ANY (%s) GROUP BY quote""",
-        (list(currencies),),
+             FROM rates_known(%s, coalesce(%s::timestamptz, 'infinity')) GROUP BY quote""",
+        (list(currencies), known_at),
         binary=True,
     ).fetchall()
     return Rates({row[0]: _series(row[1], row[2]) for row in rows})

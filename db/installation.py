@@ -81,6 +81,7 @@ def _checked_once(c: Connection, table: str) -> Iterator[None]:
 def first_bars(c: Connection, series: Iterable[tuple[int, Sequence[date], Sequence[float]]], provider: str) -> int:
     """Write (security, days, closes) of securities that have no bars yet, and pack them; rows written. As the owner."""
     ids, rows = [], 0
+    c.execute("SELECT recording(NULL)")
     with c.cursor() as cursor:
         with (
             _checked_once(c, "price_history"),
@@ -98,6 +99,7 @@ def first_bars(c: Connection, series: Iterable[tuple[int, Sequence[date], Sequen
 def first_rates(c: Connection, series: Iterable[tuple[str, Sequence[date], Sequence[float]]], provider: str) -> int:
     """Write (currency, days, units per euro) of currencies that have no rates yet; rows written. As the owner."""
     rows = 0
+    c.execute("SELECT recording(NULL)")
     with (
         _checked_once(c, "fx_rates"),
         c.cursor() as cursor,
@@ -143,8 +145,9 @@ def set_limits(c: Connection, portfolio: UUID, limits: Iterable[tuple[str, Decim
     """Write (rule, value, severity) from a day on, unless they stand."""
     for rule, value, severity in limits:
         c.execute(
-            "INSERT INTO limits VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            (portfolio, rule, since, value, severity),
+            "INSERT INTO limits SELECT %(p)s, %(rule)s, %(since)s, %(value)s, %(severity)s WHERE NOT EXISTS "
+            "(SELECT FROM limits WHERE portfolio_id = %(p)s AND rule = %(rule)s AND valid_from = %(since)s)",
+            {"p": portfolio, "rule": rule, "since": since, "value": value, "severity": severity},
         )
 
 

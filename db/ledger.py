@@ -84,7 +84,7 @@ class Desk:
 def open_desk(c: psycopg.Connection, portfolio: UUID, lock: bool) -> Desk:
     """Open the portfolio for writing; `lock` makes other writers of the same portfolio wait. AccessDenied, NoSuchPortfolio."""
     if lock:
-        c.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (str(portfolio),))
+        c.execute("SELECT recording(%s)", (portfolio,))  # the lock, and the one time that all of this booking carries
     settings_row = books.portfolio_of(c, portfolio)
     if not c.execute("SELECT %s = ANY (writable())", (portfolio,)).fetchone()[0]:  # type: ignore[index]
         raise AccessDenied(f"you may look at {settings_row.name}, not book in it")
@@ -482,9 +482,11 @@ def transactions(
         return c.execute(
             """SELECT t.transaction_id, t.traded_on, t.settles_on, t.kind, s.symbol, t.quantity, t.price, t.ratio, t.gross, t.fees, t.taxes,
                       t.net, t.cash_currency, t.currency, t.fx, t.note, t.source, u.display_name, t.recorded_at,
-                      EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id), t.reverses,
+                      EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id
+                                 AND (%(known)s::timestamptz IS NULL OR r.recorded_at <= %(known)s)), t.reverses,
                       i.symbol, t.fraction, t.basis, t.basis_base, t.acquired_on, t.lots, t.corrects, t.link,
                       (SELECT x.transaction_id FROM transactions x WHERE x.portfolio_id = t.portfolio_id AND x.corrects = t.transaction_id
+                          AND (%(known)s::timestamptz IS NULL OR x.recorded_at <= %(known)s)
                         ORDER BY x.seq DESC LIMIT 1)
                  FROM transactions t LEFT JOIN securities s USING (security_id) LEFT JOIN securities i ON i.security_id = t.into_id JOIN users u ON u.user_id = t.recorded_by
                 WHERE t.portfolio_id = %(p)s AND t.traded_on BETWEEN %(first)s AND %(last)s

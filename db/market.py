@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -65,6 +65,11 @@ def touch(c: psycopg.Connection, *names: str) -> None:
         "UPDATE data_versions SET version = version + 1, updated_at = clock_timestamp() WHERE name = ANY (%s)",
         (list(names),),
     )
+
+
+def recording(c: psycopg.Connection) -> None:
+    """Begin to write bars or FX: all of the transaction carries this time, and who asks what was known waits for its end."""
+    c.execute("SELECT recording(NULL)")
 
 
 def securities(user: UUID) -> list[Security]:
@@ -162,6 +167,7 @@ def upsert_bars(c: psycopg.Connection, bars: Sequence[Bar], provider: str) -> in
     """Write daily bars; the same bar again changes nothing, a different close is kept as a correction. Rows changed."""
     if not bars:
         return 0
+    recording(c)
     with c.cursor() as cursor:
         cursor.execute(
             "CREATE TEMP TABLE IF NOT EXISTS new_bars (security_id int, day date, open numeric, high numeric, low numeric, "
@@ -175,7 +181,7 @@ def upsert_bars(c: psycopg.Connection, bars: Sequence[Bar], provider: str) -> in
             """INSERT INTO price_history AS h (security_id, "on", open, high, low, close, volume, provider)
                SELECT security_id, day, open, high, low, close, volume, %s FROM new_bars
                ON CONFLICT (security_id, "on") DO UPDATE SET open = EXCLUDED.open, high = EXCLUDED.high, low = EXCLUDED.low,
-                      close = EXCLUDED.close, volume = EXCLUDED.volume, provider = EXCLUDED.provider, recorded_at = clock_timestamp()
+                      close = EXCLUDED.close, volume = EXCLUDED.volume, provider = EXCLUDED.provider
                 WHERE h.close <> EXCLUDED.close""",
             (provider,),
         )
@@ -189,9 +195,11 @@ def upsert_bars(c: psycopg.Connection, bars: Sequence[Bar], provider: str) -> in
 def upsert_actions(c: psycopg.Connection, actions: Sequence[Action], provider: str) -> int:
     """Write corporate actions; one of a kind per security and ex date, the same again changes nothing. Rows changed.
 
-    A pay date that was announced once is not lost where a later answer lacks it.
+    A pay date that was announced once is not lost where a later answer lacks it. What changes is kept as a correction.
     """
     changed = 0
+    if actions:
+        recording(c)
     for a in actions:
         changed += c.execute(
             """INSERT INTO corporate_actions AS x (security_id, kind, ex_on, pay_on, amount, currency, ratio, provider)
@@ -208,7 +216,8 @@ def upsert_actions(c: psycopg.Connection, actions: Sequence[Action], provider: s
 
 
 def upsert_rates(c: psycopg.Connection, rates: Iterable[tuple[str, date, Decimal]], provider: str) -> int:
-    """Write FX: (currency, day, units of it per 1 EUR). Rows changed."""
+    """Write FX: (currency, day, units of it per 1 EUR); a different rate is kept as a correction. Rows changed."""
+    recording(c)
     with c.cursor() as cursor:
         cursor.execute(
             "CREATE TEMP TABLE IF NOT EXISTS new_rates (currency text, day date, rate numeric) ON COMMIT DELETE ROWS"
@@ -259,29 +268,57 @@ def last_bars(c: psycopg.Connection, ids: Sequence[int]) -> dict[int, tuple[date
     return {r[0]: (r[1], r[2]) for r in rows}
 
 
-def bars_of(user: UUID, security: int, first: date | None = None) -> list[tuple[Any, ...]]:
-    """(day, open, high, low, close, volume, provider) of one security, oldest first."""
+def bars_of(
+    user: UUID, security: int, first: date | None = None, last: date | None = None, known_at: datetime | None = None
+) -> list[tuple[Any, ...]]:
+    """(day, open, high, low, close, volume, provider) of one security, oldest first, as known at a time (None: now).
+
+    Of a bar that was corrected since, the close that it had then; its other prices are not kept.
+    """
     with engine.session(user) as c:
         return c.execute(
-            'SELECT "on", open, high, low, close, volume, provider FROM price_history WHERE security_id = %s AND "on" >= %s ORDER BY "on"',
-            (security, first or date(1900, 1, 1)),
+            """SELECT k."on", CASE WHEN NOT corrected THEN h.open END, CASE WHEN NOT corrected THEN h.high END, CASE WHEN NOT corrected THEN h.low END,
+                      k.close, CASE WHEN NOT corrected THEN h.volume END, k.provider
+                 FROM closes_known(ARRAY[%s::int], coalesce(%s::timestamptz, 'infinity')) k JOIN price_history h USING (security_id, "on")
+                WHERE k."on" BETWEEN %s AND %s ORDER BY 1""",
+            (security, known_at, first or date(1900, 1, 1), last or date(9999, 1, 1)),
         ).fetchall()
 
 
-def actions_of(user: UUID, security: int) -> tuple[str, list[Action]]:
-    """(the currency of one security, its corporate actions, oldest first)."""
+def actions_of(user: UUID, security: int, known_at: datetime | None = None) -> tuple[str, list[Action]]:
+    """(the currency of one security, its corporate actions, oldest first, as known at a time)."""
     with engine.session(user) as c:
         found = books.securities_of(c, [security])
-        return found[0].currency if found else "", list(books.actions_of(c, [security]).get(security, ()))
+        return found[0].currency if found else "", list(books.actions_of(c, [security], known_at).get(security, ()))
 
 
-def master(user: UUID) -> list[tuple[Any, ...]]:
-    """Every security with master data and last quote, in the column order of `core.reports.securities`."""
+# the last quote; at a past date or known time the last close of then, and the one before
+_NEWEST = {
+    False: "SELECT price, previous_close, quoted_at, provider FROM asset_prices WHERE security_id = s.security_id",
+    True: """SELECT max(close) FILTER (WHERE n = 1), max(close) FILTER (WHERE n = 2), NULL::timestamptz, max(provider) FILTER (WHERE n = 1)
+               FROM (SELECT close, provider, row_number() OVER (ORDER BY "on" DESC) AS n FROM closes_known(ARRAY[s.security_id], %(known)s)
+                      WHERE "on" <= %(on)s) k""",
+}
+
+
+def master(user: UUID, as_of: date | None = None, known_at: datetime | None = None) -> list[tuple[Any, ...]]:
+    """Every security with master data and last quote, in the column order of `core.reports.securities`.
+
+    At a past date or known time the price is the last close known then, without a time. Master data are as they are now.
+    """
+    past = as_of is not None or known_at is not None
+    bars = (
+        'SELECT count(*) FROM closes_known(ARRAY[s.security_id], %(known)s) WHERE "on" <= %(on)s'
+        if past
+        else "SELECT length(days) / 4 FROM price_arrays WHERE security_id = s.security_id"
+    )
+    on = as_of or date(9999, 1, 1)
     with engine.session(user) as c:
         return c.execute(
-            """SELECT s.symbol, s.name, s.exchange, s.asset_class, d.sector, nullif(d.industry, ''), nullif(d.subsector, ''), s.country, s.currency,
+            f"""SELECT s.symbol, s.name, s.exchange, s.asset_class, d.sector, nullif(d.industry, ''), nullif(d.subsector, ''), s.country, s.currency,
                       s.isin, s.issuer, s.rating, s.issued_on, s.matures_on, s.par_value, s.dividend_frequency, s.status,
-                      a.price, a.previous_close, a.quoted_at, a.provider, coalesce(length(p.days) / 4, 0), s.security_id
-                 FROM securities s LEFT JOIN sectors d USING (sector_id) LEFT JOIN asset_prices a USING (security_id)
-                 LEFT JOIN price_arrays p USING (security_id) ORDER BY s.symbol, s.exchange"""
+                      a.price, a.previous_close, a.quoted_at, a.provider, coalesce(({bars}), 0), s.security_id
+                 FROM securities s LEFT JOIN sectors d USING (sector_id)
+                 LEFT JOIN LATERAL ({_NEWEST[past]}) a (price, previous_close, quoted_at, provider) ON true ORDER BY s.symbol, s.exchange""",
+            {"on": on, "known": known_at or datetime.max.replace(tzinfo=UTC)},
         ).fetchall()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
 
@@ -19,12 +19,13 @@ from core.reports import REPORTS
 from core.scope import BadScope, Scope
 from core.table import Context, Table
 from core.view import View
-from db import books, ledger, market, reconciliation, runs, snapshots, tax
+from db import books, changes, ledger, market, reconciliation, runs, snapshots, tax
 from db.access import AccessDenied, User
 from db.books import Live
 from settings import settings
 
 KEPT = 512
+LOOK_BACK = timedelta(days=7)  # what moved: since when, where nobody says
 _tables: OrderedDict[tuple[Any, ...], Table] = OrderedDict()
 _lock = Lock()
 _KEPT_INPUTS = frozenset({"view", "ledger"})  # what changes with the Book's version and the quotes alone
@@ -83,7 +84,12 @@ def answer(
     if needs_portfolio and scope is None:
         raise BadScope("portfolio", "", "the id of one of your portfolios")
     inputs: dict[str, Any] = {}
-    context = Context(now.date(), None, VERSION)
+    context = Context(
+        now.date() if scope is None else scope.as_of or now.date(),
+        None,
+        VERSION,
+        known_at=scope.known_at if scope else None,
+    )
     key: tuple[Any, ...] | None = None
     if needs_portfolio:
         assert scope is not None
@@ -129,6 +135,8 @@ def explain(
 
 def _chart(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
     assert scope is not None
+    if scope.known_at is not None:  # out of the Book: see the report
+        return []
     at = now if looked.live else looked.now
     return snapshots.chart_for(user.user_id, scope.portfolio, scope.period, at, looked.book.main_exchange)
 
@@ -148,16 +156,29 @@ def _reconciliation(user: User, scope: Scope | None, looked: Any, now: datetime)
     return next(iter(reconciliation.kept(user.user_id, scope.portfolio, scope.as_of, scope.known_at, limit=1)), None)
 
 
+def _story(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
+    assert scope is not None
+    until = now if scope.known_at is None else min(now, scope.known_at)
+    since = scope.since or until - LOOK_BACK
+    if since >= until:
+        raise BadScope("since", since.isoformat(), f"a time before {until.isoformat(timespec='seconds')}")
+    return changes.story_of(user.user_id, scope.portfolio, since, scope.known_at)
+
+
 def _bars(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
     if scope is None or scope.security is None:
         raise BadScope("security", "", "the number of a security")
-    return market.bars_of(user.user_id, scope.security, date(1900, 1, 1))
+    return market.bars_of(user.user_id, scope.security, last=scope.as_of, known_at=scope.known_at)
+
+
+def _master(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
+    return market.master(user.user_id, *((scope.as_of, scope.known_at) if scope is not None else ()))
 
 
 def _actions(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
     if scope is None or scope.security is None:
         raise BadScope("security", "", "the number of a security")
-    return market.actions_of(user.user_id, scope.security)
+    return market.actions_of(user.user_id, scope.security, scope.known_at)
 
 
 def _household(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
@@ -172,7 +193,8 @@ _LOADERS: dict[str, Callable[[User, Scope | None, Any, datetime], Any]] = {
     "actions": _actions,
     "reconciliations": _reconciliations,
     "reconciliation": _reconciliation,
-    "master": lambda user, scope, looked, now: market.master(user.user_id),
+    "story": _story,
+    "master": _master,
     "runs": lambda user, scope, looked, now: runs.recent(user.user_id),
     "jobs": lambda user, scope, looked, now: runs.by_job(user.user_id),
     "feeds": lambda user, scope, looked, now: runs.feeds(user.user_id),

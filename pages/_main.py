@@ -56,6 +56,7 @@ with st.sidebar:
     if here:
         scope.period_control(here, label=True)
         scope.as_of_input(here)
+        scope.known_at_input(here)
     sign_in.sign_out_line(user.display_name or user.username)
 
 with errors.told():

@@ -1,5 +1,6 @@
 """Every report there is: what it says, its columns, its rows, its file and its address in the API."""
 
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
@@ -36,7 +37,7 @@ st.selectbox("Report", names, format_func=lambda n: f"{REPORTS[n].title} · {n}"
              on_change=lambda: scope.goto(report=st.session_state["report"]))  # fmt: skip
 report = REPORTS[st.session_state["report"]]
 st.markdown(report.definition)
-changes = {}
+changes: dict[str, Any] = {}
 if "`by`" in report.definition:
     scope.by_control(here, key="report_by")
 if "bars" in report.inputs:
@@ -48,6 +49,13 @@ if "bars" in report.inputs:
     changes["security"] = st.selectbox(
         "Security", list(master), index=first, format_func=master.__getitem__, key="report_security"
     )
+if "story" in report.inputs:
+    changes["since"] = scope.looked_back(here)
+    first, then = st.columns(2)
+    with first:
+        scope.since_input(here, changes["since"])
+    with then:
+        scope.until_input(here)
 table = here.answer(report.name, **changes)
 show.cards(table.figures)
 show.table(table, key=f"report_{report.name}_{here.portfolio.version}", rows=1_500)

@@ -107,7 +107,7 @@ def detail(here: Here, s: dict[str, Any], table: Table) -> None:
             )
     show.cards(figures)
     quoted = f"Quoted {show.text(s['quoted_at'], Kind.TIME)} UTC by {s['provider']}. " if s["quoted_at"] else ""
-    when = "now" if here.scope.as_of is None else "on that day"
+    when = "at that time" if here.scope.is_past else "now"
     st.caption(
         quoted + ("The other figures: the position" if held else "Not held") + f" in {here.portfolio.name} {when}."
     )

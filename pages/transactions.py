@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui import editor, entry, frame, importer, session, show
+from ui import changes, editor, entry, frame, importer, session, show
 
 KEY = (
     "traded_on",
@@ -26,13 +26,19 @@ may = entry.may_book(here.user, here.portfolio)
 entry.said(here.user, here.portfolio.portfolio_id)
 importer.said(here.portfolio.portfolio_id)
 if may:
-    listed, edited, entered, imported = st.tabs(["Ledger", "Edit", "New entry", "Import CSV"], on_change="rerun", key="transactions_tabs",
-                                        default="New entry" if here.is_empty else None)  # fmt: skip
+    listed, edited, entered, imported, moved = st.tabs(["Ledger", "Edit", "New entry", "Import CSV", "What moved"], on_change="rerun",
+                                                       key="transactions_tabs",
+                                                       default="New entry" if here.present.is_empty else None)  # fmt: skip
 else:
     st.info(entry.why_not(here.user, here.portfolio), icon=":material/visibility:")
-    listed, edited, entered, imported = st.container(), None, None, None
+    listed, moved = st.tabs(["Ledger", "What moved"], on_change="rerun", key="transactions_tabs")
+    edited, entered, imported = None, None, None
+for writing in (edited, entered, imported):
+    if writing is not None and writing.open and here.scope.is_past:
+        writing.info("**Entries are booked now, against the present ledger,** not into the past that the sidebar looks at.",
+                     icon=":material/update:")  # fmt: skip
 
-if entered is None or listed.open:
+if listed.open:
     with listed:
         table = here.answer("transactions")
         text = st.text_input("Search", type="search", live="300ms", placeholder="Symbol, kind, note, date, person …", key="transactions_search",
@@ -57,11 +63,14 @@ if entered is None or listed.open:
             entry.details(here.user, here.portfolio, list(shown.records())[row], shown.columns)
 if edited is not None and edited.open:
     with edited:
-        editor.grid(here.user, here.view.book, here.answer("transactions", as_of=None, known_at=None))
+        editor.grid(here.user, here.present.view.book, here.present.answer("transactions"))
 if entered is not None and entered.open:
     with entered:
-        units = {r["symbol"]: r["units"] for r in here.answer("holdings", as_of=None).records()}
-        entry.form(here.user, here.view.book, units)
+        units = {r["symbol"]: r["units"] for r in here.present.answer("holdings").records()}
+        entry.form(here.user, here.present.view.book, units)
 if imported is not None and imported.open:
     with imported:
         importer.wizard(here.user, here.portfolio)
+if moved.open:
+    with moved:
+        changes.section(here)

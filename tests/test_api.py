@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -526,6 +527,35 @@ def test_securities(small: Small) -> None:
     assert client.get("/securities").json() == client.get("/v1/securities").json()
 
 
+# --- the past -------------------------------------------------------------------------------------------------
+
+
+def test_every_answer_with_figures_takes_a_past_date_and_a_known_time(small: Small) -> None:
+    """Asked for a time before anything was recorded, none knows anything; asked for now, all know what they know now."""
+    client, name = small.client("anna"), f"{MARK} euros"
+    before, now = {"known_at": "2001-01-01T00:00:00Z"}, {"known_at": datetime.now(UTC).isoformat()}
+    total = {
+        "/portfolio/current": "total_value",
+        "/get_portfolio_overview": "total_value",
+        "/get_asset_allocation": "total_value",
+        "/get_sector_exposure": "total_value",
+        "/get_geographic_distribution": "total_value",
+        "/portfolio/performance": "current_value",
+    }
+    for path, key in total.items():
+        assert client.get(path, params={"portfolio": name, **before}).json()[key] == 0, path
+        assert client.get(path, params={"portfolio": name, **now}).json()[key] > 7_000_000, path
+    for path in ("/get_risk_metrics", "/get_performance_dashboard", "/get_compliance_summary"):
+        for known in (before, now):
+            answer = client.get(path, params={"portfolio": name, "as_of": bar_days(small.now)[50].isoformat(), **known})
+            assert answer.status_code == 200, answer.text
+    figures = {f["key"]: f["value"] for f in client.get(f"/v1/portfolios/{name}", params=before).json()["overview"]["figures"]}
+    assert Decimal(figures["total"]) == 0
+    acme = [client.get("/v1/securities/ACME", params=p).json() for p in ({}, {"as_of": bar_days(small.now)[0].isoformat()}, before)]
+    assert [s["price"] and Decimal(s["price"]) for s in acme] == [Decimal("131.2345"), 100, None]
+    assert [s["bars"] for s in acme] == [300, 1, 0]
+
+
 # --- errors ---------------------------------------------------------------------------------------------------
 
 
@@ -534,7 +564,8 @@ def test_every_report_survives_odd_parameters(small: Small) -> None:
     client = small.client("anna")
     odd = {
         "as_of": ("", "0001-01-01", "9999-12-31", "2026-02-30", "x", "\x00", "２０２６"),
-        "known_at": ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "1900-01-01", "x", "\x00"),
+        "known_at": ("0001-01-01T00:00:00+14:00", "0001-01-03", "9999-12-31T23:59:59-14:00", "1900-01-01", "x", "\x00"),
+        "since": ("0001-01-03", "9999-12-31T23:59:59+00:00", "1900-01-01", "x", "\x00"),
         "period": ("all", "5D", "\x00"),
         "by": ("name", "__class__", ""),
         "security": ("0", "-1", "²", "9" * 40, "999999999", "٣"),
@@ -552,6 +583,8 @@ def test_every_report_survives_odd_parameters(small: Small) -> None:
         "value_chart",
         "allocation",
         "performance",
+        "changes",
+        "changes_by_position",
     ):
         for parameter, values in odd.items():
             for value in values:

@@ -207,9 +207,10 @@ def limits_are_breached_and_near() -> None:
     user = everyone()["demo"]
     core = next(p for p in books.portfolios(user) if p.name == "US Core")
     live = books.live(user, core.portfolio_id)
+    since = day_number(date(2000, 1, 1))
     assert live.book.limits == {
-        "max_security_weight": (Decimal("0.12"), "hard"),
-        "max_sector_weight": (Decimal("0.30"), "soft"),
+        "max_security_weight": ((since, Decimal("0.12"), "hard"),),
+        "max_sector_weight": ((since, Decimal("0.30"), "soft"),),
     }
     now = value(live.book, day_number(IN_SESSION.date()), live.quotes, IN_SESSION)
     weight = {p.security.symbol: p.value_base / now.total for p in now.positions}

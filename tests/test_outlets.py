@@ -18,7 +18,7 @@ from core.scope import Scope
 from core.table import Kind, Table
 from db import reports
 
-STAMP = ["report_as_of", "report_currency", "calculation_version"]
+STAMP = ["report_as_of", "report_known_at", "report_currency", "calculation_version"]
 # what a reader may ask beside the plain report
 QUERIES: dict[str, list[dict[str, str]]] = {
     "holdings": [{"as_of": "-100"}, {"known_at": "2020-01-01T00:00:00+00:00"}],
@@ -30,6 +30,8 @@ QUERIES: dict[str, list[dict[str, str]]] = {
     "risk": [{"period": "ALL"}, {"as_of": "-60"}],
     "performers": [{"period": "1M"}],
     "transactions": [{"as_of": "-150"}],
+    "changes": [{"since": "2020-01-01T00:00:00+00:00"}, {"since": "2020-01-01T00:00:00+00:00", "as_of": "-150"}],
+    "changes_by_position": [{"since": "2020-01-01T00:00:00+00:00"}],
     "lots": [{"security": "ACME"}],
 }
 
@@ -121,7 +123,13 @@ def test_page_json_and_csv_agree(small: Small, name: str, query: dict[str, str])
         for column, cell, flat in zip(table.columns, row, line, strict=False):
             assert same_json(cell, record[column.key], column.kind), f"{column.key}: {cell!r} is {record[column.key]!r}"
             assert same_csv(cell, flat), f"{column.key}: {cell!r} is {flat!r} in the CSV"
-        stamp = [table.context.as_of.isoformat(), table.context.currency or "", table.context.version]
+        known = table.context.known_at
+        stamp = [
+            table.context.as_of.isoformat(),
+            known.isoformat() if known else "",
+            table.context.currency or "",
+            table.context.version,
+        ]
         assert line[len(keys) :] == stamp
     total = table.total
     assert (answer["total"] is None) == (total is None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -99,6 +99,37 @@ def test_a_past_day_opens(opened: Callable[..., AppTest], small: Small, page: st
     at = opened(page, portfolio=f"{MARK} dollars", as_of=on.isoformat())
     assert not at.exception
     assert show.day(on) in said(at)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_was_known_at_a_time_opens_and_says_so(opened: Callable[..., AppTest], small: Small, page: str) -> None:
+    at = opened(page, portfolio=f"{MARK} dollars", known_at=datetime.now(UTC).isoformat())
+    assert not at.exception
+    if page in ("admin", "portfolios"):  # settings are as they are now
+        return
+    words = said(at, tables=False)
+    assert "You look at the past" in words
+    assert "as known on" in words
+    back = next(b for b in at.button if b.label == "Back to now")
+    back.click().run()
+    assert not at.exception
+    assert "You look at the past" not in said(at, tables=False)
+
+
+@pytest.mark.parametrize("page", OURS)
+def test_before_anything_was_known_a_page_says_so(opened: Callable[..., AppTest], page: str) -> None:
+    at = opened(page, portfolio=f"{MARK} dollars", known_at="2001-01-01T00:00:00+00:00")
+    assert not at.exception
+    assert "was known yet at this time" in said(at)
+    assert not at.metric
+
+
+def test_what_moved_is_a_section_beside_the_ledger(opened: Callable[..., AppTest]) -> None:
+    at = opened("reports", portfolio=f"{MARK} dollars", report="changes", since="2001-01-01T00:00:00+00:00")
+    assert not at.exception
+    assert "late booking" in said(at)
+    late = opened("reports", portfolio=f"{MARK} dollars", report="changes", since="2999-01-01T00:00:00+00:00")
+    assert "since=" in said(late)
 
 
 @pytest.mark.parametrize("page", OURS)

@@ -45,7 +45,8 @@ def findings(limits: dict[str, tuple[Decimal, str]] | None = None, priced: bool 
     if not priced:
         del prices[3]
     book = Book(Portfolio(uuid4(), "rules", "EUR", None, "fifo"), from_postings([post(d, "EUR", ON, ON) for d in drafts]), SECURITIES, prices,
-                Rates({"USD": Series(day, np.array([1.10]))}), {}, "1", None, limits or {})  # fmt: skip
+                Rates({"USD": Series(day, np.array([1.10]))}), {}, "1", None,
+                {rule: ((0, *limit),) for rule, limit in (limits or {}).items()})  # fmt: skip
     view = View(book, Scope(book.portfolio.portfolio_id, as_of=ON), {}, datetime(2026, 2, 1, tzinfo=UTC))
     return {f.rule.name: f for f in check(view)}
 

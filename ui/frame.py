@@ -44,6 +44,15 @@ def page(title: str, *, live: Callable[[Here], None] | None = None, needs_transa
         )
         link(None, "portfolios", "Create a portfolio", icon=":material/add:")
         st.stop()
+    if here.scope.is_past:
+        _past(here)
+    if needs_transactions and here.is_empty and len(here.present.view.book.ledger):
+        _head(here)
+        st.info(
+            f"**Nothing of {here.portfolio.name} was known yet at this time.** Its first entries were recorded later.",
+            icon=":material/history:",
+        )
+        st.stop()
     if needs_transactions and here.is_empty:
         _head(here)
         st.info(
@@ -70,6 +79,21 @@ def page(title: str, *, live: Callable[[Here], None] | None = None, needs_transa
     return here
 
 
+def _past(here: Here) -> None:
+    """In words, which past is looked at, and the way back."""
+    with st.container(horizontal=True, vertical_alignment="center", key="b_past"):
+        st.info(f"**You look at the past:** {past_words(here)}.", icon=":material/history:", width="stretch")
+        st.button("Back to now", icon=":material/update:", on_click=scopes.back_to_now, key="back_to_now")
+
+
+def past_words(here: Here) -> str:
+    """ "as of 3 March 2026, as known on 5 March 2026 18:00 UTC" """
+    words = [f"as of {show.day(here.view.on)}"]
+    if here.scope.known_at is not None:
+        words.append(f"as known on {show.moment(here.scope.known_at)}")
+    return ", ".join(words)
+
+
 def _again() -> Here:
     """The look anew, for a refresh: still signed in, still allowed, the newest quotes."""
     user = session.user()
@@ -87,7 +111,7 @@ def _head(here: Here) -> None:
     line = [
         f"<b>{escape(here.portfolio.name)}</b>",
         f"<span>{PERIODS[here.scope.period]}</span>",
-        f"<span>as of {show.day(here.view.on) if here.scope.as_of else 'now'}</span>",
+        f"<span>as of {show.day(here.view.on) if here.scope.is_past else 'now'}</span>",
         f"<span>{escape(here.portfolio.base_currency)}</span>",
         f'<span class="b-{badge.state}" role="status"><i class="b-dot"></i>'
         f'<span class="b-badge" tabindex="0" title="{escape(badge.detail)}">{escape(badge.words)}</span></span>',

@@ -35,7 +35,8 @@ def of(view: View) -> Freshness:
     sessions = view.book.sessions.get(view.book.main_exchange)
     phase = sessions.phase(view.now) if view.live and sessions is not None else "closed"
     if not view.live:
-        return Freshness("past", f"close of {show.day(view.on)}", "A past day: closing prices, no live quotes.", phase)
+        what = "A past day" if view.scope.known_at is None else f"As known on {show.moment(view.scope.known_at)}"
+        return Freshness("past", f"close of {show.day(view.on)}", f"{what}: closing prices, no live quotes.", phase)
     exchange = view.book.main_exchange
     times = view.quote_times()
     positions = view.valuation.positions

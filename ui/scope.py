@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from time import monotonic
 from typing import Any
@@ -30,7 +30,8 @@ from db import reports
 from db.access import User
 from db.books import Live, NoSuchPortfolio
 
-PARAMETERS = ("portfolio", "period", "as_of", "known_at", "by", "security", "year")
+PARAMETERS = ("portfolio", "period", "as_of", "known_at", "by", "security", "year", "since")
+FIRST = datetime(1970, 1, 1)  # noqa: DTZ001 — the first time that the widgets offer, UTC
 ONE_RUN = 1.0  # seconds after which a page's run is another one
 PERIOD_TITLES = {"ALL": "All"}
 GROUP_TITLES = {
@@ -85,6 +86,11 @@ class Here:
     def may_write(self) -> bool:
         """Whether this person may book in this portfolio."""
         return self.portfolio.access in ("write", "manage")
+
+    @property
+    def present(self) -> Here:
+        """The same portfolio now: what entries are booked against, whatever past is looked at."""
+        return replace(self, scope=replace(self.scope, as_of=None, known_at=None)) if self.scope.is_past else self
 
     def query(self, **changes: Any) -> dict[str, str]:
         """The scope as query parameters, for links."""
@@ -177,6 +183,76 @@ def as_of_input(here: Here) -> None:
         max_value="today",
         **_bound("scope_as_of", "as_of", here.scope.as_of, lambda v: v.isoformat() if v else None),
     )
+
+
+def looked_back(here: Here) -> datetime:
+    """The earlier time of knowledge of what moved: the URL's, else the usual while before the later one."""
+    until = here.scope.known_at or datetime.now(UTC).replace(second=0, microsecond=0)
+    return here.scope.since or until - reports.LOOK_BACK
+
+
+def _utc(at: datetime | None) -> datetime | None:
+    """A time as the widgets have it: UTC without saying so, within what they offer, in whole minutes. A browser sends no more than
+    these back, and a value that comes back changed would be taken for the reader's choice."""
+    return (
+        None
+        if at is None
+        else min(max(at.astimezone(UTC).replace(second=0, microsecond=0, tzinfo=None), FIRST), _last_minute())
+    )
+
+
+def _zoned(at: datetime | None) -> str | None:
+    return None if at is None else at.replace(tzinfo=UTC).isoformat()
+
+
+def known_at_input(here: Here) -> None:
+    """The time of knowledge, folded away until it is used; empty is now."""
+    with st.expander("As it was known…", expanded=here.scope.known_at is not None, icon=":material/history:"):
+        st.datetime_input(
+            "Known at, UTC",
+            help="Figures from what was recorded up to this time: entries, reversals, prices, FX, cost methods and limits that came "
+            "later are left out, and so are live quotes. Empty: everything known now.",
+            format="YYYY-MM-DD",
+            min_value=FIRST,
+            max_value=_last_minute(),
+            step=timedelta(minutes=1),
+            **_bound("scope_known_at", "known_at", _utc(here.scope.known_at), _zoned),
+        )
+
+
+def since_input(here: Here, since: datetime) -> None:
+    """The earlier of the two times of knowledge that are compared."""
+    st.datetime_input(
+        "First known at, UTC",
+        format="YYYY-MM-DD",
+        min_value=FIRST,
+        max_value=_last_minute(),
+        step=timedelta(minutes=1),
+        **_bound("scope_since", "since", _utc(since), _zoned),
+    )
+
+
+def until_input(here: Here) -> None:
+    """The later one: the same as the sidebar's."""
+    st.datetime_input(
+        "Then known at, UTC",
+        help="Empty: now.",
+        format="YYYY-MM-DD",
+        min_value=FIRST,
+        max_value=_last_minute(),
+        step=timedelta(minutes=1),
+        **_bound("scope_until", "known_at", _utc(here.scope.known_at), _zoned),
+    )
+
+
+def _last_minute() -> datetime:
+    """No time after today is offered; a bound that moved with the clock would make every run another widget."""
+    return datetime.combine(datetime.now(UTC).date(), datetime.max.time().replace(second=0, microsecond=0))
+
+
+def back_to_now() -> None:
+    """Leave the past; for a button."""
+    goto(as_of=None, known_at=None)
 
 
 def by_control(here: Here, key: str = "scope_by") -> None:

@@ -13,7 +13,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
 from typing import Any, Literal
@@ -33,7 +33,7 @@ HIDDEN = frozenset({"security_id"})  # for links and the API, never for eyes
 CHANGES = frozenset({"day_change", "contribution"})  # with an arrow
 SIGNED = CHANGES | {
     *("unrealised", "unrealised_percent", "realised", "gain", "gain_percent", "twr", "annualised", "benchmark", "active"),
-    *("return", "price_return", "net", "net_flow"),
+    *("return", "price_return", "net", "net_flow", "value_change"),
 }  # fmt: skip
 REMARKS = frozenset({"reason", "note", "error", "beyond", "detail"})  # empty where there is nothing to say
 STYLED_ROWS = 1500  # above, the browser formats the numbers: exact text for each cell costs too much
@@ -96,6 +96,12 @@ def percent(value: float | None, signed: bool = False) -> str:
 def day(on: date) -> str:
     """A date for a sentence: 3 March 2026."""
     return f"{on.day} {on.strftime('%B %Y')}"
+
+
+def moment(at: datetime) -> str:
+    """A time for a sentence: 5 March 2026 18:00 UTC."""
+    at = at.astimezone(UTC)
+    return f"{day(at.date())} {at:%H:%M} UTC"
 
 
 def _places(number: Decimal, places: int) -> str:
@@ -237,7 +243,8 @@ def _drawn(number: int, _data: Any, _config: dict[str, Any], key: str, height: i
 def csv(shown: Table, key: str, label: str = "CSV") -> None:
     """The whole report as a CSV file, made when it is asked for."""
     of = shown.context
-    name = "-".join(part for part in (shown.name, of.as_of.isoformat(), of.currency or "") if part)
+    known = "" if of.known_at is None else f"known-{of.known_at:%Y-%m-%dT%H-%M}"
+    name = "-".join(part for part in (shown.name, of.as_of.isoformat(), known, of.currency or "") if part)
     st.download_button(
         label,
         lambda: shown.as_csv().encode(),

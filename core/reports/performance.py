@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -218,9 +218,13 @@ def movers(view: View) -> Made:
 def value_chart(view: View, chart: list[Any]) -> Made:
     """The recorded snapshots of the period, one a bucket: 1D 5 min, 1W 30 min, 1M an hour, 3M three hours, else daily.
 
-    Value change, net deposits and gain are told apart: gain = end − start − net deposits.
+    Value change, net deposits and gain are told apart: gain = end − start − net deposits. With `known_at` the points are daily
+    closes, computed from the ledger, prices and FX known then: what was recorded in the meantime is not used.
     """
-    rows = [(p.at, p.total, p.net_flow, p.cash, p.coverage) for p in chart]
+    if view.scope.known_at is not None:
+        rows = _closes(view)
+    else:
+        rows = [(p.at, p.total, p.net_flow, p.cash, p.coverage) for p in chart]
     live = view.valuation
     times = view.quote_times()
     if view.live and rows:  # what moved since the last snapshot, by a quote or by a booking
@@ -247,7 +251,29 @@ def value_chart(view: View, chart: list[Any]) -> Made:
             change=float((change - flow) / rows[0][1]) if rows[0][1] > 0 else None,
         ),
     )
-    notes = tuple("Some points are incomplete: not every position had a fresh price." for p in chart if not p.complete)[
-        :1
-    ]
-    return Made(rows, figures, notes=notes)
+    notes = []
+    if any(not p.complete for p in chart) or (not chart and any(r[4] < view.coverage_limit for r in rows)):
+        notes.append("Some points are incomplete: not every position had a fresh price.")
+    if view.scope.known_at is not None:
+        notes.append(
+            "Daily closes, computed from the ledger and the prices known at that time, not from recorded snapshots."
+        )
+    return Made(rows, figures, notes=tuple(notes))
+
+
+def _closes(view: View) -> list[tuple[Any, ...]]:
+    """The value at each session's close from the period's start, out of the Book: (time, value, net deposits, cash, priced)."""
+    base = view.base_day(view.scope.period)
+    inside = view.days >= base if isinstance(base, int) else np.ones(len(view.days), np.bool_)
+    sessions = view.book.sessions.get(view.book.main_exchange)
+    closes = {} if sessions is None else dict(zip(sessions.days.tolist(), sessions.closes.tolist(), strict=True))
+    flow, rows = np.cumsum(view.past.inflow - view.past.outflow), []
+    for i in np.flatnonzero(inside).tolist():
+        day = int(view.days[i])
+        at = datetime.fromtimestamp(closes.get(day, (day + 1) * 86_400), UTC)
+        last = i == len(view.days) - 1
+        cash = float(view.valuation.cash_base) if last else float(view.past.cash[i])
+        coverage = view.valuation.coverage if last else min(1.0, float(view.past.coverage[i]))
+        rows.append((min(at, view.now), posted_float(float(view.total[i]), view.base), posted_float(float(flow[i]), view.base),
+                     posted_float(cash, view.base), coverage))  # fmt: skip
+    return rows

@@ -72,7 +72,7 @@ def check(view: View) -> list[Finding]:
     """Every rule on one portfolio, breaches first. With an incomplete valuation a rule that holds is unknown, not ok."""
     found = []
     for r in RULES.values():
-        own = view.book.limits.get(r.name)
+        own = view.book.limit_on(r.name, view.as_of)
         limit, severity = (float(own[0]), own[1]) if own else (r.default, r.severity)
         measured = r.measure(view) if view.valuation.total > Decimal(0) else []
         if not measured:

@@ -88,3 +88,158 @@ GRANT INSERT ON reconciliations, reconciliation_signoffs TO ballast_web;
 ALTER TABLE transactions ADD COLUMN place bigint;
 CREATE INDEX transactions_corrects ON transactions (portfolio_id, corrects) WHERE corrects IS NOT NULL;
 CREATE INDEX transactions_linked ON transactions (link) WHERE link IS NOT NULL;
+
+-- ── known at: what was known when ───────────────────────────────────────────────────────────────────────
+-- A writer takes its lock and then its time: all that one transaction records carries this one time, and the lock stays until
+-- the commit. A reader of a past time waits until no writer that may have an earlier time is under way (docs/decisions/0011).
+CREATE FUNCTION recorded() RETURNS timestamptz LANGUAGE sql VOLATILE AS
+  $$ SELECT coalesce(nullif(current_setting('app.recorded_at', true), '')::timestamptz, clock_timestamp()) $$;
+CREATE FUNCTION recording(portfolio uuid) RETURNS timestamptz LANGUAGE plpgsql AS $$
+DECLARE
+  what text := coalesce(portfolio::text, 'market data');
+  held text := coalesce(current_setting('app.recording', true), '');
+BEGIN
+  IF position(what IN held) > 0 THEN                               -- this transaction has its time already
+    RETURN recorded();
+  ELSIF portfolio IS NULL THEN                                     -- writers of market data do not exclude each other
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended(what, 0));
+  ELSE
+    PERFORM pg_advisory_xact_lock(hashtextextended(what, 0));
+  END IF;
+  PERFORM set_config('app.recording', held || ' ' || what, true), set_config('app.recorded_at', clock_timestamp()::text, true);
+  RETURN recorded();
+END $$;
+CREATE FUNCTION settled(portfolio uuid) RETURNS timestamptz LANGUAGE plpgsql AS $$
+DECLARE
+  at timestamptz;
+BEGIN                                                              -- every time up to the one returned is final
+  BEGIN                                                            -- the locks go with the inner block: nobody waits for this reader
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended(portfolio::text, 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended('market data', 0));
+    at := clock_timestamp();
+    RAISE EXCEPTION 'undo';
+  EXCEPTION WHEN raise_exception THEN NULL;
+  END;
+  RETURN at;
+END $$;
+
+ALTER TABLE transactions ALTER COLUMN recorded_at SET DEFAULT recorded();
+ALTER TABLE price_history ALTER COLUMN recorded_at SET DEFAULT recorded();
+ALTER TABLE cost_methods ALTER COLUMN recorded_at SET DEFAULT recorded();
+ALTER TABLE cost_methods DISABLE TRIGGER append_only;              -- those that stood before were known from the beginning
+UPDATE cost_methods m SET recorded_at = p.created_at FROM portfolios p WHERE p.portfolio_id = m.portfolio_id;
+ALTER TABLE cost_methods ENABLE TRIGGER append_only;
+
+ALTER TABLE limits ADD COLUMN recorded_at timestamptz NOT NULL DEFAULT recorded();
+ALTER TABLE limits DROP CONSTRAINT limits_pkey;
+ALTER TABLE limits ADD PRIMARY KEY (portfolio_id, rule, valid_from, recorded_at);
+UPDATE limits l SET recorded_at = p.created_at FROM portfolios p WHERE p.portfolio_id = l.portfolio_id;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON limits FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- A bar or rate is known with a value from one time until another: [known_from, recorded_at) of its correction, then the next.
+-- Nobody could know what was replaced within the transaction that wrote it: that leaves no correction.
+CREATE OR REPLACE FUNCTION keep_correction() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.close IS NOT DISTINCT FROM OLD.close OR OLD.recorded_at = recorded() THEN
+    NEW.recorded_at := OLD.recorded_at;
+  ELSE
+    NEW.recorded_at := greatest(recorded(), OLD.recorded_at + interval '1 microsecond');
+    INSERT INTO price_corrections (security_id, "on", recorded_at, close, provider, known_from)
+    VALUES (OLD.security_id, OLD."on", NEW.recorded_at, OLD.close, OLD.provider, OLD.recorded_at);
+  END IF;
+  RETURN NEW;
+END $$;
+ALTER TABLE price_corrections DISABLE TRIGGER append_only;         -- the first trigger took the time of a correction twice
+UPDATE price_corrections p SET recorded_at = n.at
+  FROM (SELECT q.security_id, q."on", q.recorded_at AS was, coalesce(lead(q.known_from) OVER (PARTITION BY q.security_id, q."on" ORDER BY q.recorded_at),
+               h.recorded_at) AS at FROM price_corrections q JOIN price_history h USING (security_id, "on")) n
+ WHERE (p.security_id, p."on", p.recorded_at) = (n.security_id, n."on", n.was) AND n.at > p.known_from AND n.at <> n.was;
+ALTER TABLE price_corrections ENABLE TRIGGER append_only;
+
+ALTER TABLE fx_rates ADD COLUMN recorded_at timestamptz NOT NULL DEFAULT '1970-01-01 00:00+00'; -- those of before: always known
+ALTER TABLE fx_rates ALTER COLUMN recorded_at SET DEFAULT recorded();
+CREATE TABLE fx_corrections (
+  base  text NOT NULL REFERENCES currencies,
+  quote text NOT NULL REFERENCES currencies,
+  "on"  date NOT NULL,
+  recorded_at timestamptz NOT NULL,
+  rate  numeric(28,10) NOT NULL,                                   -- what was published until then
+  provider text NOT NULL,
+  known_from timestamptz NOT NULL,
+  PRIMARY KEY (base, quote, "on", recorded_at)
+);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON fx_corrections FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE FUNCTION keep_rate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.rate IS NOT DISTINCT FROM OLD.rate OR OLD.recorded_at = recorded() THEN
+    NEW.recorded_at := OLD.recorded_at;
+  ELSE
+    NEW.recorded_at := greatest(recorded(), OLD.recorded_at + interval '1 microsecond');
+    INSERT INTO fx_corrections (base, quote, "on", recorded_at, rate, provider, known_from)
+    VALUES (OLD.base, OLD.quote, OLD."on", NEW.recorded_at, OLD.rate, OLD.provider, OLD.recorded_at);
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER keep_rate BEFORE UPDATE ON fx_rates FOR EACH ROW EXECUTE FUNCTION keep_rate();
+
+CREATE FUNCTION closes_known(ids integer[], at timestamptz)
+RETURNS TABLE (security_id integer, "on" date, close numeric, provider text, corrected boolean) LANGUAGE sql STABLE AS $$
+  SELECT h.security_id, h."on", h.close, h.provider, false FROM price_history h WHERE h.security_id = ANY (ids) AND h.recorded_at <= at
+  UNION ALL
+  SELECT p.security_id, p."on", p.close, p.provider, true FROM price_corrections p
+   WHERE p.security_id = ANY (ids) AND p.known_from <= at AND p.recorded_at > at $$;
+CREATE FUNCTION rates_known(quotes text[], at timestamptz) RETURNS TABLE (quote text, "on" date, rate numeric) LANGUAGE sql STABLE AS $$
+  SELECT f.quote, f."on", f.rate FROM fx_rates f WHERE f.base = 'EUR' AND f.quote = ANY (quotes) AND f.recorded_at <= at
+  UNION ALL
+  SELECT p.quote, p."on", p.rate FROM fx_corrections p
+   WHERE p.base = 'EUR' AND p.quote = ANY (quotes) AND p.known_from <= at AND p.recorded_at > at $$;
+
+-- corporate actions as providers announce them: the same
+ALTER TABLE corporate_actions ADD COLUMN recorded_at timestamptz NOT NULL DEFAULT recorded();
+UPDATE corporate_actions SET recorded_at = uuid_extract_timestamp(action_id) WHERE uuid_extract_timestamp(action_id) IS NOT NULL;
+CREATE TABLE action_corrections (
+  security_id integer NOT NULL REFERENCES securities,
+  action_id   uuid NOT NULL,
+  recorded_at timestamptz NOT NULL,
+  kind        text NOT NULL,
+  ex_on       date NOT NULL,
+  pay_on      date,
+  ratio       numeric(28,10),
+  amount      numeric(28,10),
+  currency    text,
+  provider    text NOT NULL,
+  known_from  timestamptz NOT NULL,
+  PRIMARY KEY (security_id, action_id, recorded_at)
+);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON action_corrections FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE FUNCTION keep_action() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF (NEW.pay_on, NEW.ratio, NEW.amount, NEW.currency) IS NOT DISTINCT FROM (OLD.pay_on, OLD.ratio, OLD.amount, OLD.currency)
+     OR OLD.recorded_at = recorded() THEN
+    NEW.recorded_at := OLD.recorded_at;
+  ELSE
+    NEW.recorded_at := greatest(recorded(), OLD.recorded_at + interval '1 microsecond');
+    INSERT INTO action_corrections (security_id, action_id, recorded_at, kind, ex_on, pay_on, ratio, amount, currency, provider, known_from)
+    VALUES (OLD.security_id, OLD.action_id, NEW.recorded_at, OLD.kind, OLD.ex_on, OLD.pay_on, OLD.ratio, OLD.amount, OLD.currency, OLD.provider, OLD.recorded_at);
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER keep_action BEFORE UPDATE ON corporate_actions FOR EACH ROW EXECUTE FUNCTION keep_action();
+CREATE FUNCTION actions_known(ids integer[], at timestamptz) RETURNS TABLE (security_id integer, kind text, ex_on date, pay_on date,
+  amount numeric, currency text, ratio numeric) LANGUAGE sql STABLE AS $$
+  SELECT a.security_id, a.kind, a.ex_on, a.pay_on, a.amount, a.currency, a.ratio FROM corporate_actions a
+   WHERE a.security_id = ANY (ids) AND a.recorded_at <= at
+  UNION ALL
+  SELECT p.security_id, p.kind, p.ex_on, p.pay_on, p.amount, p.currency, p.ratio FROM action_corrections p
+   WHERE p.security_id = ANY (ids) AND p.known_from <= at AND p.recorded_at > at $$;
+
+GRANT SELECT ON fx_corrections, action_corrections TO ballast_web, ballast_jobs;
+GRANT INSERT ON fx_corrections, action_corrections TO ballast_jobs;
+REVOKE ALL ON FUNCTION keep_action(), actions_known(integer[], timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION actions_known(integer[], timestamptz) TO ballast_web, ballast_jobs;
+GRANT EXECUTE ON FUNCTION keep_action() TO ballast_jobs;
+REVOKE ALL ON FUNCTION recorded(), recording(uuid), settled(uuid), keep_rate(), closes_known(integer[], timestamptz),
+  rates_known(text[], timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION recorded(), recording(uuid), settled(uuid), closes_known(integer[], timestamptz), rates_known(text[], timestamptz)
+  TO ballast_web, ballast_jobs;
+GRANT EXECUTE ON FUNCTION keep_rate() TO ballast_jobs;
