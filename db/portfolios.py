@@ -125,7 +125,7 @@ def change_method(
             ) from e  # fmt: skip
         if not dry_run:
             c.execute(
-                "INSERT INTO cost_methods (portfolio_id, valid_from, method, recorded_at) VALUES (%s, %s, %s, clock_timestamp())",
+                "INSERT INTO cost_methods (portfolio_id, valid_from, method) VALUES (%s, %s, %s)",
                 (portfolio, valid_from, method),
             )
             ledger.mark_moved(c, portfolio, [min(valid_from, today)], today)

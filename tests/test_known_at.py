@@ -289,7 +289,7 @@ def test_a_past_time_waits_for_a_booking_that_may_be_older(desk: Desk) -> None:
         with engine.session(desk.anna) as c:
             at_desk = ledger.open_desk(c, desk.portfolio, lock=True)
             draft = Draft("deposit", desk.today, "EUR", gross=Decimal(100))
-            ledger._insert(c, desk.anna, desk.portfolio, [(ledger.complete(at_desk, draft, desk.today), None)], "test")
+            ledger.write(c, desk.anna, desk.portfolio, [(ledger.complete(at_desk, draft, desk.today), None)], "test")
             written.set()
             asked.wait(5)
             threading.Event().wait(0.3)
@@ -413,7 +413,7 @@ def test_a_reversal_and_what_stands_in_for_it_count_at_once(desk: Desk) -> None:
             "idempotency_key, source, recorded_by) VALUES (%s, 'reversal', %s, 'EUR', 0, 'EUR', %s, %s, %s, 'r', 'form', %s)",
             (desk.portfolio, desk.securities[0].security_id, desk.days[0], desk.days[0], bought, desk.anna),
         )
-        ledger._insert(c, desk.anna, desk.portfolio, [(ledger.complete(at_desk, draft, desk.today), None)], "test")
+        ledger.write(c, desk.anna, desk.portfolio, [(ledger.complete(at_desk, draft, desk.today), None)], "test")
         c.execute("UPDATE portfolios SET version = version + 1 WHERE portfolio_id = %s", (desk.portfolio,))
     of = moved(desk, since)
     assert of("all") == [("correction",)]
