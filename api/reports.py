@@ -14,7 +14,7 @@ from api.answers import Cell, ColumnAnswer, PortfolioQuery, TableAnswer
 from api.people import Who
 from api.portfolios import portfolio_of
 from core.reports import REPORTS
-from core.scope import Scope
+from core.scope import GROUPS, PERIODS, Scope
 from core.table import Table, plain
 from db import reports
 from db.access import User
@@ -64,8 +64,8 @@ def read_report(
     portfolio: PortfolioQuery = None,
     as_of: Annotated[str | None, Query(description="trading date, such as 2026-03-31; default now")] = None,
     known_at: Annotated[str | None, Query(description="only what was recorded by this time (ISO 8601)")] = None,
-    period: Annotated[str | None, Query(description="1D, 1W, 1M, 3M, YTD, 1Y or ALL; default 1Y")] = None,
-    by: Annotated[str | None, Query(description="asset_class, sector, country or currency")] = None,
+    period: Annotated[str | None, Query(description="one of " + ", ".join(PERIODS) + "; default 1Y")] = None,
+    by: Annotated[str | None, Query(description="one of " + ", ".join(GROUPS) + "; default sector")] = None,
     security: Annotated[str | None, Query(description="a security's number")] = None,
     year: Annotated[str | None, Query(description="calendar year of a tax report; default that of as_of")] = None,
     format: Annotated[Literal["json", "csv"], Query(description="json, or csv as a file")] = "json",
