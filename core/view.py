@@ -285,13 +285,11 @@ class View:
         ledger = self.book.ledger.upto(self.end_day)
         rows, amounts, currencies = flows_of(ledger)
         inside = ledger.traded_on[rows] > (int(self.days[i - 1]) if i else int(self.days[0]) - 1)
-        out: list[tuple[float, float]] = []
-        for row, amount, currency in zip(rows[inside], amounts[inside], currencies[inside], strict=True):
-            on = int(ledger.traded_on[row])
-            rate = self.book.rates.rate(ledger.currencies[int(currency)], self.base, on)
-            if not isinstance(rate, NoRate):
-                out.append((float(max(on - base, 0)), float(Decimal(int(amount)) / MICRO * rate)))
-        return out
+        on, worth = ledger.traded_on[rows[inside]], amounts[inside].astype(np.float64) / MICRO
+        for place in np.unique(currencies[inside]).tolist():
+            mine = currencies[inside] == place
+            worth[mine] *= np.nan_to_num(self.book.rates.column(ledger.currencies[place], self.base, on[mine]))
+        return list(zip(np.maximum(on - base, 0).astype(np.float64).tolist(), worth.tolist(), strict=True))
 
     def rates(self, currency: str) -> NDArray[np.float64]:
         """Base currency for one unit of a currency on the days of the series; NaN before the first rate."""

@@ -29,6 +29,9 @@ QUERIES: dict[str, list[dict[str, str]]] = {
     "growth": [{"period": "3M"}, {"period": "YTD"}, {"period": "ALL"}],
     "risk": [{"period": "ALL"}, {"as_of": "-60"}],
     "performers": [{"period": "1M"}],
+    "returns_by": [{"by": "security", "period": "ALL"}, {"by": "currency", "period": "MTD"}],
+    "fx_effect": [{"period": "3Y"}, {"period": "QTD"}],
+    "position_returns": [{"as_of": "-60"}],
     "transactions": [{"as_of": "-150"}],
     "lots": [{"security": "ACME"}],
 }

@@ -13,7 +13,7 @@ from core.money import posted, posted_float
 from core.reasons import NoRate, Reason
 from core.reports import Made, report
 from core.reports.allocation import group_of
-from core.reports.performance import number, why
+from core.reports.performance import number, told, why
 from core.table import Column, Figure, Kind
 from core.view import Span, View, money, per_year
 
@@ -85,14 +85,14 @@ def returns_by(view: View) -> Made:
     total = ("Total", "", posted_float(span.start_value, base), posted_float(sum(a for _, a in span.flows if a > 0), base),
              posted_float(-sum(a for _, a in span.flows if a < 0), base), posted_float(span.end_value, base), None if span.lacking else total_gain,
              number(span.dietz), number(span.twr), None, number(span.mwr), None, None, str(span.lacking or ""))  # fmt: skip
-    return Made(rows, total=total, notes=(*notes, *(f"{r[0]}: {r[-1]}." for r in rows[:-1] if r[-1])))
+    return Made(rows, total=total, notes=(*notes, *told(rows[:-1])))
 
 
 @report(
     "Returns of open positions",
     Column("symbol", "Symbol"),
     Column("name", "Name", wide_only=True),
-    Column("opened_on", "Opened", Kind.DATE, "the day after which something of it was held all the time"),
+    Column("opened_on", "Opened", Kind.DATE, "since then something of it was held at the end of every day", wide_only=True),
     Column("days", "Days", Kind.COUNT, wide_only=True),
     Column("bought", "Put in", Kind.MONEY, "purchases with their fees, and what was transferred in", wide_only=True),
     Column("received", "Taken out", Kind.MONEY, "sales and income net of fees and taxes, and what was transferred out", wide_only=True),
@@ -127,14 +127,14 @@ def position_returns(view: View) -> Made:
              why(return_=p.twr, per_year=annual, local_return=p.local_twr, money_weighted=p.mwr, MWR_per_year=p.mwr_annual))
         )  # fmt: skip
     rows.sort(key=lambda r: (-(r[6] or Decimal(0)), r[0]))
-    return Made(rows)
+    return Made(rows, notes=tuple(told(rows)))
 
 
 @report(
     "Effect of exchange rates",
     Column("symbol", "Symbol"),
     Column("name", "Name", wide_only=True),
-    Column("currency", "Currency"),
+    Column("currency", "Currency", wide_only=True),
     Column("start_value", "Start value", Kind.MONEY, wide_only=True),
     Column("end_value", "End value", Kind.MONEY, wide_only=True),
     Column("gain", "Gain", Kind.MONEY, "end − start − put in + taken out"),
@@ -198,17 +198,17 @@ def fx_effect(view: View) -> Made:
         Figure("currency_gain", "Currency part", None if whole is None else currency_all, Kind.MONEY, base, said,
                formula="Σ value at the close before × change of the rate"),
     )  # fmt: skip
-    return Made(rows, figures, total, (*notes, *(f"{r[0]}: {r[-1]}." for r in rows if r[-1])))
+    return Made(rows, figures, total, (*notes, *told(rows)))
 
 
 @report(
     "Gains by exchange rate",
     Column("symbol", "Symbol"),
-    Column("currency", "Currency"),
+    Column("currency", "Currency", wide_only=True),
     Column("unrealised", "Unrealised gain", Kind.MONEY, "value − cost of the open lots"),
     Column("unrealised_local", "Local part", Kind.MONEY, "(value − cost in its own currency) × today's rate"),
     Column("unrealised_currency", "Currency part", Kind.MONEY, "cost in its own currency × today's rate − cost at the rates of the purchase days"),
-    Column("realised", "Realised gain", Kind.MONEY, "proceeds − cost of what was sold, since inception"),
+    Column("realised", "Realised gain", Kind.MONEY, "proceeds − cost of what was sold, since inception", wide_only=True),
     Column("realised_local", "Realised, local", Kind.MONEY, "(proceeds − cost in its own currency) × the rate of the sale", wide_only=True),
     Column("realised_currency", "Realised, currency", Kind.MONEY, "cost in its own currency × the rate of the sale − cost at the purchase's", wide_only=True),
     Column("security_id", "Security", Kind.COUNT, wide_only=True),
@@ -251,7 +251,7 @@ def fx_gains(view: View) -> Made:
         return sum((r[i] for r in rows if r[i] is not None), Decimal(0))
 
     total = ("Total", "", *(added(i) for i in range(2, 8)), None, "")
-    return Made(rows, total=total if rows else None, notes=tuple(f"{r[0]}: {r[-1]}." for r in rows if r[-1]))
+    return Made(rows, total=total if rows else None, notes=tuple(told(rows)))
 
 
 def realised_parts(lots: Lots, view: View) -> dict[int, tuple[Decimal, Decimal, NoRate | None]]:

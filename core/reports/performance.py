@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +41,14 @@ def why(**figures: object) -> str:
     return "; ".join(said)
 
 
+def told(rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
+    """What the last column of the rows says, as sentences; that a short time has no figure per year needs none."""
+    for row in rows:
+        reasons = [r for r in str(row[-1] or "").split("; ") if r and not r.startswith("not annualised")]
+        if reasons:
+            yield f"{row[0]}: {'; '.join(reasons)}."
+
+
 @report(
     "Returns by period",
     Column("period", "Period"),
@@ -56,7 +65,7 @@ def why(**figures: object) -> str:
     Column("dietz", "Modified Dietz", Kind.PERCENT,
            "gain / average capital; inflows weighted from the start of their day, outflows to its end; not annualised", wide_only=True),
     Column(
-        "benchmark", "Benchmark", Kind.PERCENT, "price return of the benchmark over the same days, in the base currency"
+        "benchmark", "Benchmark", Kind.PERCENT, "price return of the benchmark over the same days, in the base currency", wide_only=True
     ),
     Column("active", "Active", Kind.PERCENT, "return − benchmark, the arithmetic difference"),
     Column("reason", "Remark", wide_only=True),
@@ -89,7 +98,7 @@ def performance(view: View) -> Made:
         if view.book.portfolio.benchmark_id is None and rows
         else ()
     )
-    return Made(rows, notes=(*unset, *(f"{row[0]}: {row[-1]}." for row in rows if row[-1])))
+    return Made(rows, notes=(*unset, *told(rows)))
 
 
 @report(
