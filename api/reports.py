@@ -14,7 +14,7 @@ from api.answers import AsOf, Cell, ColumnAnswer, KnownAt, PortfolioQuery, Table
 from api.people import Who
 from api.portfolios import portfolio_of
 from core.reports import REPORTS
-from core.scope import Scope
+from core.scope import GROUPS, PERIODS, Scope
 from core.table import Table, plain
 from db import reports
 from db.access import User
@@ -64,8 +64,8 @@ def read_report(
     portfolio: PortfolioQuery = None,
     as_of: AsOf = None,
     known_at: KnownAt = None,
-    period: Annotated[str | None, Query(description="1D, 1W, 1M, 3M, YTD, 1Y or ALL; default 1Y")] = None,
-    by: Annotated[str | None, Query(description="asset_class, sector, country or currency")] = None,
+    period: Annotated[str | None, Query(description="one of " + ", ".join(PERIODS) + "; default 1Y")] = None,
+    by: Annotated[str | None, Query(description="one of " + ", ".join(GROUPS) + "; default sector")] = None,
     security: Annotated[str | None, Query(description="a security's number")] = None,
     year: Annotated[str | None, Query(description="calendar year of a tax report; default that of as_of")] = None,
     since: Annotated[
@@ -142,8 +142,8 @@ def explain_number(
     portfolio: PortfolioQuery = None,
     as_of: AsOf = None,
     known_at: KnownAt = None,
-    period: Annotated[str | None, Query(description="1D, 1W, 1M, 3M, YTD, 1Y or ALL; default 1Y")] = None,
-    by: Annotated[str | None, Query(description="asset_class, sector, country or currency")] = None,
+    period: Annotated[str | None, Query(description="one of " + ", ".join(PERIODS) + "; default 1Y")] = None,
+    by: Annotated[str | None, Query(description="one of " + ", ".join(GROUPS) + "; default sector")] = None,
     security: Annotated[str | None, Query(description="a security's number")] = None,
     since: Annotated[str | None, Query(description="of what moved: the earlier time of knowledge")] = None,
     limit: Annotated[int, Query(ge=1, le=100_000, description="rows listed of each piece of evidence")] = 1000,

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from bench import database, orm
 from bench.measure import Row, against, seconds, within
-from core.scope import PERIODS
+from core.scope import CHART_PERIODS as PERIODS
 from db import engine, snapshots
 
 NOW = datetime(2026, 6, 30, 20, 2, tzinfo=UTC)  # just after the close of the last session

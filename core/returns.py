@@ -26,6 +26,8 @@ from core.reasons import (
 )
 
 Floats = NDArray[np.float64]
+Flows = Sequence[tuple[float, float]]
+"""(days since the start of the period, amount in): deposits positive, withdrawals negative."""
 Dates = NDArray[np.datetime64]
 Bucket = Literal["W", "M", "Q", "Y"]
 Period = Literal["day", "1W", "1M", "3M", "6M", "MTD", "QTD", "YTD", "1Y", "3Y", "5Y", "inception"]
@@ -315,6 +317,9 @@ def _bracketed(years: Floats, amount: Floats) -> float | Reason:
         return NoSolution()
     i = int(changes[np.argmin(np.abs(grid[changes]))])
     low, high = float(grid[i]), float(grid[i + 1])
+    for there, sign in ((low, signs[i]), (high, signs[i + 1])):
+        if sign == 0:
+            return math.expm1(there)
     at_low = _present_value(math.expm1(low), years, amount)
     for _ in range(200):
         middle = (low + high) / 2
@@ -326,7 +331,58 @@ def _bracketed(years: Floats, amount: Floats) -> float | Reason:
     return math.expm1((low + high) / 2)
 
 
-def modified_dietz(start: float, end: float, flows: Sequence[tuple[float, float]], days: float) -> float | Reason:
+def at_work(start: float, end: float, flows: Flows, days: float) -> tuple[float, float]:
+    """(first, last) day on which money stood in, came into or left the period, in days since its start; (0, 0) for none."""
+    there = [day for day, amount in [(0.0, start), *flows, (days, end)] if amount]
+    return (min(there), max(there)) if there else (0.0, 0.0)
+
+
+def money_weighted(start: float, end: float, flows: Flows, days: float) -> float | Reason:
+    """The money-weighted return of a period of `days`, not annualised: the rate m at which what was there and came in grows
+    into what went out and is there at the end, `start × (1 + m) ^ (T / L) + sum(F × (1 + m) ^ ((T - day) / L)) = end`.
+
+    Flows are (day since the start, amount), deposits positive, each on its own date as in a spreadsheet's XIRR; T is the
+    last and L the length of the time in which money was there (`at_work`; mostly the whole period). It is the XIRR
+    (actual/365) carried to that length, `(1 + XIRR) ^ (L / 365) - 1`: `annualised(m, L)` gives the XIRR back. Under a
+    year it is solved as the rate of the period itself, because a rate per year would extrapolate. `TooFewObservations`
+    where nothing was invested, `NoSignChange` where money only went in or only came out (a total loss too),
+    `NoTimeBetween` where all of it lies on one day, `NegativeBase` for a negative start or end value, `NoSolution`.
+    """
+    if start < 0 or end < 0:
+        return NegativeBase()
+    given = [(0.0, -start), *((float(day), -amount) for day, amount in flows), (float(days), end)]
+    signs = {amount > 0 for _, amount in given if amount}
+    if not signs:
+        return TooFewObservations(0, 2)
+    if len(signs) < 2:
+        return NoSignChange()
+    first, last = at_work(start, end, flows, days)
+    if last <= first:
+        return NoTimeBetween()
+    by_day: dict[float, float] = {}
+    for day, amount in given:
+        by_day[day] = by_day.get(day, 0.0) + amount
+    on, amounts = np.array(sorted(by_day)), np.array([by_day[day] for day in sorted(by_day)])
+    if np.all(amounts >= 0) or np.all(amounts <= 0):  # what came in on a day left on it
+        return NoSignChange()
+    if last - first >= YEAR_DAYS:
+        rate = xirr(np.datetime64("2000-01-01", "D") + (on - first).astype(np.int64), amounts)
+        return rate if isinstance(rate, Reason) else math.expm1(math.log1p(rate) * (last - first) / YEAR_DAYS)
+    return _bracketed((on - first) / (last - first), amounts)
+
+
+def average_capital(start: float, flows: Flows, days: float) -> float:
+    """`start + sum(F × (days - day) / days)`: the capital of Modified Dietz, each flow weighted with the time it was there."""
+    return start + math.fsum(amount * (days - day) / days for day, amount in flows)
+
+
+def timed(inflows: Flows, outflows: Flows) -> list[tuple[float, float]]:
+    """Flows as Modified Dietz weighs them (NUMBERS 7): what comes in is there from the start of its day, what goes out until
+    its end. Both are (day since the start of the period, positive amount)."""
+    return [(max(day - 1, 0.0), amount) for day, amount in inflows] + [(day, -amount) for day, amount in outflows]
+
+
+def modified_dietz(start: float, end: float, flows: Flows, days: float) -> float | Reason:
     """`(end - start - sum(F)) / (start + sum(F × (days - day) / days))`: the return where no daily value
     exists.
 
@@ -337,5 +393,5 @@ def modified_dietz(start: float, end: float, flows: Sequence[tuple[float, float]
     if days <= 0:
         return NoTimeBetween()
     total = math.fsum(amount for _, amount in flows)
-    capital = start + math.fsum(amount * (days - day) / days for day, amount in flows)
+    capital = average_capital(start, flows, days)
     return (end - start - total) / capital if capital > 0 else NegativeBase()

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from uuid import UUID
 
-PERIODS = ("1D", "1W", "1M", "3M", "YTD", "1Y", "ALL")
-GROUPS = ("asset_class", "sector", "country", "currency")
+PERIODS = ("1D", "1W", "MTD", "1M", "QTD", "3M", "YTD", "1Y", "3Y", "5Y", "ALL")
+CHART_PERIODS = ("1D", "1W", "1M", "3M", "YTD", "1Y", "ALL")  # those that every page offers
+GROUPS = ("asset_class", "sector", "country", "currency", "security")
 
 
 class BadScope(ValueError):

@@ -17,18 +17,58 @@ from core.book import Book, Quote
 from core.fx import Series, day_number, day_of
 from core.ledger import MICRO
 from core.lots import Lots
-from core.reasons import Reason, ShorterHistory, TooFewObservations
-from core.returns import Period, annualised, daily_returns, link, period_start
+from core.reasons import NoBenchmark, NoPrice, NoRate, Reason, ShorterHistory, TooFewObservations
+from core.returns import (
+    Flows,
+    Period,
+    annualised,
+    at_work,
+    average_capital,
+    daily_returns,
+    link,
+    modified_dietz,
+    money_weighted,
+    period_start,
+    timed,
+    twr,
+)
 from core.scope import Scope
-from core.valuation import History, Valuation, history, lots_of, price_at, quote_day, value
+from core.valuation import (
+    History,
+    Valuation,
+    cash_of,
+    flows_of,
+    history,
+    lots_of,
+    price_at,
+    quote_day,
+    units_by_day,
+    value,
+)
 
 # what the reader calls a period, and what `period_start` calls it
-PERIOD_NAMES: dict[str, Period] = {"1W": "1W", "1M": "1M", "3M": "3M", "YTD": "YTD", "1Y": "1Y", "ALL": "inception"}
+PERIOD_NAMES: dict[str, Period] = {
+    "1D": "day",
+    "1W": "1W",
+    "MTD": "MTD",
+    "1M": "1M",
+    "QTD": "QTD",
+    "3M": "3M",
+    "YTD": "YTD",
+    "1Y": "1Y",
+    "3Y": "3Y",
+    "5Y": "5Y",
+    "ALL": "inception",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One period's outcome in the base currency. change = net_flow + gain; the return is time-weighted."""
+    """One period's outcome in the base currency. change = net_flow + gain; `twr` is time-weighted (NUMBERS 7), `mwr`
+    money-weighted, `dietz` Modified Dietz, none of them annualised; `annual` and `mwr_annual` are per year, from a year on.
+
+    `flows` are dated in days since `start`; deposits positive.
+    """
 
     start: date
     start_value: float
@@ -38,6 +78,48 @@ class Span:
     twr: float | Reason
     annual: float | Reason
     benchmark: float | Reason
+    days: int
+    first: int  # the place of its first day in the daily series
+    flows: Flows
+    lacking: Reason | None  # why a value or a flow of the period is not known; no return is then
+
+    @property
+    def mwr(self) -> float | Reason:
+        """Money-weighted: XIRR carried to the length of the period (`returns.money_weighted`)."""
+        return self.lacking or money_weighted(self.start_value, self.end_value, self.flows, self.days)
+
+    @property
+    def mwr_annual(self) -> float | Reason:
+        """The XIRR itself: money-weighted, effective per year."""
+        first, last = at_work(self.start_value, self.end_value, self.flows, self.days)
+        return per_year(self.mwr, int(last - first))
+
+    @property
+    def timed(self) -> list[tuple[float, float]]:
+        """The flows as Modified Dietz weighs them."""
+        return timed([f for f in self.flows if f[1] > 0], [(on, -amount) for on, amount in self.flows if amount < 0])
+
+    @property
+    def capital(self) -> float:
+        """The average capital of Modified Dietz: what contributions are measured on."""
+        return average_capital(self.start_value, self.timed, self.days)
+
+    @property
+    def dietz(self) -> float | Reason:
+        """Modified Dietz: gain / average capital."""
+        return self.lacking or modified_dietz(self.start_value, self.end_value, self.timed, self.days)
+
+    @property
+    def active(self) -> float | Reason:
+        """Return less benchmark, the arithmetic difference."""
+        if isinstance(self.twr, Reason):
+            return self.twr
+        return self.benchmark if isinstance(self.benchmark, Reason) else self.twr - self.benchmark
+
+
+def per_year(total: float | Reason, days: int) -> float | Reason:
+    """A total per year, or why there is none."""
+    return total if isinstance(total, Reason) else annualised(total, days)
 
 
 class View:
@@ -57,6 +139,7 @@ class View:
         at_its_end = datetime.combine(day_of(self.as_of) + timedelta(days=1), datetime.min.time(), UTC)
         self.now = moment if self.as_of == today else at_its_end
         self.quotes: Mapping[int, Quote] = quotes if self.live else {}
+        self._rates: dict[str, NDArray[np.float64]] = {}
 
     @property
     def base(self) -> str:
@@ -178,26 +261,110 @@ class View:
         if not inside.any():
             return TooFewObservations(0, 1)
         i = int(np.argmax(inside))
-        start_value = float(self.total[i - 1]) if i else 0.0
-        flow = float((self.past.inflow - self.past.outflow)[inside].sum())
+        start_value = float(settled(self.total[i - 1 : i])[0]) if i else 0.0
+        inflow, outflow = self.past.inflow[i:], self.past.outflow[i:]
+        flow = float((inflow - outflow).sum())
         end_value = float(self.total[-1])
-        r = self.returns[inside]
-        twr: float | Reason = link(r) if np.isfinite(r).any() else TooFewObservations(0, 1)
+        lacking = self.lacking(i)
+        total = lacking or twr(settled(self.total[i:]), inflow, outflow, start_value)
         length = int(self.days[-1]) - base
-        bench: float | Reason = TooFewObservations(0, 1)
-        if self.benchmark_returns is not None:
-            b = self.benchmark_returns[inside]
-            bench = link(b) if np.isfinite(b).any() else TooFewObservations(0, 1)
         return Span(
             day_of(base),
             start_value,
             end_value,
             flow,
             end_value - start_value - flow,
-            twr,
-            annualised(twr, length) if isinstance(twr, float) else twr,
-            bench,
+            total,
+            per_year(total, length),
+            self.benchmark_over(i),
+            length,
+            i,
+            self._flows(i, base),
+            lacking,
         )
+
+    def _flows(self, i: int, base: int) -> Flows:
+        """What came in and went out from the i-th day of the series on, (days since `base`, amount), each on its own date."""
+        ledger = self.book.ledger.upto(self.end_day)
+        rows, amounts, currencies = flows_of(ledger)
+        inside = ledger.traded_on[rows] > (int(self.days[i - 1]) if i else int(self.days[0]) - 1)
+        on, worth = ledger.traded_on[rows[inside]], amounts[inside].astype(np.float64) / MICRO
+        for place in np.unique(currencies[inside]).tolist():
+            mine = currencies[inside] == place
+            worth[mine] *= np.nan_to_num(self.book.rates.column(ledger.currencies[place], self.base, on[mine]))
+        return list(zip(np.maximum(on - base, 0).astype(np.float64).tolist(), worth.tolist(), strict=True))
+
+    def rates(self, currency: str) -> NDArray[np.float64]:
+        """Base currency for one unit of a currency on the days of the series; NaN before the first rate."""
+        if currency not in self._rates:
+            self._rates[currency] = self.book.rates.column(currency, self.base, self.days)
+        return self._rates[currency]
+
+    # --- what is not known ---
+
+    def lacking(self, i: int) -> NoRate | NoPrice | None:
+        """Why a value or flow from the i-th day of the series on is not known: a currency without a rate, or a security
+        without any price that was bought or sold. None where all is."""
+        for number in self.past.securities:
+            reason = self.lacking_of(number, i)
+            if reason is not None:
+                return reason
+        ledger = self.book.ledger.upto(self.end_day)
+        rows = np.flatnonzero(ledger.traded_on > (int(self.days[i - 1]) if i else int(self.days[0]) - 1))
+        for place, currency in enumerate(ledger.currencies):
+            if not self._unrated(currency, i):
+                continue
+            if i and cash_of(self.book, int(self.days[i - 1])).get(currency):
+                return NoRate(currency, day_of(int(self.days[i - 1])))
+            moved = rows[(ledger.cash_currency[rows] == place) & (ledger.net[rows] != 0)]
+            for on in ledger.traded_on[moved].tolist():
+                if isinstance(self.book.rates.rate(currency, self.base, on), NoRate):
+                    return NoRate(currency, day_of(on))
+        return None
+
+    def lacking_of(self, number: int, i: int) -> NoRate | NoPrice | None:
+        """The same for one security: it was held or traded from the i-th day on without a rate, or was never priced."""
+        security, j = self.book.securities[number], self.past.securities.index(number)
+        series = self.book.prices.get(number)
+        if series is None or not len(series.days):
+            traded = np.flatnonzero(self.past.bought[i:, j] + self.past.received[i:, j])
+            if len(traded) or self.last_values[j]:
+                return NoPrice(security.symbol, day_of(int(self.days[i + int(traded[0]) if len(traded) else i])))
+        unrated = self._unrated(security.currency, i)
+        if unrated:
+            moves = self.lots.moves
+            its = moves.security == number
+            units = units_by_day(moves.delta[its], np.searchsorted(self.days, moves.day[its]), len(self.days))
+            held = np.flatnonzero(units[max(i - 1, 0) : max(i - 1, 0) + unrated])
+            if len(held):
+                return NoRate(security.currency, day_of(int(self.days[max(i - 1, 0) + int(held[0])])))
+        return None
+
+    def _unrated(self, currency: str, i: int) -> int:
+        """On how many days from the (i − 1)-th on a currency has no rate: they are the first ones, rates are carried forward."""
+        return int(np.isnan(self.rates(currency)[max(i - 1, 0) :]).sum())
+
+    # --- the benchmark ---
+
+    def benchmark_over(self, i: int) -> float | Reason:
+        """The benchmark's return from the i-th day of the series on: from the same base day, over the days on which both have
+        a return, in the base currency. `NoBenchmark`, `NoPrice`, `NoRate`, `ShorterHistory` where it begins later."""
+        number = self.book.portfolio.benchmark_id
+        if number is None:
+            return NoBenchmark()
+        series, security = self.book.prices.get(number), self.book.securities.get(number)
+        if series is None or not len(series.days):
+            return NoPrice("the benchmark" if security is None else security.symbol)
+        base = int(self.days[i - 1]) if i else self._day_before_first()
+        if int(series.days[0]) > base:
+            return ShorterHistory(day_of(int(series.days[0])), day_of(base))
+        rate = self.book.rates.rate(security.currency if security else self.base, self.base, base)
+        if isinstance(rate, NoRate):
+            return rate
+        daily = self.benchmark_returns
+        assert daily is not None
+        both = np.isfinite(daily[i:]) & np.isfinite(self.returns[i:])
+        return link(daily[i:][both]) if both.any() else TooFewObservations(0, 1)
 
     def weights(self) -> dict[int, float]:
         """Share of each position in the total value (cash included in the total)."""
@@ -216,6 +383,11 @@ class View:
             if quote is not None and p.priced_on == quote_day(self.book, p.security.security_id, quote):
                 out.append(quote.quoted_at)
         return out
+
+
+def settled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values without the dust of adding floats: what is nearer to zero than a millionth is zero."""
+    return np.where(np.abs(values) < 1e-6, 0.0, values)
 
 
 def money(micro: int | None) -> Decimal | None:

@@ -184,10 +184,14 @@ def restate(c: psycopg.Connection, now: datetime, coverage_limit: float) -> int:
 PERIOD = {
     "1D": ("today - 1", "5 minutes"),
     "1W": ("today - 7", "30 minutes"),
+    "MTD": ("date_trunc('month', today)::date - 1", "1 hour"),
     "1M": ("(today - interval '1 month')::date", "1 hour"),
+    "QTD": ("date_trunc('quarter', today)::date - 1", "3 hours"),
     "3M": ("(today - interval '3 months')::date", "3 hours"),
     "YTD": ("date_trunc('year', today)::date - 1", None),
     "1Y": ("(today - interval '1 year')::date", None),
+    "3Y": ("(today - interval '3 years')::date", None),
+    "5Y": ("(today - interval '5 years')::date", None),
     "ALL": ("(SELECT min(bucket)::date FROM portfolio_snapshots WHERE portfolio_id = %(p)s)", None),
 }
 _GRID = """WITH current AS MATERIALIZED (SELECT max("on") AS today FROM trading_sessions WHERE exchange = %(x)s AND open_at <= %(now)s),
@@ -221,8 +225,9 @@ def chart(c: psycopg.Connection, portfolio: UUID, period: str, now: datetime, ex
     """The last snapshot in each bucket of a period: at most one index probe a bucket, flat in the length of history.
 
     The first point is the close that the period starts from, as `core.returns.period_start` has it: the one before the
-    current session (1D), a week, a month, three months or a year before it, the last of the old year (YTD). Buckets come
-    from the sessions of `exchange`: 1D 5 minutes, 1W 30 minutes, 1M an hour, 3M three hours, YTD, 1Y and ALL a session.
+    current session (1D), a week, a month, three months or years before it, the last of the old month, quarter or year (MTD,
+    QTD, YTD). Buckets come from the sessions of `exchange`: 1D 5 minutes, 1W 30 minutes, MTD and 1M an hour, QTD and 3M three
+    hours, the longer ones a session.
     """
     if period not in PERIODS:
         raise ValueError(f"period {period!r}: expected one of {', '.join(PERIODS)}")

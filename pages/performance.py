@@ -1,4 +1,4 @@
-"""Performance: returns by period, growth against the benchmark, months, the best and the worst."""
+"""Performance: returns by period, growth against the benchmark, what earned it, exchange rates, months, positions."""
 
 import streamlit as st
 
@@ -8,7 +8,7 @@ here = frame.page("Performance")
 
 growth = here.answer("growth")
 show.cards(growth.figures)
-scope.period_control(here, key="performance_period")
+scope.period_control(here, key="performance_period", all_of_them=True)
 charts.show(
     charts.growth(growth),
     growth,
@@ -18,8 +18,38 @@ charts.show(
 )
 show.notes(growth)
 
-show.table(here.answer("performance"), key="periods", title=True)
-show.explain("performance")
+periods = here.answer("performance")
+show.table(
+    periods,
+    key="periods",
+    title=True,
+    only=("period", "twr", "annualised", "benchmark", "active", "mwr", "mwr_annualised", "dietz", "gain", "net_flow",
+          "start_value", "end_value", "start", "reason"),
+)  # fmt: skip
+show.notes(periods)
+
+st.subheader("What earned it", anchor=False)
+scope.by_control(here, key="performance_by")
+groups = here.answer("returns_by")
+show.table(groups, key="groups")
+show.notes(groups)
+show.explain("performance", "returns_by")
+
+rates, gains = here.answer("fx_effect"), here.answer("fx_gains")
+if any({*rates.column("currency_gain"), *gains.column("unrealised_currency"), *gains.column("realised_currency")}):
+    show.table(rates, key="fx_effect", title=True)
+    show.notes(rates)
+    show.table(gains, key="fx_gains", title=True)
+    show.notes(gains)
+    show.explain("fx_effect", "fx_gains")
+else:
+    st.subheader(rates.title, anchor=False)
+    st.caption(f"None: what was held and sold is in {here.portfolio.base_currency}, the currency of this portfolio.")
+
+positions = here.answer("position_returns")
+show.table(positions, key="positions", title=True)
+show.notes(positions)
+show.explain("position_returns")
 
 months = here.answer("monthly_returns")
 charts.show(

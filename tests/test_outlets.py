@@ -11,9 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from small import MARK, Small, bar_days, installed
+from small import MARK, Small, bar_days, installed, weekdays
 
 from core.reports import REPORTS
+from core.returns import period_start
 from core.scope import Scope
 from core.table import Kind, Table
 from db import reports
@@ -29,6 +30,9 @@ QUERIES: dict[str, list[dict[str, str]]] = {
     "growth": [{"period": "3M"}, {"period": "YTD"}, {"period": "ALL"}],
     "risk": [{"period": "ALL"}, {"as_of": "-60"}],
     "performers": [{"period": "1M"}],
+    "returns_by": [{"by": "security", "period": "ALL"}, {"by": "currency", "period": "MTD"}],
+    "fx_effect": [{"period": "3Y"}, {"period": "QTD"}],
+    "position_returns": [{"as_of": "-60"}],
     "transactions": [{"as_of": "-150"}],
     "changes": [{"since": "2020-01-01T00:00:00+00:00"}, {"since": "2020-01-01T00:00:00+00:00", "as_of": "-150"}],
     "changes_by_position": [{"since": "2020-01-01T00:00:00+00:00"}],
@@ -196,3 +200,17 @@ def test_the_older_paths_say_what_the_reports_say(small: Small) -> None:
     chart = {f["key"]: f["value"] for f in report("value_chart", period="ALL")["figures"]}
     performance = older("/portfolio/performance", timeframe="ALL")
     assert performance["gain"] == float(chart["gain"])
+
+
+@pytest.mark.parametrize("period", ["MTD", "QTD", "YTD"])
+def test_the_chart_starts_from_the_close_that_the_period_starts_from(small: Small, period: Any) -> None:
+    user, portfolio = small.user("anna"), small.portfolios[f"{MARK} dollars"]
+    now = datetime.now(UTC)
+    session = next(d for d in reversed(weekdays(now.date(), 5)) if datetime.fromisoformat(f"{d}T14:30+00:00") <= now)
+    base = weekdays(period_start(session, period, date(1990, 1, 1)), 1)[0]
+    rows = reports.answer(user, "value_chart", Scope.read(portfolio, {"period": period}), now).rows
+    assert rows[0][0].date() == max(base, bar_days(small.now)[5]), "the first booking is on the sixth day"
+    whole, three = (
+        reports.answer(user, "value_chart", Scope.read(portfolio, {"period": p}), now) for p in ("ALL", "3Y")
+    )
+    assert three.rows[0] == whole.rows[0], "there is less than three years"

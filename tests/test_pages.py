@@ -17,7 +17,7 @@ from small import MARK, ODD, Small, bar_days, drafts, installed, row
 from streamlit.testing.v1 import AppTest
 
 from core.money import minor_units
-from core.scope import PERIODS
+from core.scope import GROUPS, PERIODS
 from core.table import Column, Context, Kind, Table
 from db import access, ledger, portfolios
 from ui import charts, session, show
@@ -91,6 +91,21 @@ def test_every_period_opens(opened: Callable[..., AppTest], page: str) -> None:
         at.run()
         assert not at.exception, period
         assert not at.error, period
+
+
+def test_returns_that_are_undefined_say_why(opened: Callable[..., AppTest]) -> None:
+    words = said(opened("performance", portfolio=f"{MARK} dollars", by="security"), tables=False)
+    assert "3 years: the history begins on" in words
+    assert "Benchmark" in words
+    assert "no price for NEVER" in said(opened("performance", portfolio="Broken", period="ALL"), tables=False)
+
+
+@pytest.mark.parametrize("by", GROUPS)
+def test_every_grouping_opens(opened: Callable[..., AppTest], by: str) -> None:
+    for page in ("allocation", "performance"):
+        at = opened(page, portfolio=f"{MARK} mixed", by=by)
+        assert not at.exception
+        assert not at.error
 
 
 @pytest.mark.parametrize("page", OURS)

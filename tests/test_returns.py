@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import returns as r
@@ -219,6 +219,83 @@ def test_modified_dietz() -> None:
     assert r.modified_dietz(100, 300, [(1, 50)], 2) == pytest.approx(1.2)
     assert r.modified_dietz(0, 10, [], 5) == NegativeBase()
     assert r.modified_dietz(100, 110, [], 0) == NoTimeBetween()
+
+
+def test_the_measures_of_bacons_example() -> None:
+    """Bacon, Practical Portfolio Performance Measurement and Attribution, chapter 2: January from 74.2 to 104.4 million with
+    37.1 coming in on the 14th, when the portfolio was worth 67.0 before it.
+
+    Time-weighted 67.0 / 74.2 × 104.4 / (67.0 + 37.1) − 1 = −9.44 %. Modified Dietz with the flow at the end of its day
+    −6.9 / (74.2 + 17 / 31 × 37.1) = −7.30 %, from the start of its day −6.9 / (74.2 + 18 / 31 × 37.1) = −7.21 %. Money-weighted
+    74.2 (1 + r) + 37.1 (1 + r)^(17/31) = 104.4: r = −7.27 % (68.805 + 35.595); with the flow in the middle, −7.41 %.
+    """
+    assert r.modified_dietz(74.2, 104.4, [(14, 37.1)], 31) == pytest.approx(-0.0730, abs=5e-5)
+    assert r.modified_dietz(74.2, 104.4, r.timed([(14, 37.1)], []), 31) == pytest.approx(-0.0721, abs=5e-5)
+    assert r.money_weighted(74.2, 104.4, [(14, 37.1)], 31) == pytest.approx(-0.0727, abs=5e-5)
+    assert r.money_weighted(74.2, 104.4, [(15.5, 37.1)], 31) == pytest.approx(-0.0741, abs=5e-5)
+    assert r.twr([67.0, 104.4], [0, 37.1], opening=74.2) == pytest.approx(-0.0944, abs=5e-5)
+
+
+def test_outflows_of_a_day_work_until_its_end() -> None:
+    """100 over 10 days, 40 leave on day 4: there for 4 days of 10, so 100 − 40 × 6 / 10 = 76 on average; 3.8 / 76 = 5 %."""
+    assert r.average_capital(100, r.timed([], [(4, 40)]), 10) == pytest.approx(76)
+    assert r.modified_dietz(100, 63.8, r.timed([], [(4, 40)]), 10) == pytest.approx(0.05)
+    assert r.timed([(1, 5)], [(1, 5)]) == [(0, 5), (1, -5)]
+
+
+def test_the_money_weighted_return_carries_the_spreadsheets_xirr() -> None:
+    """Microsoft's documentation of XIRR, 37.3362535 % a year over 456 days, seen as a period: 10,000 come in at its start, three
+    amounts are taken out, 2,750 are there at its end."""
+    found = r.money_weighted(10_000, 2750, [(60, -2750), (303, -4250), (411, -3250)], 456)
+    assert found == pytest.approx(1.373362535 ** (456 / 365) - 1, abs=1e-8)
+    assert r.annualised(found, 456) == pytest.approx(0.373362535, abs=1e-8)  # type: ignore[arg-type]
+
+
+def test_money_at_work_for_part_of_the_period_counts_for_that_part() -> None:
+    """50 bought on day 300 of 400 are 60 ten days later, sold: +20 %, in ten days and not more often."""
+    assert r.money_weighted(0, 0, [(300, 50), (310, -60)], 400) == pytest.approx(0.2)
+    assert r.at_work(0, 0, [(300, 50), (310, -60)], 400) == (300, 310)
+    assert r.at_work(0, 0, [], 400) == (0, 0)
+
+
+def test_a_money_weighted_return_that_is_undefined_says_why() -> None:
+    assert r.money_weighted(0, 0, [], 30) == TooFewObservations(0, 2)
+    assert r.money_weighted(100, 0, [], 30) == NoSignChange()
+    assert r.money_weighted(100, 0, [(3, 50)], 30) == NoSignChange()
+    assert r.money_weighted(0, 100, [(30, 90)], 30) == NoTimeBetween()
+    assert r.money_weighted(-5, 100, [(3, 90)], 30) == NegativeBase()
+    assert r.money_weighted(100, 110, [(30, 10)], 30) == pytest.approx(0, abs=1e-12)
+    assert r.money_weighted(0, 100, [(3, 100), (5, 20), (5, -20)], 30) == pytest.approx(0, abs=1e-12)
+
+
+@settings(max_examples=1000)
+@given(
+    st.integers(1, 1500),
+    amounts,
+    st.integers(-90, 300),
+    st.lists(st.tuples(st.integers(0, 1500), st.integers(1, 10_000)), max_size=6),
+)
+def test_the_money_weighted_return_is_the_rate_that_money_grew_at(
+    days: int, start: float, percent: int, flows: list[tuple[int, int]]
+) -> None:
+    total = percent / 100
+    flows = [(min(day, days - 1), amount) for day, amount in flows]
+    first = 0 if start else min((day for day, _ in flows), default=0)
+    if not start and not flows:
+        return
+    grown = lambda day: (1 + total) ** ((days - day) / (days - first))  # noqa: E731
+    end = start * grown(0) + math.fsum(amount * grown(day) for day, amount in flows)
+    assert r.money_weighted(start, end, flows, days) == pytest.approx(total, abs=1e-6, rel=1e-6)
+
+
+@settings(max_examples=1000)
+@given(amounts, amounts, st.integers(1, 4000))
+def test_without_flows_money_weighted_and_modified_dietz_are_the_return(start: float, end: float, days: int) -> None:
+    if start < 0.01 or end < 0.01:
+        return
+    assert r.modified_dietz(start, end, [], days) == pytest.approx(end / start - 1, rel=1e-9, abs=1e-9)
+    if 1e-4 < end / start < 1e4:
+        assert r.money_weighted(start, end, [], days) == pytest.approx(end / start - 1, rel=1e-6, abs=1e-9)
 
 
 def test_every_reason_is_a_plain_sentence() -> None:

@@ -23,10 +23,14 @@ DEMO = "Demo: real prices of 1990–2022, dates shifted; not live"
 PERIODS = {
     "1D": "1 day",
     "1W": "1 week",
+    "MTD": "month to date",
     "1M": "1 month",
+    "QTD": "quarter to date",
     "3M": "3 months",
     "YTD": "year to date",
     "1Y": "1 year",
+    "3Y": "3 years",
+    "5Y": "5 years",
     "ALL": "since inception",
 }
 

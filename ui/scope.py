@@ -23,7 +23,7 @@ import streamlit as st
 
 from core.book import Portfolio
 from core.explain import Explanation
-from core.scope import GROUPS, PERIODS, BadScope, Scope
+from core.scope import CHART_PERIODS, GROUPS, PERIODS, BadScope, Scope
 from core.table import Table
 from core.view import View
 from db import reports
@@ -39,6 +39,7 @@ GROUP_TITLES = {
     "sector": "Sector",
     "country": "Country",
     "currency": "Currency",
+    "security": "Security",
 }
 
 
@@ -161,11 +162,12 @@ def portfolio_select(mine: list[Portfolio], here: Here | None) -> None:
     )
 
 
-def period_control(here: Here, key: str = "scope_period", label: bool = False) -> None:
-    """The period, one of seven. The same one everywhere: a page may show it a second time under another key."""
+def period_control(here: Here, key: str = "scope_period", label: bool = False, all_of_them: bool = False) -> None:
+    """The period, one of seven, or of `all_of_them`; a link may ask for one beside the seven. The same one everywhere: a page
+    may show it a second time under another key."""
     st.segmented_control(
         "Period",
-        PERIODS,
+        [p for p in PERIODS if all_of_them or p in CHART_PERIODS or p == here.scope.period],
         required=True,
         format_func=lambda p: PERIOD_TITLES.get(p, p),
         label_visibility="visible" if label else "collapsed",

@@ -33,7 +33,8 @@ HIDDEN = frozenset({"security_id"})  # for links and the API, never for eyes
 CHANGES = frozenset({"day_change", "contribution"})  # with an arrow
 SIGNED = CHANGES | {
     *("unrealised", "unrealised_percent", "realised", "gain", "gain_percent", "twr", "annualised", "benchmark", "active"),
-    *("return", "price_return", "net", "net_flow", "value_change"),
+    *("return", "price_return", "net", "net_flow", "value_change", "mwr", "mwr_annualised", "dietz", "local_twr", "share"),
+    *("local_gain", "currency_gain", "unrealised_local", "unrealised_currency", "realised_local", "realised_currency"),
 }  # fmt: skip
 REMARKS = frozenset({"reason", "note", "error", "beyond", "detail"})  # empty where there is nothing to say
 STYLED_ROWS = 1500  # above, the browser formats the numbers: exact text for each cell costs too much

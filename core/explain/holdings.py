@@ -130,7 +130,7 @@ def change(view: View, row: Row) -> Explained | None:
     span = view.span(period)
     if isinstance(span, Reason):
         period, span = "ALL", view.span("ALL")
-    if isinstance(span, Reason):
+    if isinstance(span, Reason) or span.lacking:
         return None
     return gain_between(view, period)
 

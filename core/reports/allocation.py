@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from core.ledger import Security
 from core.money import posted
 from core.reasons import NoRate
 from core.reports import Made, report
@@ -11,6 +12,11 @@ from core.table import Column, Kind
 from core.view import View
 
 UNCLASSIFIED = "Unclassified"
+
+
+def group_of(security: Security, by: str) -> str:
+    """The name of the group that a security belongs to; by `security` it is its own, under its symbol."""
+    return str(getattr(security, "symbol" if by == "security" else by) or UNCLASSIFIED)
 
 
 @report(
@@ -23,7 +29,7 @@ UNCLASSIFIED = "Unclassified"
     empty="Nothing is held at this date.",
 )
 def allocation(view: View) -> Made:
-    """Value, weight and number of securities per group; `by` chooses asset_class, sector, country or currency.
+    """Value, weight and number of securities per group; `by` chooses asset_class, sector, country, currency or security.
 
     Cash stands as its own group (under its currency when grouped by currency). Weights sum to 1.
     """
@@ -34,7 +40,7 @@ def allocation(view: View) -> Made:
     for p in v.positions:
         if p.value_base is None:
             continue
-        name = str(getattr(p.security, by) or UNCLASSIFIED)
+        name = group_of(p.security, by)
         value[name] = value.get(name, Decimal(0)) + p.value_base
         count[name] = count.get(name, 0) + 1
         assert p.rate is not None
@@ -70,7 +76,7 @@ def allocation_positions(view: View) -> Made:
     """Each position under its group (`by`): what the treemap shows."""
     v = view.valuation
     rows = [
-        (str(getattr(p.security, view.scope.by) or UNCLASSIFIED), p.security.symbol, p.security.name, posted(p.value_base, view.base),
+        (group_of(p.security, view.scope.by), p.security.symbol, p.security.name, posted(p.value_base, view.base),
          float(p.value_base / v.total) if v.total else None, float(p.price / p.previous - 1) if p.price is not None and p.previous else None)
         for p in v.positions if p.value_base is not None
     ]  # fmt: skip

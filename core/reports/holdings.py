@@ -49,6 +49,8 @@ def overview(view: View) -> Made:
     def span_figure(key: str, title: str, span: object, formula: str) -> Figure:
         if isinstance(span, Reason):
             return Figure(key, title, None, Kind.MONEY, base, str(span), formula=formula)
+        if span.lacking:  # type: ignore[attr-defined]
+            return Figure(key, title, None, Kind.MONEY, base, str(span.lacking), formula=formula)  # type: ignore[attr-defined]
         gained = posted_float(span.gain, base)  # type: ignore[attr-defined]
         twr = span.twr  # type: ignore[attr-defined]
         return Figure(

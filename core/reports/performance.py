@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from core.fx import day_of
 from core.metrics.drawdown import drawdown_curve
 from core.money import posted, posted_float
-from core.reasons import Reason
+from core.reasons import NoBenchmark, Reason
 from core.reports import Made, report
 from core.returns import growth as growth_of
 from core.returns import link, monthly
@@ -27,42 +28,77 @@ def number(value: float | Reason) -> float | None:
     return value if isinstance(value, float) else None
 
 
+def why(**figures: object) -> str:
+    """The reasons among these figures in words, each once, with the figures that they belong to; one that all share without."""
+    found: dict[str, list[str]] = {}
+    for name, value in figures.items():
+        if isinstance(value, Reason):
+            found.setdefault(str(value), []).append(name.strip("_").replace("_", " "))
+    said = []
+    for reason, names in found.items():
+        totals = [n for n in names if not n.endswith("per year")]  # what has no total has none per year either
+        said.append(f"{', '.join(totals)}: {reason}" if 0 < len(totals) < 3 else reason)
+    return "; ".join(said)
+
+
+def told(rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
+    """What the last column of the rows says, as sentences; that a short time has no figure per year needs none."""
+    for row in rows:
+        reasons = [r for r in str(row[-1] or "").split("; ") if r and not r.startswith("not annualised")]
+        if reasons:
+            yield f"{row[0]}: {'; '.join(reasons)}."
+
+
 @report(
     "Returns by period",
     Column("period", "Period"),
     Column("start", "From close of", Kind.DATE, wide_only=True),
     Column("start_value", "Start value", Kind.MONEY, wide_only=True),
-    Column("net_flow", "Net deposits", Kind.MONEY, "deposits less withdrawals", wide_only=True),
+    Column("net_flow", "Net deposits", Kind.MONEY, "deposits less withdrawals, transfers in kind at market value", wide_only=True),
     Column("end_value", "End value", Kind.MONEY, wide_only=True),
     Column("gain", "Gain", Kind.MONEY, "end − start − net deposits"),
-    Column("twr", "Return", Kind.PERCENT, "time-weighted: daily r = (V_end + out) / (V_start + in) − 1, linked"),
-    Column("annualised", "Annualised", Kind.PERCENT, "over at least a year, actual/365"),
+    Column("twr", "Return", Kind.PERCENT, "time-weighted (TWR): daily r = (V_end + out) / (V_start + in) − 1, linked"),
+    Column("annualised", "Per year", Kind.PERCENT, "the return annualised, over at least a year, actual/365", wide_only=True),
+    Column("mwr", "Money-weighted", Kind.PERCENT,
+           "MWR: XIRR of start value, dated flows and end value, carried to the length of the period, not annualised"),
+    Column("mwr_annualised", "MWR per year", Kind.PERCENT, "the XIRR itself, actual/365, effective per year; over at least a year", wide_only=True),
+    Column("dietz", "Modified Dietz", Kind.PERCENT,
+           "gain / average capital; inflows weighted from the start of their day, outflows to its end; not annualised", wide_only=True),
     Column(
-        "benchmark", "Benchmark", Kind.PERCENT, "price return of the benchmark on the same days, in the base currency"
+        "benchmark", "Benchmark", Kind.PERCENT, "price return of the benchmark over the same days, in the base currency", wide_only=True
     ),
-    Column("active", "Active", Kind.PERCENT, "return − benchmark"),
+    Column("active", "Active", Kind.PERCENT, "return − benchmark, the arithmetic difference"),
     Column("reason", "Remark", wide_only=True),
     empty="There is no history yet.",
-)
+)  # fmt: skip
 def performance(view: View) -> Made:
-    """Value change, net deposits, gain and time-weighted return per period, each under its own name.
+    """Value change, net deposits, gain and returns per period, each under its own name.
 
-    A period longer than the portfolio's life has a reason instead of a number.
+    Return is time-weighted: deposits do not change it. Money-weighted is what the money that was there earned; both are
+    totals of the period, and per year only where it is at least one year long. A figure that is undefined has its reason in
+    the remark; a period longer than the portfolio's life has nothing but a reason.
     """
     rows: list[tuple[Any, ...]] = []
     for period, title in TABLE_PERIODS:
         span = view.span(period)
         if isinstance(span, Reason):
             if len(view.days):
-                rows.append((title, None, None, None, None, None, None, None, None, None, str(span)))
+                rows.append((title, *(None,) * 12, str(span)))
             continue
-        twr, bench = number(span.twr), number(span.benchmark)
+        mwr = span.mwr
         rows.append(
             (title, span.start, posted_float(span.start_value, view.base), posted_float(span.net_flow, view.base), posted_float(span.end_value, view.base),
-             posted_float(span.gain, view.base), twr, number(span.annual), bench, None if twr is None or bench is None else twr - bench,
-             str(span.twr) if isinstance(span.twr, Reason) else "")
+             None if span.lacking else posted_float(span.gain, view.base), number(span.twr), number(span.annual), number(mwr), number(span.mwr_annual),
+             number(span.dietz), number(span.benchmark), number(span.active),
+             why(return_=span.twr, per_year=span.annual, money_weighted=mwr, MWR_per_year=span.mwr_annual, Modified_Dietz=span.dietz,
+                 benchmark=None if isinstance(span.benchmark, NoBenchmark) else span.benchmark))
         )  # fmt: skip
-    return Made(rows)
+    unset = (
+        ("Benchmark and active return: no benchmark is set.",)
+        if view.book.portfolio.benchmark_id is None and rows
+        else ()
+    )
+    return Made(rows, notes=(*unset, *told(rows)))
 
 
 @report(
@@ -97,6 +133,7 @@ def growth(view: View) -> Made:
         for i, d in enumerate(days)
     ]  # fmt: skip
     twr, low = link(r), int(np.argmin(fall))
+    first = int(np.argmax(inside))
     figures = [
         Figure("twr", "Return", float(twr), Kind.PERCENT, formula="Π (1 + r) − 1 over the period"),
         Figure(
@@ -108,12 +145,14 @@ def growth(view: View) -> Made:
         ),
         Figure("now_drawdown", "Below its high", float(fall[-1]), Kind.PERCENT),
     ]
-    if bench is not None and view.benchmark_returns is not None:
-        b = float(link(view.benchmark_returns[inside]))
+    if view.book.portfolio.benchmark_id is not None:
+        b = view.benchmark_over(first)
+        said = str(b) if isinstance(b, Reason) else None
         figures[1:1] = [
-            Figure("benchmark", "Benchmark", b, Kind.PERCENT),
-            Figure("active", "Active return", float(twr) - b, Kind.PERCENT),
-        ]
+            Figure("benchmark", "Benchmark", number(b), Kind.PERCENT, reason=said),
+            Figure("active", "Active return", float(twr) - b if isinstance(b, float) else None, Kind.PERCENT, reason=said,
+                   formula="return − benchmark, over the same days"),
+        ]  # fmt: skip
     base = view.base_day(view.scope.period)
     notes = () if isinstance(base, int) else (f"Shown since inception: {base}.",)
     return Made(rows, tuple(figures), notes=notes)

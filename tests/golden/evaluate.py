@@ -15,7 +15,7 @@ import math
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -45,7 +45,7 @@ from core.money import posted
 from core.prices import back_adjusted, dividend_factor, growth_of_one, symbol_on
 from core.reasons import NoRate, Reason
 from core.tax import Parcel, holding_term, in_wash_window, wash_sales
-from core.valuation import history
+from core.valuation import history, value
 from jobs.feeds.yahoo import splits_in
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +53,7 @@ SHARED = ROOT.parent / "shared"
 
 ABSENT = "offered; the file that the case names is not in the shared folder"
 REFUSED: dict[str, str] = {
+    "ledger_valuation": "offered where all that is held has a price and a rate on the day; a later rate does not stand in for one",
     "brinson": "not yet offered: attribution",
     "brinson_holdings_multi": "not yet offered: attribution",
     "brinson_link": "not yet offered: attribution",
@@ -63,15 +64,11 @@ REFUSED: dict[str, str] = {
     "provider_repair": "not yet offered: repair of provider data",
     "holiday_rows": "not yet offered: repair of provider data",
     "yahoo_contract": "not yet offered: the price feed that reads Yahoo's answers",
-    "ledger_valuation": "not yet offered: transfers, deliveries and refunds in the ledger",
-    "security_fx_cost": "not yet offered: one security bought through accounts of several currencies",
     "mpt_capm": "not yet offered: portfolio theory",
     "mpt_frontier": "not yet offered: portfolio theory",
     "lots_match": "offered for FIFO, LIFO, HIFO and average cost; other methods have no name here",
     "trade_sequence": "offered for FIFO, LIFO, HIFO and average cost; other methods have no name here",
     "ledger_gains": "offered for FIFO, LIFO, HIFO and average cost; other methods have no name here",
-    "fx_lookup": "offered from the first rate on; before it the product says NoRate instead of using a later rate",
-    "fx_chain": "offered from the first rate on; before it the product says NoRate instead of using a later rate",
 }
 
 Answer = dict[str, Any]
@@ -888,6 +885,123 @@ def closed_trade(i: Answer) -> Answer | None:
     }
 
 
+# cash entries of Portfolio Performance: (kind, sign of the amount); an amount is what moved, after fees and taxes
+CASH_ENTRIES = {
+    "DEPOSIT": ("deposit", 1), "REMOVAL": ("withdrawal", 1), "INTEREST": ("interest", 1), "INTEREST_CHARGE": ("interest", -1),
+    "DIVIDENDS": ("dividend", 1), "TAXES": ("tax", 1), "TAX_REFUND": ("tax", -1), "FEES": ("fee", 1), "FEES_REFUND": ("fee", -1),
+    "TRANSFER_IN": ("fx_in", 1), "TRANSFER_OUT": ("fx_out", 1),
+}  # fmt: skip
+UNIT_ENTRIES = {"BUY": "buy", "SELL": "sell", "DELIVERY_INBOUND": "transfer_in", "DELIVERY_OUTBOUND": "transfer_out"}
+
+
+def exported(t: Answer, base: str, held: dict[str, Security]) -> list[Draft]:
+    """One entry of a Portfolio Performance file as drafts. The cash side of a trade comes with its units and is left out.
+
+    Units that were paid in another currency than their own: in the base currency with the rate of the entry, else after a
+    conversion at that rate.
+    """
+    on, amount, security = day(t["date"]), exactly(t["amount"]), held.get(t["security"])
+    cost = {
+        kind: sum((exactly(u["amount"]) for u in t["units"] if u["type"] == kind), Decimal(0))
+        for kind in ("FEE", "TAX")
+    }
+    forex = next((u for u in t["units"] if u["type"] == "GROSS_VALUE"), None)
+    if t["book"] == "cash":
+        if t["type"] not in CASH_ENTRIES:
+            return []
+        kind, sign = CASH_ENTRIES[t["type"]]
+        gross = sign * amount
+        if kind in ("interest", "dividend", "deposit", "fx_in"):
+            gross += cost["FEE"] + cost["TAX"]
+        elif kind != "tax" and kind != "fee":
+            gross -= cost["FEE"] + cost["TAX"]
+        own = security if kind == "dividend" else None
+        return [Draft(kind, on, t["currency"], own, gross=gross, fees=cost["FEE"], taxes=cost["TAX"])]
+    assert security is not None
+    kind, before, fx = UNIT_ENTRIES[t["type"]], [], None
+    if kind in ("transfer_in", "transfer_out"):  # the cost of a delivery is in its value, no cash moves
+        cost = dict.fromkeys(cost, Decimal(0))
+    if t["currency"] != security.currency:
+        assert forex is not None
+        own = exactly(forex["forex"])
+        if t["currency"] == base:
+            cost = {name: value * own / amount for name, value in cost.items()}
+            fx, amount = round(amount / own, 10), own
+        else:
+            ways = (("fx_out", t["currency"], amount), ("fx_in", security.currency, own))
+            before = [Draft(way, on, currency, gross=moved) for way, currency, moved in ways]
+            amount, cost = own, {name: value * own / amount for name, value in cost.items()}
+    paid = cost["FEE"] + cost["TAX"]
+    gross = amount + (paid if kind == "sell" else -paid if kind == "buy" else 0)
+    return [
+        *before,
+        Draft(
+            kind,
+            on,
+            security.currency,
+            security,
+            exactly(t["shares"]),
+            gross=gross,
+            fees=cost["FEE"],
+            taxes=cost["TAX"],
+            fx=fx,
+        ),
+    ]
+
+
+@handles("ledger_valuation")
+def ledger_valuation(i: Answer) -> Answer | None:
+    """The whole file up to the day as one portfolio, valued to the cent."""
+    held = {
+        s["name"]: Security(n, s["ticker"] or s["name"], s["name"], "XNYS", s["currency"], "Equity")
+        for n, s in enumerate(i["ledger"]["securities"], 1)
+    }
+    end = day_number(day(i["date"]))
+    entries = [t for t in i["ledger"]["transactions"] if day_number(day(t["date"])) <= end]
+    drafts = [d for t in sorted(entries, key=lambda t: t["date"]) for d in exported(t, i["base"], held)]
+    prices = {
+        held[s["name"]].security_id: dated([*s["prices"], *([s["latest"]] if s["latest"] else [])])
+        for s in i["ledger"]["securities"]
+        if s["prices"] or s["latest"]
+    }
+    portfolio = Portfolio(UUID(int=0), "golden", i["base"], None, "fifo")
+    rates = Rates({"USD": dated(i["eurusd"])})
+    full = Book(
+        portfolio, ledger(drafts, i["base"]), {s.security_id: s for s in held.values()}, prices, rates, {}, "golden"
+    )
+    found = value(full, end, {}, datetime(2100, 1, 1, tzinfo=UTC))
+    return None if found.missing else {"value": found.total}
+
+
+@handles("security_fx_cost")
+def security_fx_cost(i: Answer) -> Answer:
+    """A USD security bought from several accounts: what was paid in euros is its cost there, dollars count at their day's rate."""
+    security = Security(1, "ACME", "Acme", "XNYS", "USD", "Equity")
+    rates = dated([[on, rate] for on, _, _, rate in i["purchases"] if rate])
+    units = exactly(i["shares"]) / len(i["purchases"])
+    drafts = [
+        Draft(
+            "buy",
+            day(on),
+            "USD",
+            security,
+            round(units, 10),
+            gross=exactly(paid),
+            fx=Decimal(1) if currency == "EUR" else None,
+        )
+        for on, currency, paid, _ in i["purchases"]
+    ]
+    last = max(d.traded_on for d in drafts)
+    held = sum((d.quantity for d in drafts if d.quantity), Decimal(0))
+    price = exactly(i["market_value_eur"]) * exactly(rates.values[-1]) / held
+    full = book(drafts, "EUR", dated([[last.isoformat(), price]]), Rates({"USD": rates}))
+    (position,) = value(full, day_number(last), {}, datetime(2100, 1, 1, tzinfo=UTC)).positions
+    assert position.cost_base is not None
+    assert position.value_base is not None
+    gained = posted(position.value_base, "EUR") - position.cost_base
+    return {"cost_eur": position.cost_base, "gain_eur": gained, "gain_pct": gained / position.cost_base}
+
+
 # --- splits -----------------------------------------------------------------------------------------------------
 
 
@@ -923,25 +1037,19 @@ def split_return(i: Answer) -> Answer:
 # --- FX ---------------------------------------------------------------------------------------------------------
 
 
-def rate_of(pairs: Any, on: str) -> Decimal | None:
-    found = Rates({"USD": dated(pairs)}).rate("EUR", "USD", day_number(day(on)))
-    return None if isinstance(found, NoRate) else found
-
-
 @handles("fx_lookup")
-def fx_lookup(i: Answer) -> Answer | None:
-    found = rate_of(i["rates"], i["date"])
-    return None if found is None else {"rate": found}
+def fx_lookup(i: Answer) -> Answer:
+    """The source takes the first rate before there is one: `rate_or_first`; valuations ask `rate`, which says NoRate."""
+    return {"rate": Rates({"USD": dated(i["rates"])}).rate_or_first("EUR", "USD", day_number(day(i["date"])))}
 
 
 @handles("fx_chain")
-def fx_chain(i: Answer) -> Answer | None:
-    """EUR → USD → CHF, both legs seen from the dollar."""
+def fx_chain(i: Answer) -> Answer:
+    """EUR → USD → CHF, both legs seen from the dollar; before the first rate as in `fx_lookup`."""
     per_dollar = Series((legs := dated(i["first"])).days, 1 / legs.values)
-    found = Rates({"EUR": per_dollar, "CHF": dated(i["second"])}, pivot="USD").rate(
-        "EUR", "CHF", day_number(day(i["date"]))
-    )
-    return None if isinstance(found, NoRate) else {"rate": round(found, 12)}
+    rates = Rates({"EUR": per_dollar, "CHF": dated(i["second"])}, pivot="USD")
+    found = rates.rate_or_first("EUR", "CHF", day_number(day(i["date"])))
+    return {"rate": found if isinstance(found, NoRate) else round(found, 12)}
 
 
 @handles("ecb_convert")

@@ -35,6 +35,8 @@ COVERED = {
     "dividends_income",
     "corporate_actions",
     "broker_import",
+    "fx",
+    "portfolio_scenario",
 }
 
 
