@@ -320,11 +320,11 @@ def _bracketed(years: Floats, amount: Floats) -> float | Reason:
     for there, sign in ((low, signs[i]), (high, signs[i + 1])):
         if sign == 0:
             return math.expm1(there)
-    at_low = _present_value(math.expm1(low), years, amount)
+    below = signs[i] > 0  # not worked out again: at a root on the grid another order of adding has another sign
     for _ in range(200):
         middle = (low + high) / 2
         at_middle = _present_value(math.expm1(middle), years, amount)
-        if (at_middle > 0) == (at_low > 0) and at_middle != 0:
+        if (at_middle > 0) == below and at_middle != 0:
             low = middle
         else:
             high = middle
