@@ -549,9 +549,14 @@ def test_every_answer_with_figures_takes_a_past_date_and_a_known_time(small: Sma
         for known in (before, now):
             answer = client.get(path, params={"portfolio": name, "as_of": bar_days(small.now)[50].isoformat(), **known})
             assert answer.status_code == 200, answer.text
-    figures = {f["key"]: f["value"] for f in client.get(f"/v1/portfolios/{name}", params=before).json()["overview"]["figures"]}
+    figures = {
+        f["key"]: f["value"] for f in client.get(f"/v1/portfolios/{name}", params=before).json()["overview"]["figures"]
+    }
     assert Decimal(figures["total"]) == 0
-    acme = [client.get("/v1/securities/ACME", params=p).json() for p in ({}, {"as_of": bar_days(small.now)[0].isoformat()}, before)]
+    acme = [
+        client.get("/v1/securities/ACME", params=p).json()
+        for p in ({}, {"as_of": bar_days(small.now)[0].isoformat()}, before)
+    ]
     assert [s["price"] and Decimal(s["price"]) for s in acme] == [Decimal("131.2345"), 100, None]
     assert [s["bars"] for s in acme] == [300, 1, 0]
 

@@ -7,6 +7,8 @@ import csv
 import io
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -173,6 +175,84 @@ def test_open_a_lot_and_download_its_csv(visit: Visit, product: Product) -> None
     assert [r["symbol"] for r in rows] == [r["symbol"] for r in answer]
     assert [r["units"] for r in rows] == [r["units"] for r in answer]
     assert {r["calculation_version"] for r in rows} == {VERSION}
+
+
+def test_sell_chosen_lots_see_the_wash_sale_undo_and_explain_the_gain(visit: Visit, product: Product) -> None:
+    """Three purchases of KO: 100 at 60 long ago, 50 at 70 last summer, 50 at 55 ten days ago. Selling 40 of the dearest at 50
+    realises 40 x (50 - 70) = -800, and the purchase of ten days ago makes that a wash sale."""
+    day = lambda ago: (datetime.now(UTC).date() - timedelta(days=ago)).isoformat()  # noqa: E731
+    target = product.send("/api/v1/portfolios", {"name": "Chosen lots", "base_currency": "USD"})["portfolio_id"]
+    buys = [("60", "100", 400), ("70", "50", 200), ("55", "50", 10)]
+    rows = [
+        {"date": day(ago), "kind": "buy", "symbol": "KO", "quantity": units, "price": price}
+        for price, units, ago in buys
+    ]
+    product.send(
+        f"/api/v1/transactions?portfolio={target}",
+        [{"date": day(400), "kind": "deposit", "gross": "50000", "currency": "USD"}, *rows],
+    )
+    gains = lambda: product.get(f"/api/v1/reports/realised?portfolio={target}")["rows"]  # noqa: E731
+    SHOTS.mkdir(exist_ok=True)
+
+    visit.sign_in()
+    page = visit.open(f"transactions?portfolio={target}", "Transactions")
+    page.get_by_role("tab", name="New entry").click()
+    main = page.get_by_test_id("stMain")
+    main.get_by_text("Sell", exact=True).first.click()
+    visit.settled()
+    main.get_by_test_id("stSelectbox").first.click()
+    page.keyboard.type("KO")
+    page.get_by_role("option", name="KO", exact=False).first.click()
+    for label, value in (("Quantity", "40"), ("Price in USD", "50")):
+        page.get_by_role("textbox", name=label).fill(value)
+        page.keyboard.press("Tab")
+        visit.settled()
+    expect(
+        main.get_by_text("realised gain \u2212400.00", exact=False)
+    ).to_be_visible()  # first in, first out: 40 x (50 - 60)
+    page.get_by_text("Choose the lots").click()
+    main.get_by_text("Highest cost", exact=True).click()
+    expect(main.get_by_text("realised gain \u2212800.00", exact=False)).to_be_visible()
+    expect(main.get_by_text("Wash sale: 800.00", exact=False)).to_be_visible()
+    visit.settled()
+    page.screenshot(path=SHOTS / "chosen_lots_light_1280.png")
+    page.get_by_role("button", name="Book it").click()
+    undo = page.get_by_role("button", name="Undo")
+    expect(undo).to_be_visible()
+    assert [(r["opened_on"], r["units"], r["gain"]) for r in gains()] == [(day(200), "40", "-800")]
+    undo.click()
+    expect(main.get_by_text("Undone", exact=False).first).to_be_visible()
+    assert gains() == []
+
+    lot = product.get(f"/api/v1/transactions?portfolio={target}")["transactions"]
+    chosen = next(t["transaction_id"] for t in lot if t["price"] and Decimal(t["price"]) == 70)
+    sale = {
+        "date": day(1),
+        "kind": "sell",
+        "symbol": "KO",
+        "quantity": "40",
+        "price": "50",
+        "lots": [{"lot": chosen, "units": "40"}],
+    }
+    product.send(f"/api/v1/transactions?portfolio={target}", sale)
+    visit.open(f"holdings?portfolio={target}", "Holdings")
+    page.get_by_role("tab", name="Realised gains").click()
+    visit.settled()
+    grid = page.get_by_test_id("stDataFrame").nth(1)
+    grid.scroll_into_view_if_needed()
+    box = grid.bounding_box()
+    assert box is not None
+    for share in (0.72, 0.68, 0.76, 0.64, 0.80):  # the columns share the width
+        grid.click(position={"x": box["width"] * share, "y": 50})
+        visit.settled()
+        if page.get_by_text("Gain: KO", exact=False).count():
+            break
+    expect(page.get_by_text("Gain: KO", exact=False)).to_be_visible()
+    expect(page.get_by_text("proceeds \u2212 cost", exact=False).first).to_be_visible()
+    expect(page.get_by_text("Worked out again from what is shown here: \u2212800.00", exact=False)).to_be_visible()
+    expect(page.get_by_text("History of the lot", exact=False)).to_be_visible()
+    page.screenshot(path=SHOTS / "explained_gain_light_1280.png", full_page=True)
+    assert visit.errors == []
 
 
 def test_a_guest_sees_one_portfolio_and_no_buttons(visit: Visit, product: Product) -> None:
