@@ -32,7 +32,9 @@ def book(user: UUID, portfolio: UUID) -> Callable[[], None]:
     def one() -> None:
         i = next(numbers)
         kind, security = ("buy", "sell")[i % 2], securities[i // 2 % len(securities)]
-        ledger.append(user, portfolio, [Draft(kind, DAY, "USD", security, Decimal(1 + i % 2 / 2), Decimal("12.34"))], DAY)
+        ledger.append(
+            user, portfolio, [Draft(kind, DAY, "USD", security, Decimal(1 + i % 2 / 2), Decimal("12.34"))], DAY
+        )
 
     return one
 
@@ -80,5 +82,8 @@ def measure(small: bool = False) -> list[Row]:
         asked(user, portfolio)
 
     taken = seconds({"soon": soon, "again": soon, "anew": anew}, 1 if small else 7)
-    ours, name = min(taken["soon"], taken["again"]), "new transaction in 50,000: booked → positions, lots, gains, returns"
+    ours, name = (
+        min(taken["soon"], taken["again"]),
+        "new transaction in 50,000: booked → positions, lots, gains, returns",
+    )
     return [against(name, ours, "everything anew", taken["anew"], None), within(name, ours * 1e3, 300, "ms")]

@@ -68,18 +68,16 @@ def by_loop(ledger: Ledger, portfolios: int, method: str = "fifo") -> Lots:
 def positions(lots: Lots) -> tuple[np.ndarray, ...]:
     """(portfolio and security in one number, units, cost, gain) of whatever was held, as columns."""
     still, closed = lots.still, lots.closed
-    keys, place = np.unique(
-        np.concatenate([_key(still.portfolio, still.security), _key(closed.portfolio, closed.security)]), return_inverse=True
-    )
-    units, cost, gain = (np.zeros(len(keys), np.int64) for _ in range(3))
-    np.add.at(units, place[: len(still)], still.units)
-    np.add.at(cost, place[: len(still)], still.cost)
-    np.add.at(gain, place[len(still) :], closed.proceeds - closed.cost)
-    return keys, units, cost, gain
-
-
-def _key(portfolio: np.ndarray, security: np.ndarray) -> np.ndarray:
-    return portfolio.astype(np.int64) << 32 | security
+    wide = 1 + int(max(still.security.max(initial=0), closed.security.max(initial=0)))
+    size = wide * (1 + int(max(still.portfolio.max(initial=0), closed.portfolio.max(initial=0))))
+    units, cost, gain, there = (np.zeros(size, np.int64) for _ in range(4))
+    open_at, closed_at = (x.portfolio.astype(np.int64) * wide + x.security for x in (still, closed))
+    np.add.at(units, open_at, still.units)
+    np.add.at(cost, open_at, still.cost)
+    np.add.at(gain, closed_at, closed.proceeds - closed.cost)
+    there[open_at] = there[closed_at] = 1
+    keys = np.flatnonzero(there)
+    return keys // wide << 32 | keys % wide, units[keys], cost[keys], gain[keys]
 
 
 def outcome(lots: Lots) -> Outcome:
@@ -132,7 +130,11 @@ def decimals_fifo(rows: list[Entry]) -> Outcome:
                     mine.popleft()
             gains[key] = gains.get(key, Decimal(0)) + amount - cost
     return {
-        key: (sum((x[0] - x[2] for x in mine), Decimal(0)), sum((x[1] - x[3] for x in mine), Decimal(0)), gains.get(key, Decimal(0)))
+        key: (
+            sum((x[0] - x[2] for x in mine), Decimal(0)),
+            sum((x[1] - x[3] for x in mine), Decimal(0)),
+            gains.get(key, Decimal(0)),
+        )
         for key, mine in lots.items()
     }
 
@@ -238,28 +240,28 @@ def compared_with_beancount(ledger: Ledger, lots: Lots, units: Mapping[str, str]
 
 
 def measure(small: bool = False) -> list[Row]:
-    """Columns against three loops on everything, and against beancount on a part."""
+    """Columns against the loops, and against beancount on a part."""
     n, portfolios, securities, rounds = (2_000, 3, 20, 1) if small else (TRANSACTIONS, PORTFOLIOS, SECURITIES, 3)
+    part = fill(n // 10, portfolios, securities)
+    assert outcome(by_loop(part, portfolios, "average")) == timed(part, portfolios, decimals_average)[1]
+    assert by_columns(part, portfolios) == by_loop(part, portfolios)
+    own = seconds({"columns": lambda: by_columns(part, portfolios), "loop": lambda: by_loop(part, portfolios)}, rounds)
     ledger = fill(n, portfolios, securities)
-    averaged = fill(n // 10, portfolios, securities)
-    assert outcome(by_loop(averaged, portfolios, "average")) == timed(averaged, portfolios, decimals_average)[1]
-    lots = by_columns(ledger, portfolios)
-    assert lots == by_loop(ledger, portfolios)
-    wanted = outcome(lots)
-    taken: dict[str, list[float]] = {"fifo": [], "average": []}
-    own = seconds(
-        {"columns": lambda: positions(by_columns(ledger, portfolios)), "loop": lambda: by_loop(ledger, portfolios)}, rounds
-    )
+    wanted = outcome(by_columns(ledger, portfolios))
+    taken: dict[str, list[float]] = {"columns": [], "fifo": [], "average": []}
     for _ in range(rounds):
+        taken["columns"].append(seconds({"": lambda: positions(by_columns(ledger, portfolios))}, 3)[""])
         spent, found = timed(ledger, portfolios, decimals_fifo)
         assert found == wanted, "not equal to the cent"
         taken["fifo"].append(spent)
         taken["average"].append(timed(ledger, portfolios, decimals_average)[0])
-    ours, name = own["columns"], f"{TRANSACTIONS:,} transactions → lots, gains, positions"
+    ours, name = median(taken["columns"]), f"{TRANSACTIONS:,} transactions → lots, gains, positions"
     rows = [
         against(name, ours, "Decimal loop, FIFO", median(taken["fifo"]), 10),
         against(name, ours, "Decimal loop, average cost", median(taken["average"]), None),
-        against(name, ours, "our own loop", own["loop"], None),
+        against(
+            f"{TRANSACTIONS // 10:,} transactions → lots, gains", own["columns"], "our own loop", own["loop"], None
+        ),
     ]
     return [*rows, _beside_beancount(small)]
 

@@ -45,13 +45,15 @@ class _Rows:
     scale: Ints  # units of today for one of then; of a split for one before it
     ratio: Ints  # of a split the units for one, else 1
     amount: Ints  # cost or proceeds in posting units of the security's currency
-    base: Ints  # the same of the base currency, 0 where not known
+    base: Ints  # the same of the base currency, 0 where not known; the very array where that is the only currency
     known: Mask
 
     def only(self, mask: Mask) -> _Rows:
         """Those of some groups, which are numbered anew."""
         kept = {name: getattr(self, name)[mask] for name in self.__slots__}
         kept["group"] = _numbered(kept["group"])
+        if self.base is self.amount:
+            kept["base"] = kept["amount"]
         return _Rows(**kept)
 
 
@@ -164,9 +166,9 @@ def _measured(ledger: Ledger, bases: Sequence[str], rates: Rates, rows: Ints, gr
     amount = money // unit
     out |= (amount * unit != money) | (np.abs(amount) >= MOST_STEPS)
 
-    base, known = amount.copy(), np.ones(len(rows), np.bool_)
     base_units = np.array([posting_unit(b) for b in bases])
     own = np.array([[c == b for c in ledger.currencies] for b in bases])[portfolio, currency]
+    base, known = amount if own.all() else amount.copy(), np.ones(len(rows), np.bool_)
     for number in np.unique(portfolio[~own]).tolist():
         base_unit, its = posting_unit(bases[number]), portfolio == number
         for place in np.unique(currency[its & ~own]).tolist():
@@ -186,7 +188,8 @@ def _measured(ledger: Ledger, bases: Sequence[str], rates: Rates, rows: Ints, gr
         unit_of = base_units[portfolio[paid]]
         base[paid], known[paid] = np.where(money[paid] < 0, -cash, cash) // unit_of, True
         out[paid] |= cash % unit_of != 0
-    out |= (np.abs(base) >= MOST_STEPS) | (np.abs(base.astype(np.float64)) * base_units[portfolio] >= MOST_AT_ONCE)
+    if base is not amount:
+        out |= (np.abs(base) >= MOST_STEPS) | (np.abs(base.astype(np.float64)) * base_units[portfolio] >= MOST_AT_ONCE)
 
     found = _Rows(rows, group, role, units, scale, ratio, amount, base, known)
     if out.any():
@@ -282,16 +285,18 @@ def _cut(rows: _Rows, ledger: Ledger, bases: Sequence[str]) -> Lots:
     out_of, of_sale = opening[lot], taking[sale]
     unit = np.array([posting_unit(c) for c in ledger.currencies])[ledger.currency[rows.row]]
     base_unit = np.array([posting_unit(b) for b in bases])[ledger.portfolio[rows.row]]
+    one_currency = rows.base is rows.amount
     part, whole = upto - lot_start[lot], lots[lot]
-    same_lot = np.append(False, lot[1:] == lot[:-1]) if len(lot) else np.zeros(0, np.bool_)
-    same_sale = np.append(False, sale[1:] == sale[:-1]) if len(sale) else np.zeros(0, np.bool_)
-    taken = _shares(rows.amount[out_of], part, whole)
-    taken_base = _shares(rows.base[out_of], part, whole)
-    cost = _steps(taken, same_lot) * unit[out_of]
-    cost_base = _steps(taken_base, same_lot) * base_unit[out_of]
+    same_lot, same_sale = _goes_on(lot), _goes_on(sale)
+    cost = _steps(_shares(rows.amount[out_of], part, whole), same_lot) * unit[out_of]
+    cost_base = cost
+    if not one_currency:
+        cost_base = _steps(_shares(rows.base[out_of], part, whole), same_lot) * base_unit[out_of]
     part, whole = upto - sale_start[sale], sales[sale]
     proceeds = _steps(_shares(rows.amount[of_sale], part, whole), same_sale) * unit[of_sale]
-    proceeds_base = _steps(_shares(rows.base[of_sale], part, whole), same_sale) * base_unit[of_sale]
+    proceeds_base = proceeds
+    if not one_currency:
+        proceeds_base = _steps(_shares(rows.base[of_sale], part, whole), same_sale) * base_unit[of_sale]
     units = (upto - since) // rows.scale[of_sale]
 
     # in booking order: the pieces of each row are together already
@@ -376,6 +381,13 @@ def _steps(upto: Ints, goes_on: Mask) -> Ints:
     if not len(upto):
         return upto
     return upto - np.where(goes_on, np.append(0, upto[:-1]), 0)
+
+
+def _goes_on(numbers: Ints) -> Mask:
+    """Where an entry has the number of the one before."""
+    out = np.zeros(len(numbers), np.bool_)
+    out[1:] = numbers[1:] == numbers[:-1]
+    return out
 
 
 def _starts(group: Ints) -> Ints:
