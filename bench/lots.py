@@ -18,6 +18,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -88,43 +89,50 @@ def outcome(lots: Lots) -> Outcome:
     }
 
 
-Entry = tuple[tuple[int, int], str, Decimal, Decimal]  # (portfolio, security), kind, units or ratio, cost or proceeds
+Entry = tuple[
+    tuple[int, int], str, int, Decimal, Decimal
+]  # (portfolio, security), kind, day, units or ratio, cost or proceeds
+Sold = tuple[
+    tuple[int, int], int, int, Decimal, Decimal, Decimal
+]  # of one lot: opened and closed on, units, proceeds, cost
 
 
 def entries(ledger: Ledger, portfolio: int) -> list[Entry]:
     """The entries of one portfolio as a program of Decimals has them in memory."""
     rows = np.flatnonzero(ledger.portfolio == portfolio)
     out = []
-    columns = (ledger.security, ledger.kind, ledger.quantity, ledger.ratio, ledger.gross, ledger.fees)
-    for security, code, units, ratio, gross, fees in zip(*(x[rows].tolist() for x in columns), strict=True):
+    columns = (ledger.security, ledger.kind, ledger.traded_on, ledger.quantity, ledger.ratio, ledger.gross, ledger.fees)
+    for security, code, day, units, ratio, gross, fees in zip(*(x[rows].tolist() for x in columns), strict=True):
         kind = KINDS[code]
         number = Decimal(ratio if kind == "split" else units) / UNITS
         amount = gross + fees if kind == "buy" else gross - fees
-        out.append(((portfolio, security), kind, number, Decimal(amount) / MICRO))
+        out.append(((portfolio, security), kind, day, number, Decimal(amount) / MICRO))
     return out
 
 
-def decimals_fifo(rows: list[Entry]) -> Outcome:
+def decimals_fifo(rows: list[Entry], sold: list[Sold]) -> Outcome:
     """First in, first out in a plain loop: a lot keeps its whole cost, the first units taken carry their rounded share."""
-    lots: dict[tuple[int, int], deque[list[Decimal]]] = {}
+    lots: dict[tuple[int, int], deque[list[Any]]] = {}
     gains: dict[tuple[int, int], Decimal] = {}
-    for key, kind, number, amount in rows:
+    for key, kind, day, number, amount in rows:
         mine = lots.setdefault(key, deque())
         if kind == "buy":
-            mine.append([number, amount, Decimal(0), Decimal(0)])  # whole units and cost, units and cost taken
+            mine.append([number, amount, Decimal(0), Decimal(0), day])  # whole units and cost, units and cost taken
         elif kind == "split":
             for lot in mine:
                 lot[0] *= number
                 lot[2] *= number
         else:
-            left, cost = number, Decimal(0)
+            left, cost, received = number, Decimal(0), Decimal(0)
             while left:
                 lot = mine[0]
                 taken = min(left, lot[0] - lot[2])
                 lot[2] += taken
                 left -= taken
                 upto = lot[1] if lot[2] == lot[0] else (lot[1] * lot[2] / lot[0]).quantize(CENT, ROUND_HALF_EVEN)
-                cost += upto - lot[3]
+                done = (amount * (number - left) / number).quantize(CENT, ROUND_HALF_EVEN) if left else amount
+                sold.append((key, lot[4], day, taken, done - received, upto - lot[3]))
+                cost, received = cost + upto - lot[3], done
                 lot[3] = upto
                 if lot[2] == lot[0]:
                     mine.popleft()
@@ -139,10 +147,10 @@ def decimals_fifo(rows: list[Entry]) -> Outcome:
     }
 
 
-def decimals_average(rows: list[Entry]) -> Outcome:
+def decimals_average(rows: list[Entry], sold: list[Sold]) -> Outcome:
     """Average cost in a plain loop: one pool, whose cost is whole again at every purchase."""
     pools: dict[tuple[int, int], list[Decimal]] = {}
-    for key, kind, number, amount in rows:
+    for key, kind, _, number, amount in rows:
         pool = pools.setdefault(key, [Decimal(0)] * 5)  # whole units and cost, units and cost taken, gain
         if kind == "buy":
             pool[:4] = pool[0] - pool[2] + number, pool[1] - pool[3] + amount, Decimal(0), Decimal(0)
@@ -157,16 +165,36 @@ def decimals_average(rows: list[Entry]) -> Outcome:
     return {key: (p[0] - p[2], p[1] - p[3], p[4]) for key, p in pools.items()}
 
 
-def timed(ledger: Ledger, portfolios: int, loop: Callable[[list[Entry]], Outcome]) -> tuple[float, Outcome]:
+def disposals(lots: Lots) -> list[Sold]:
+    """Ours in the same words, portfolio by portfolio."""
+    closed = lots.closed.only(np.argsort(lots.closed.portfolio, kind="stable"))
+    columns = (
+        closed.portfolio,
+        closed.security,
+        closed.opened_on,
+        closed.closed_on,
+        closed.units,
+        closed.proceeds,
+        closed.cost,
+    )
+    return [
+        ((portfolio, security), opened, on, Decimal(units) / UNITS, Decimal(proceeds) / MICRO, Decimal(cost) / MICRO)
+        for portfolio, security, opened, on, units, proceeds, cost in zip(*(x.tolist() for x in columns), strict=True)
+    ]
+
+
+def timed(
+    ledger: Ledger, portfolios: int, loop: Callable[[list[Entry], list[Sold]], Outcome]
+) -> tuple[float, Outcome, list[Sold]]:
     """A loop over Decimals, portfolio by portfolio; what it takes to make the Decimals is not counted."""
-    taken, out = 0.0, Outcome()
+    taken, out, sold = 0.0, Outcome(), list[Sold]()
     for portfolio in range(portfolios):
         rows = entries(ledger, portfolio)
         start = time.perf_counter()
-        found = loop(rows)
+        found = loop(rows, sold)
         taken += time.perf_counter() - start
         out.update(found)
-    return taken, out
+    return taken, out, sold
 
 
 # --- beancount -----------------------------------------------------------------------------------------
@@ -203,10 +231,7 @@ def beancount_file(ledger: Ledger) -> Iterator[str]:
     for portfolio in np.unique(ledger.portfolio).tolist():
         yield f'1970-01-01 open Assets:P{portfolio} "FIFO"\n'
     for portfolio in np.unique(ledger.portfolio).tolist():
-        rows = np.flatnonzero(ledger.portfolio == portfolio)
-        for day, ((_, security), kind, units, amount) in zip(
-            ledger.traded_on[rows].tolist(), entries(ledger, portfolio), strict=True
-        ):
+        for (_, security), kind, day, units, amount in entries(ledger, portfolio):
             yield f'{day_of(day)} * "{kind}"\n'
             if kind == "buy":
                 yield f"  Assets:P{portfolio}  {units} S{security} {{{{{amount} USD}}}}\n  Assets:Cash  {-amount} USD\n"
@@ -247,12 +272,14 @@ def measure(small: bool = False) -> list[Row]:
     assert by_columns(part, portfolios) == by_loop(part, portfolios)
     own = seconds({"columns": lambda: by_columns(part, portfolios), "loop": lambda: by_loop(part, portfolios)}, rounds)
     ledger = fill(n, portfolios, securities)
-    wanted = outcome(by_columns(ledger, portfolios))
+    lots = by_columns(ledger, portfolios)
+    wanted, sold = outcome(lots), disposals(lots)
+    del lots
     taken: dict[str, list[float]] = {"columns": [], "fifo": [], "average": []}
     for _ in range(rounds):
         taken["columns"].append(seconds({"": lambda: positions(by_columns(ledger, portfolios))}, 3)[""])
-        spent, found = timed(ledger, portfolios, decimals_fifo)
-        assert found == wanted, "not equal to the cent"
+        spent, found, each = timed(ledger, portfolios, decimals_fifo)
+        assert (found, each) == (wanted, sold), "not equal to the cent"
         taken["fifo"].append(spent)
         taken["average"].append(timed(ledger, portfolios, decimals_average)[0])
     ours, name = median(taken["columns"]), f"{TRANSACTIONS:,} transactions → lots, gains, positions"
