@@ -18,7 +18,7 @@ from core.scope import Scope
 from core.table import Context
 from core.valuation import lots_of
 from core.view import View
-from db import access, books, engine, ledger, market, portfolios
+from db import access, books, corrections, engine, ledger, market, portfolios
 
 FIRST, TODAY = date(2026, 1, 1), date(2026, 3, 31)
 NOW = datetime(2026, 3, 31, 22, 0, tzinfo=UTC)
@@ -72,6 +72,11 @@ class Desk:
             with suppress(LedgerError):
                 drafts = [self.draft(dice) for _ in range(dice.choice([1, 1, 1, 3]))]
                 self.booked += ledger.append(self.anna, self.portfolio, drafts, TODAY)
+        elif what < 0.82 and self.booked:
+            with suppress(LedgerError, corrections.Conflict):
+                changes = [(dice.choice(self.booked), self.draft(dice))]
+                made = corrections.correct(self.anna, self.portfolio, changes, TODAY)
+                self.booked += [new for _, new in made.steps if new is not None]
         elif what < 0.92 and self.booked:
             with suppress(LedgerError):
                 ledger.reverse(self.anna, self.portfolio, dice.choice(self.booked))
@@ -160,7 +165,7 @@ def test_what_another_connection_did_not_commit_is_not_kept(database: object) ->
         posting = ledger.complete(
             ledger.open_desk(c, desk.portfolio, lock=True), Draft("deposit", FIRST, "EUR", gross=Decimal(7)), TODAY
         )
-        ledger._insert(c, desk.anna, desk.portfolio, [(posting, None)], "test")
+        ledger.write(c, desk.anna, desk.portfolio, [(posting, None)], "test")
         assert len(books.load(c, desk.portfolio).book.ledger) == 7
         c.execute("ROLLBACK TO before")
     ledger.append(desk.anna, desk.portfolio, [Draft("buy", FIRST, "USD", acme, Decimal(3), Decimal(10))], TODAY)
