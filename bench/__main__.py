@@ -13,13 +13,15 @@ from bench.measure import Row, table
 ROWS = {
     "charts": "chart queries on 10,000,000 snapshots",
     "books": "loading a Book of 50,000 transactions and 200 securities × 10 years",
+    "entry": "a new transaction in a portfolio of 50,000 until it shows",
     "quotes": "10,000 quotes upserted",
     "snapshots": "a snapshot of 100 portfolios × 100 positions",
+    "lots": "1,000,000 transactions into lots, gains and positions",
     "panel": "risk figures of 10,000 securities × 2,520 days",
     "memory": "memory of the product with the demo loaded",
     "sessions": "50 and 100 people on the overview page",
 }
-WITHOUT_DATABASE = ("panel", "memory", "sessions")
+WITHOUT_DATABASE = ("lots", "panel", "memory", "sessions")
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ TRANSACTIONS, SECURITIES, DAYS = 50_000, 200, 2_520
 
 
 def fill(transactions: int, securities: int, days: int) -> tuple[UUID, UUID]:
-    """One portfolio that bought and sold its securities over the days, some with fees; a few bookings are reversed."""
+    """One portfolio that bought and sold its securities over the days, never too much, some with fees; a few bookings are reversed."""
     with database.filling() as c:
         user = database.person(c)
         portfolio = database.portfolios(c, user, 1)[0]
@@ -35,13 +35,13 @@ def fill(transactions: int, securities: int, days: int) -> tuple[UUID, UUID]:
         c.execute(
             """INSERT INTO transactions (portfolio_id, kind, security_id, quantity, price, gross, fees, currency, net, cash_currency,
                                          traded_on, settles_on, idempotency_key, source, recorded_by)
-               SELECT %(p)s, k.kind, CASE WHEN k.kind IN ('buy', 'sell', 'dividend') THEN (%(ids)s::int[])[1 + i %% cardinality(%(ids)s::int[])] END,
+               SELECT %(p)s, k.kind, CASE WHEN k.kind IN ('buy', 'sell', 'dividend') THEN (%(ids)s::int[])[1 + i / 10 %% cardinality(%(ids)s::int[])] END,
                       CASE WHEN k.kind IN ('buy', 'sell') THEN k.units END, CASE WHEN k.kind IN ('buy', 'sell') THEN 12.34 END,
                       round(k.units * 12.34, 2), i %% 3, 'USD',
                       CASE WHEN k.kind = 'buy' THEN -1 ELSE 1 END * round(k.units * 12.34, 2) - i %% 3, 'USD', d.day, d.day + 2, 'bench:' || i, 'bench', %(u)s
                  FROM generate_series(1, %(n)s) i
                 CROSS JOIN LATERAL (SELECT CASE WHEN i <= %(n)s / 100 THEN 'deposit' WHEN i %% 10 < 6 THEN 'buy' WHEN i %% 10 < 8 THEN 'sell'
-                                    ELSE 'dividend' END AS kind, (1 + i * 7919 %% 1000) / CASE WHEN i %% 2 = 0 THEN 1.0 ELSE 8.0 END AS units) k
+                                    ELSE 'dividend' END AS kind, CASE WHEN i %% 10 < 6 THEN 1 + i * 7919 %% 1000 ELSE 1 + i %% 40 END / CASE WHEN i %% 2 = 0 THEN 1.0 ELSE 8.0 END AS units) k
                  JOIN (SELECT "on" AS day, row_number() OVER (ORDER BY "on") AS n, count(*) OVER () AS days FROM trading_sessions) d
                    ON d.n = 1 + (i - 1) * d.days / %(n)s ORDER BY i""",
             {"p": portfolio, "ids": ids, "n": transactions, "u": user},

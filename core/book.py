@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
 
 from core.calendar import Sessions
 from core.fx import Rates, Series
 from core.ledger import Ledger, Security
+from core.lots import Lots
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +73,23 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Before:
+    """What was derived before the last entries came: lots of a ledger whose row r is row place[r] now (−1: reversed), and the
+    securities whose entries are others since."""
+
+    lots: Lots
+    place: NDArray[np.int64]
+    securities: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Book:
     """Immutable. `prices` and `rates` are raw closes and FX by day; `sessions` the calendars of the exchanges held.
 
     With `known_at` ledger, prices, FX, cost methods and limits are as they were known then; the portfolio's other settings, the
-    securities' master data and the calendars are as they are now. `version` changes with anything in it; `derived` keeps what was computed from it, and dies with it.
+    securities' master data and the calendars are as they are now. `version` changes with anything in it; `derived` keeps what was
+    computed from it, and dies with it. `of_each` keeps what was computed from the entries of one security: the next Book has it
+    too, where it differs by entries of other securities alone.
     """
 
     portfolio: Portfolio
@@ -89,6 +107,8 @@ class Book:
         default_factory=dict
     )  # corporate actions by security, oldest first
     derived: dict[Any, Any] = field(default_factory=dict)
+    of_each: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
+    before: Before | None = None
 
     @property
     def base(self) -> str:
@@ -107,6 +127,17 @@ class Book:
         """Forget what was derived when too much is kept: readers of many past days would fill the memory."""
         if len(self.derived) >= most:
             self.derived.clear()
+
+    def of_security(self, name: str, security: int, key: object, make: Callable[[], T]) -> T:
+        """What `make` computes from the entries, master data, prices and FX of one security, kept from one Book to the next.
+
+        `key` holds all else that it depends on: made again where it differs. The last one is kept.
+        """
+        there = self.of_each.get((name, security))
+        if there is None or there[0] != key:
+            there = self.of_each[name, security] = (key, make())
+        found: T = there[1]
+        return found
 
     @property
     def main_exchange(self) -> str:

@@ -1,4 +1,5 @@
-"""Booking: the plain loop over the ledger that makes lots, disposals and moves of units out of it.
+"""Booking: lots, disposals and moves of units out of the ledger. `derive` takes the columns of `core.cumulative` for what they
+can do and the plain loop for the rest; both answer the same (tests/test_cumulative.py).
 
 One method of `Booking` for each kind that moves units or cost; it checks before it changes anything. Which lots are taken:
 `core.methods`; what corporate actions do to lots: `core.corporate_actions`.
@@ -7,7 +8,7 @@ One method of `Booking` for each kind that moves units or cost; it checks before
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -15,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core import corporate_actions
-from core.fx import Rates, day_number
+from core import corporate_actions, cumulative
+from core.fx import Rates, day_number, posted_steps
 from core.ledger import (
     ACTIONS,
     CODE,
@@ -32,12 +33,27 @@ from core.ledger import (
     spoken,
     whole,
 )
-from core.lots import Delivery, Disposal, Lot, Lots, Moves, posting_unit, said_units, shares
+from core.lots import (
+    Deliveries,
+    Delivery,
+    Disposal,
+    Disposals,
+    Lot,
+    Lots,
+    Moves,
+    OpenLots,
+    posting_unit,
+    said_units,
+    shares,
+)
 from core.methods import METHODS, Dated, method_on, picks
 from core.reasons import NoRate
 
 MOVING = TRADES | TRANSFERS | ACTIONS | {"return_of_capital"}  # what touches lots
-_MOVING_CODES = tuple(CODE[k] for k in sorted(MOVING))
+_MOVING = np.array([k in MOVING for k in KINDS])  # by code
+
+
+WORTH = 200  # rows from which columns are faster than the loop
 
 
 def derive(
@@ -55,10 +71,58 @@ def derive(
     purchase fees and taxes, proceeds are net of sale fees and taxes. What the holdings of its day do not allow raises
     Impossible with its row; a row in `new` is left out instead and goes into `refused`. `names`: symbols for the words of errors.
     """
-    for method in (m for dated in methods for m in ([dated] if isinstance(dated, str) else [x for _, x in dated])):
-        if method not in METHODS:
-            raise Impossible("cost method", method, "expected one of " + ", ".join(METHODS))
-    booking = Booking(ledger, methods, bases, rates, names or {})
+    return _derived(ledger, methods, bases, rates, moving(ledger), new, refused, names)
+
+
+def derive_again(
+    ledger: Ledger,
+    methods: Sequence[str | Dated],
+    bases: Sequence[str],
+    rates: Rates,
+    before: Lots,
+    place: NDArray[np.int64],
+    securities: Collection[int],
+) -> Lots:
+    """The same, where `before` came of a ledger whose row r is row place[r] of this one and which had other entries of some
+    securities alone: only theirs are derived. `securities` holds whatever they came from or became (`core.ledger.connected`).
+    """
+    rows = moving(ledger)
+    rows = rows[np.isin(ledger.security[rows], list(securities))]
+    return before.elsewhere(place, securities).and_of(_derived(ledger, methods, bases, rates, rows))
+
+
+def _derived(
+    ledger: Ledger,
+    methods: Sequence[str | Dated],
+    bases: Sequence[str],
+    rates: Rates,
+    rows: NDArray[np.int64],
+    new: Container[int] = (),
+    refused: dict[int, Impossible] | None = None,
+    names: Mapping[int, str] | None = None,
+) -> Lots:
+    if len(rows) < WORTH:
+        return plain(ledger, methods, bases, rates, new, refused, names, rows)
+    _check(methods)
+    lots, left = cumulative.fifo(ledger, methods, bases, rates, rows)
+    if not len(left):
+        return lots
+    return lots.and_of(plain(ledger, methods, bases, rates, new, refused, names, left))
+
+
+def plain(
+    ledger: Ledger,
+    methods: Sequence[str | Dated],
+    bases: Sequence[str],
+    rates: Rates,
+    new: Container[int] = (),
+    refused: dict[int, Impossible] | None = None,
+    names: Mapping[int, str] | None = None,
+    rows: NDArray[np.int64] | None = None,
+) -> Lots:
+    """The same by the loop alone; of `rows` only, where they are given (all that touch lots of their securities)."""
+    _check(methods)
+    booking = Booking(ledger, methods, bases, rates, names or {}, moving(ledger) if rows is None else rows)
     for n in range(len(booking.rows)):
         try:
             booking.book(n)
@@ -68,6 +132,17 @@ def derive(
                 raise
             refused[e.row] = e
     return booking.lots()
+
+
+def moving(ledger: Ledger) -> NDArray[np.int64]:
+    """The rows that touch lots."""
+    return np.flatnonzero(_MOVING[ledger.kind] & (ledger.security > 0))
+
+
+def _check(methods: Sequence[str | Dated]) -> None:
+    for method in (m for dated in methods for m in ([dated] if isinstance(dated, str) else [x for _, x in dated])):
+        if method not in METHODS:
+            raise Impossible("cost method", method, "expected one of " + ", ".join(METHODS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +160,7 @@ class Change:
 
 def changes(ledger: Ledger, methods: Sequence[str | Dated], bases: Sequence[str], rates: Rates) -> list[Change]:
     """The history of every lot of a ledger, entry by entry: its opening, and each change of its units or cost."""
-    booking = Booking(ledger, methods, bases, rates, {})
+    booking = Booking(ledger, methods, bases, rates, {}, moving(ledger))
     known: dict[tuple[int, int], dict[int, tuple[Lot, int, int, int | None]]] = {}  # lots kept alive keep their numbers
     number: dict[int, int] = {}
     out: list[Change] = []
@@ -130,10 +205,10 @@ class Booking:
         bases: Sequence[str],
         rates: Rates,
         names: Mapping[int, str],
+        rows: NDArray[np.int64],
     ) -> None:
         self.ledger, self.methods, self.bases, self.rates, self.names = ledger, methods, bases, rates, names
-        moving = np.flatnonzero(np.isin(ledger.kind, _MOVING_CODES) & (ledger.security > 0))
-        self.rows: list[int] = moving.tolist()
+        self.rows: list[int] = rows.tolist()
         wanted = (
             "portfolio",
             "kind",
@@ -148,7 +223,7 @@ class Booking:
             "with_fx",
             "traded_on",
         )
-        self.cols: dict[str, list[Any]] = {name: getattr(ledger, name)[moving].tolist() for name in wanted}
+        self.cols: dict[str, list[Any]] = {name: getattr(ledger, name)[rows].tolist() for name in wanted}
         self.units_of = [posting_unit(c) for c in ledger.currencies]
         self.base_units = [posting_unit(b) for b in bases]
         self.held: dict[tuple[int, int], list[Lot]] = {}
@@ -164,15 +239,13 @@ class Booking:
 
     def lots(self) -> Lots:
         """What came of it."""
-        columns = list(zip(*self.moves, strict=True)) if self.moves else [()] * 5
-        try:
-            delta = np.array(columns[4], np.int64)
-        except OverflowError:
-            delta = np.array(columns[4], object)
-        moves = Moves(np.array(columns[0], np.int64), np.array(columns[1], np.int16), np.array(columns[2], np.int32),
-                      np.array(columns[3], np.int32), delta)  # fmt: skip
-        still = tuple(lot for lots in self.held.values() for lot in lots)
-        return Lots(still, tuple(self.disposals), tuple(self.deliveries), moves)
+        still = (lot for key in sorted(self.held) for lot in self.held[key])
+        return Lots(
+            OpenLots.of_lots(still),
+            Disposals.of_disposals(self.disposals),
+            Deliveries.of_deliveries(self.deliveries),
+            Moves.of(self.moves),
+        )
 
     # --- what several kinds need -----------------------------------------------------------------
 
@@ -217,8 +290,7 @@ class Booking:
         if isinstance(rate, NoRate):
             return None
         unit: int = self.base_units[portfolio]
-        steps = int((Decimal(amount) * rate / unit).to_integral_value())
-        return steps * unit
+        return posted_steps(amount, rate, unit) * unit
 
     def cash(self, n: int) -> int:
         """The posted cash of a row, without its sign."""

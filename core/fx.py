@@ -102,3 +102,37 @@ class Rates:
                 return np.full(len(days), np.nan)
             out = out * self.series[currency].on_days(days)[0] ** power
         return out
+
+    def posted(
+        self, amounts: NDArray[np.int64], frm: str, to: str, days: NDArray[np.int32], unit: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Amounts at the rate of each one's day in multiples of `unit`, rounded half-even, and where there was a rate (0 where not).
+
+        Exactly amount × `rate`, as `posted_steps` has it: floats decide where they are far from a half, Decimals the rest.
+        int64, or Python ints where one does not fit.
+        """
+        rates = self.column(frm, to, days)
+        there = ~np.isnan(rates)
+        steps = np.where(there, amounts.astype(np.float64) * np.nan_to_num(rates, posinf=0.0) / unit, 0.0)
+        nearest = np.rint(steps)
+        clear = 0.5 - np.abs(steps - nearest) > 1e-9 + 1e-14 * np.abs(steps)
+        unclear = there & (~(clear & (np.abs(steps) < 2.0**49)) | np.isinf(rates))
+        out = np.where(unclear, 0.0, nearest).astype(np.int64)
+        if (np.abs(steps) >= 2.0**62).any():
+            out = out.astype(object)
+        known: dict[int, Decimal | NoRate] = {}
+        for i in np.flatnonzero(unclear).tolist():
+            day = int(days[i])
+            rate = known.get(day)
+            if rate is None:
+                rate = known[day] = self.rate(frm, to, day)
+            if isinstance(rate, NoRate):
+                there[i] = False
+            else:
+                out[i] = posted_steps(int(amounts[i]), rate, unit)
+        return out, there
+
+
+def posted_steps(amount: int, rate: Decimal, unit: int) -> int:
+    """amount × rate in multiples of `unit`, rounded half-even."""
+    return int((Decimal(amount) * rate / unit).to_integral_value())

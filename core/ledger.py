@@ -6,8 +6,8 @@ of `core.lots.Booking`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -582,16 +582,7 @@ def from_postings(postings: Iterable[Posting], portfolio: int = 0, ids: Sequence
 
 def around(ledger: Ledger, securities: set[int]) -> NDArray[np.int64]:
     """The rows of some securities, and of those that they came from or became."""
-    while True:
-        more = {
-            s
-            for row, d in ledger.details.items()
-            if d.into and row < len(ledger) and securities & {d.into, int(ledger.security[row])}
-            for s in (d.into, int(ledger.security[row]))
-        }
-        if more <= securities:
-            return np.flatnonzero(np.isin(ledger.security, sorted(securities)))
-        securities = securities | more
+    return np.flatnonzero(np.isin(ledger.security, sorted(connected(securities, ledger))))
 
 
 def joined(ledger: Ledger, more: Ledger) -> tuple[Ledger, NDArray[np.bool_]]:
@@ -610,3 +601,38 @@ def joined(ledger: Ledger, more: Ledger) -> tuple[Ledger, NDArray[np.bool_]]:
     details = {**ledger.details, **{i + len(ledger): d for i, d in more.details.items()}}
     merged = Ledger(**both, currencies=currencies, details=details).only(order)
     return merged, order >= len(ledger)
+
+
+def renewed(ledger: Ledger, more: Ledger, gone: Collection[bytes]) -> tuple[Ledger, NDArray[np.int64]]:
+    """A ledger with entries that were recorded later and without those of some ids, and the new place of each of its rows (−1: gone)."""
+    stays = np.ones(len(ledger), np.bool_)
+    if gone:
+        wanted = set(gone)
+        stays = np.array([number not in wanted for number in ledger.ids.tolist()], np.bool_)
+    both, new = joined(ledger if stays.all() else ledger.only(np.flatnonzero(stays)), more)
+    place = np.full(len(ledger), -1, np.int64)
+    place[stays] = np.flatnonzero(~new)
+    used = np.union1d(both.currency, both.cash_currency).astype(np.int64)
+    changed: dict[str, Any] = {}
+    if len(used) < len(both.currencies):
+        for name in ("currency", "cash_currency"):
+            changed[name] = np.searchsorted(used, getattr(both, name)).astype(np.int16)
+        changed["currencies"] = tuple(both.currencies[i] for i in used.tolist())
+    for name in ("quantity", "ratio", "gross", "fees", "taxes", "net"):
+        if getattr(both, name).dtype == object:
+            changed[name] = fitting(getattr(both, name).tolist())
+    return replace(both, **changed), place
+
+
+def connected(securities: Collection[int], *ledgers: Ledger) -> set[int]:
+    """Some securities, and those that they came from or became, however far."""
+    links = [
+        (int(ledger.security[row]), d.into)
+        for ledger in ledgers
+        for row, d in ledger.details.items()
+        if d.into and row < len(ledger)
+    ]
+    found = set(securities)
+    while more := {number for link in links if found & set(link) for number in link} - found:
+        found |= more
+    return found

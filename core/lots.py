@@ -6,14 +6,16 @@ share, the rest stays (NUMBERS 2).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.ledger import MICRO, UNITS
+from core.ledger import MICRO, UNITS, fitting
 from core.money import minor_units
 
 
@@ -95,30 +97,289 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moves:
-    """Every change of units: arrays of one length, in booking order. `delta` in 1e-10 (int64 or Python ints)."""
+class Columns:
+    """Arrays of one length. `row` is the ledger row that each entry came from; `known` tells whether amounts in the base
+    currency are there (they are 0 where not). Units and money are int64, or Python ints (dtype object) where one does not fit.
+    """
 
     row: NDArray[np.int64]
     portfolio: NDArray[np.int16]
     security: NDArray[np.int32]
-    day: NDArray[np.int32]
-    delta: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.row)
 
     def __eq__(self, other: object) -> bool:
-        names = ("row", "portfolio", "security", "day", "delta")
-        return isinstance(other, Moves) and all(np.array_equal(getattr(self, n), getattr(other, n)) for n in names)
+        return type(other) is type(self) and all(
+            np.array_equal(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
+    def only(self, rows: NDArray[Any]) -> Self:
+        """Some of the entries: by a mask, or by place in the order given."""
+        return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    @classmethod
+    def of(cls, entries: Sequence[tuple[Any, ...]]) -> Self:
+        """Columns of entries given field by field."""
+        names = [f.name for f in fields(cls)]
+        values = zip(*entries, strict=True) if entries else ([] for _ in names)
+        return cls(**{n: _column(n, v) for n, v in zip(names, values, strict=True)})
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Several one after the other."""
+        return cls(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)})
+
+    def elsewhere(self, place: NDArray[np.int64], securities: Collection[int]) -> Self:
+        """The entries of all but some securities, on the new places of their ledger rows."""
+        kept = self.only(~np.isin(self.security, list(securities)))
+        rows = {f.name: place[getattr(kept, f.name)] for f in fields(self) if f.name in ("row", "opening_row")}
+        return replace(kept, **rows)
+
+    def lists(self) -> Iterator[tuple[Any, ...]]:
+        """Entry by entry, field by field, as Python values."""
+        return zip(*(getattr(self, f.name).tolist() for f in fields(self)), strict=True)
+
+
+_DTYPES: Mapping[str, Any] = {
+    "row": np.int64,
+    "opening_row": np.int64,
+    "portfolio": np.int16,
+    "security": np.int32,
+    "day": np.int32,
+    "opened_on": np.int32,
+    "closed_on": np.int32,
+    "delivered_on": np.int32,
+    "known": np.bool_,
+    "proceeds_known": np.bool_,
+    "short": np.bool_,
+}
+
+
+def _column(name: str, values: Iterable[Any]) -> NDArray[Any]:
+    dtype = _DTYPES.get(name)
+    return fitting(list(values)) if dtype is None else np.array(list(values), dtype)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moves(Columns):
+    """Every change of units, in booking order. `delta` in 1e-10."""
+
+    day: NDArray[np.int32]
+    delta: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenLots(Columns):
+    """Open lots by portfolio, security and place."""
+
+    opened_on: NDArray[np.int32]
+    units: NDArray[np.int64]
+    cost: NDArray[np.int64]
+    cost_base: NDArray[np.int64]
+    known: NDArray[np.bool_]
+    whole_units: NDArray[np.int64]
+    whole_cost: NDArray[np.int64]
+    whole_base: NDArray[np.int64]
+
+    @classmethod
+    def of_lots(cls, lots: Iterable[Lot]) -> OpenLots:
+        """The columns of lots."""
+        return cls.of(
+            [
+                (x.row, x.portfolio, x.security, x.opened_on, x.units, x.cost, x.cost_base or 0, x.cost_base is not None, x.whole_units,
+                 x.whole_cost, x.whole_base or 0)
+                for x in lots
+            ]
+        )  # fmt: skip
+
+    def objects(self) -> tuple[Lot, ...]:
+        """The lots themselves."""
+        out = []
+        for (
+            row,
+            portfolio,
+            security,
+            day,
+            units,
+            cost,
+            base,
+            known,
+            whole_units,
+            whole_cost,
+            whole_base,
+        ) in self.lists():
+            lot = Lot(portfolio, security, day, units, cost, base if known else None, row)
+            lot.whole_units, lot.whole_cost, lot.whole_base = whole_units, whole_cost, whole_base if known else None
+            out.append(lot)
+        return tuple(out)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Disposals(Columns):
+    """Disposals by ledger row, and within one in the order in which its lots were taken."""
+
+    opened_on: NDArray[np.int32]
+    closed_on: NDArray[np.int32]
+    units: NDArray[np.int64]
+    proceeds: NDArray[np.int64]
+    cost: NDArray[np.int64]
+    proceeds_base: NDArray[np.int64]
+    cost_base: NDArray[np.int64]
+    proceeds_known: NDArray[np.bool_]
+    known: NDArray[np.bool_]  # the cost in the base currency
+    opening_row: NDArray[np.int64]
+    short: NDArray[np.bool_]
+
+    @classmethod
+    def of_disposals(cls, disposals: Iterable[Disposal]) -> Disposals:
+        """The columns of disposals."""
+        return cls.of(
+            [
+                (d.row, d.portfolio, d.security, d.opened_on, d.closed_on, d.units, d.proceeds, d.cost, d.proceeds_base or 0, d.cost_base or 0,
+                 d.proceeds_base is not None, d.cost_base is not None, d.opening_row, d.short)
+                for d in disposals
+            ]
+        )  # fmt: skip
+
+    def objects(self) -> tuple[Disposal, ...]:
+        """The disposals themselves."""
+        return tuple(
+            Disposal(portfolio, security, opened, closed, units, proceeds, cost, base_in if known_in else None, base if known else None,
+                     opening, row, short)
+            for row, portfolio, security, opened, closed, units, proceeds, cost, base_in, base, known_in, known, opening, short
+            in self.lists()
+        )  # fmt: skip
+
+    def gains(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """proceeds − cost in the base currency, and where it is known (0 where not)."""
+        known = self.proceeds_known & self.known
+        return np.where(known, summable(self.proceeds_base) - summable(self.cost_base), 0), known
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Deliveries(Columns):
+    """Deliveries by ledger row, and within one in the order in which its lots were taken."""
+
+    opened_on: NDArray[np.int32]
+    delivered_on: NDArray[np.int32]
+    units: NDArray[np.int64]
+    cost: NDArray[np.int64]
+    cost_base: NDArray[np.int64]
+    known: NDArray[np.bool_]
+    opening_row: NDArray[np.int64]
+
+    @classmethod
+    def of_deliveries(cls, deliveries: Iterable[Delivery]) -> Deliveries:
+        """The columns of deliveries."""
+        return cls.of(
+            [
+                (d.row, d.portfolio, d.security, d.opened_on, d.delivered_on, d.units, d.cost, d.cost_base or 0, d.cost_base is not None,
+                 d.opening_row)
+                for d in deliveries
+            ]
+        )  # fmt: skip
+
+    def objects(self) -> tuple[Delivery, ...]:
+        """The deliveries themselves."""
+        return tuple(
+            Delivery(portfolio, security, opened, delivered, units, cost, base if known else None, opening, row)
+            for row, portfolio, security, opened, delivered, units, cost, base, known, opening in self.lists()
+        )
+
+
+@dataclass(frozen=True)
+class Lots:
+    """What is open, what was disposed of and delivered, and every move of units: as columns, and as objects on demand.
+
+    Order: open lots by (portfolio, security) and then place; all else by ledger row, within a row as it came to be.
+    """
+
+    still: OpenLots
+    closed: Disposals
+    delivered: Deliveries
+    moves: Moves
+
+    @cached_property
+    def open(self) -> tuple[Lot, ...]:
+        """Open lots as objects."""
+        return self.still.objects()
+
+    @cached_property
+    def disposals(self) -> tuple[Disposal, ...]:
+        """Disposals as objects."""
+        return self.closed.objects()
+
+    @cached_property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """Deliveries as objects."""
+        return self.delivered.objects()
+
+    def elsewhere(self, place: NDArray[np.int64], securities: Collection[int]) -> Lots:
+        """Those of all but some securities, on the new places of their ledger rows."""
+        parts = (self.still, self.closed, self.delivered, self.moves)
+        return Lots(*(part.elsewhere(place, securities) for part in parts))  # type: ignore[arg-type]
+
+    def and_of(self, other: Lots) -> Lots:
+        """These and those of other (portfolio, security) pairs of the same ledger, in one order."""
+        still = OpenLots.joined((self.still, other.still))
+        closed = Disposals.joined((self.closed, other.closed))
+        delivered = Deliveries.joined((self.delivered, other.delivered))
+        moves = Moves.joined((self.moves, other.moves))
+        return Lots(
+            still.only(np.lexsort((still.security, still.portfolio))),
+            closed.only(np.argsort(closed.row, kind="stable")),
+            delivered.only(np.argsort(delivered.row, kind="stable")),
+            moves.only(np.argsort(moves.row, kind="stable")),
+        )
+
 
 @dataclass(frozen=True, slots=True)
-class Lots:
-    """Open lots, disposals, deliveries and moves of units, in the order in which they came to be."""
+class Held:
+    """The open lots of one security of one portfolio together. Units in 1e-10, costs in 1e-6."""
 
-    open: tuple[Lot, ...]
-    disposals: tuple[Disposal, ...]
-    deliveries: tuple[Delivery, ...]
-    moves: Moves
+    portfolio: int
+    security: int
+    opened_on: int  # day number of the oldest lot
+    units: int
+    cost: int
+    cost_base: int | None  # None: of a lot it is not known
+    lots: int
+
+
+def held(lots: OpenLots) -> list[Held]:
+    """What is held, by portfolio and security."""
+    if not len(lots):
+        return []
+    first = np.append(True, (np.diff(lots.portfolio) != 0) | (np.diff(lots.security) != 0))
+    starts = np.flatnonzero(first)
+    sums = [np.add.reduceat(summable(x), starts).tolist() for x in (lots.units, lots.cost, lots.cost_base)]
+    known = np.logical_and.reduceat(lots.known, starts).tolist()
+    oldest = np.minimum.reduceat(lots.opened_on, starts).tolist()
+    counts = np.diff(np.append(starts, len(lots))).tolist()
+    numbers = zip(lots.portfolio[starts].tolist(), lots.security[starts].tolist(), strict=True)
+    return [
+        Held(portfolio, security, oldest[i], sums[0][i], sums[1][i], sums[2][i] if known[i] else None, counts[i])
+        for i, (portfolio, security) in enumerate(numbers)
+    ]
+
+
+def totals(keys: NDArray[Any], amounts: NDArray[np.int64]) -> dict[int, int]:
+    """The exact sum of the amounts of each key."""
+    numbers, place = np.unique(keys, return_inverse=True)
+    amounts = summable(amounts)
+    sums = np.zeros(len(numbers), amounts.dtype)
+    np.add.at(sums, place, amounts)
+    return dict(zip(numbers.tolist(), sums.tolist(), strict=True))
+
+
+def summable(amounts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same amounts; as Python ints where their sum could go beyond int64."""
+    if amounts.dtype != object and len(amounts) and float(np.abs(amounts.astype(np.float64)).sum()) >= 2.0**62:
+        return amounts.astype(object)
+    return amounts
 
 
 def share(amount: int, part: int, whole: int, unit: int) -> int:
@@ -153,11 +414,3 @@ def said_units(number: int) -> str:
     """Units of 1e-10 as a plain decimal."""
     text = format(Decimal(number) / UNITS, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def by_security(lots: Sequence[Lot]) -> Mapping[tuple[int, int], list[Lot]]:
-    """Open lots grouped by (portfolio, security)."""
-    out: dict[tuple[int, int], list[Lot]] = {}
-    for lot in lots:
-        out.setdefault((lot.portfolio, lot.security), []).append(lot)
-    return out

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.book import Book, Quote
-from core.booking import derive
+from core.booking import derive, derive_again
 from core.fx import Series, day_number, day_of, exact
 from core.ledger import CODE, FLOWS, INTO, MICRO, UNITS, Ledger, Security
-from core.lots import Lots, by_security
+from core.lots import Lots, Moves, held
 from core.money import posted
 from core.reasons import NoPrice, NoRate
 
@@ -63,7 +64,10 @@ def lots_of(book: Book, as_of: int) -> Lots:
     key = ("lots", as_of if len(book.ledger) and as_of < int(book.ledger.traded_on[-1]) else None)
     if key not in book.derived:
         book.make_room()
-        book.derived[key] = derive(book.ledger.upto(as_of), (book.portfolio.dated_methods,), (book.base,), book.rates)
+        given = (book.ledger.upto(as_of), (book.portfolio.dated_methods,), (book.base,), book.rates)
+        before = book.before if key[1] is None else None
+        lots = derive(*given) if before is None else derive_again(*given, before.lots, before.place, before.securities)
+        book.derived[key] = lots
     found: Lots = book.derived[key]
     return found
 
@@ -138,25 +142,20 @@ def value(
     A missing price is carried forward with its age; a security that was never priced is left out of the total, named in
     `missing`, and lowers the coverage by its cost.
     """
-    lots = by_security(lots_of(book, as_of).open)
     positions: list[Position] = []
     invested, fresh_value, weight, oldest = Decimal(0), Decimal(0), Decimal(0), None
     missing: list[NoPrice | NoRate] = []
-    for (_, number), mine in sorted(lots.items(), key=lambda kv: book.securities[kv[0][1]].symbol):
-        if not mine:
-            continue
-        security = book.securities[number]
-        units = Decimal(sum(lot.units for lot in mine)) / UNITS
-        cost = Decimal(sum(lot.cost for lot in mine)) / MICRO
-        bases = [lot.cost_base for lot in mine]
-        cost_base = None if None in bases else Decimal(sum(b for b in bases if b is not None)) / MICRO
+    for mine in sorted(held(lots_of(book, as_of).still), key=lambda h: book.securities[h.security].symbol):
+        number, security = mine.security, book.securities[mine.security]
+        units, cost = Decimal(mine.units) / UNITS, Decimal(mine.cost) / MICRO
+        cost_base = None if mine.cost_base is None else Decimal(mine.cost_base) / MICRO
         found = price_at(book, number, as_of, quotes)
         rate = book.rates.rate(security.currency, book.base, as_of)
         reason: NoPrice | NoRate | None = None
         price = priced_on = previous = value_local = value_base = None
         fresh = False
         if found is None:
-            reason = NoPrice(security.symbol, day_of(min(lot.opened_on for lot in mine)))
+            reason = NoPrice(security.symbol, day_of(mine.opened_on))
         else:
             price, priced_on, previous = found
             fresh = priced_on >= last_session(book, security.exchange, as_of, now)
@@ -188,7 +187,7 @@ def value(
                 value_base,
                 previous,
                 reason,
-                len(mine),
+                mine.lots,
             )
         )
     cash = cash_of(book, as_of)
@@ -287,7 +286,6 @@ def _history(book: Book, as_of: int) -> History:
     net = ledger.net.astype(np.float64) / MICRO
     cash = np.zeros(n)
     unconverted = np.zeros(n, np.bool_)  # cash in a currency without a rate: the day is not covered
-    row_rate = np.zeros(len(ledger))  # each row's cash at the rate of its own day
     to_base = {c: book.rates.column(c, book.base, days) for c in ledger.currencies}
     on_day = {c: book.rates.column(c, book.base, ledger.traded_on) for c in ledger.currencies}
     for i, currency in enumerate(ledger.currencies):
@@ -298,7 +296,6 @@ def _history(book: Book, as_of: int) -> History:
         balance = np.cumsum(daily)
         unconverted |= np.isnan(to_base[currency]) & (np.abs(balance) > 5e-7)
         cash += np.where(np.abs(balance) < 5e-7, 0.0, balance) * np.nan_to_num(to_base[currency])
-        row_rate[mine] = np.nan_to_num(on_day[currency][mine])
     rows, amounts, of = flows_of(ledger)
     signed = amounts.astype(np.float64) / MICRO
     for i, currency in enumerate(ledger.currencies):
@@ -307,62 +304,94 @@ def _history(book: Book, as_of: int) -> History:
     outflow = np.bincount(at[rows], weights=np.maximum(-signed, 0), minlength=n).astype(np.float64)
     ends = {d.into for d in ledger.details.values() if d.into}
     securities = tuple(sorted({int(s) for s in np.unique(ledger.security) if s} | ends))
-    value, bought, received = (np.zeros((n, len(securities))) for _ in range(3))
+    value, bought, received = (np.zeros((n, len(securities)), order="F") for _ in range(3))
     fresh, weight = np.zeros(n), np.zeros(n)
     moves = lots_of(book, as_of).moves
-    moved_at = np.searchsorted(days, moves.day) if n else np.empty(0, np.int64)
-    gross = ledger.gross.astype(np.float64) / MICRO
-    in_kind = np.isin(ledger.kind, (TRANSFER_IN, TRANSFER_OUT)) & (ledger.security > 0)
-    changing = np.isin(ledger.kind[moves.row], INTO_CODES)
-    became: list[tuple[int, int, int, float]] = []  # (day, old security, new security, value)
-    empty = Series(np.empty(0, np.int32), np.empty(0))
+    key, became = (as_of, days.tobytes()), list(_became(book, ledger, days, moves))
+    changed = {number for _, source, target, _ in became for number in (source, target)}
     for j, number in enumerate(securities):
-        rows = np.flatnonzero(ledger.security == number)
-        security = book.securities[number]
-        its = moves.security == number
-        units = units_by_day(moves.delta[its], moved_at[its], n)
-        close, close_day = book.prices.get(number, empty).on_days(days)
-        if n and np.isnan(close[0]) and not np.isnan(close).all():  # before its first bar: at the first one, never at 0
-            first = int(np.flatnonzero(~np.isnan(close))[0])
-            close[:first] = close[first]
-        rate = to_base.get(security.currency)
-        rate = book.rates.column(security.currency, book.base, days) if rate is None else rate
-        worth = units * close * rate
-        unknown = np.isnan(worth) & (units != 0)
-        value[:, j] = np.where(np.isnan(worth), 0.0, worth)
-        sessions = book.sessions.get(security.exchange)
-        due = (
-            days
-            if sessions is None
-            else sessions.days[np.maximum(np.searchsorted(sessions.days, days, side="right") - 1, 0)]
-        )
-        fresh += np.where(close_day >= due, np.abs(value[:, j]), 0.0)
-        weight += np.abs(value[:, j])
-        flow = net[rows] * row_rate[rows]
-        if in_kind[rows].any():
-            here = rows[in_kind[rows]]
-            of_day = on_day[security.currency][here] if security.currency in on_day else np.ones(len(here))
-            flow[in_kind[rows]] += (
-                np.where(ledger.kind[here] == TRANSFER_IN, -1, 1) * gross[here] * np.nan_to_num(of_day)
-            )
-        buying = np.isin(ledger.kind[rows], BUYING)
-        bought[:, j] = np.bincount(at[rows], weights=np.where(buying, -flow, 0.0), minlength=n)
-        received[:, j] = np.bincount(at[rows], weights=np.where(buying, 0.0, flow), minlength=n)
-        for m in np.flatnonzero(
-            its & changing
-        ).tolist():  # what one security became leaves it at the value the other starts with
-            source = int(ledger.security[int(moves.row[m])])
-            if source != number:
-                worth_moved = float(moves.delta[m]) / UNITS * float(np.nan_to_num((close * rate)[moved_at[m]]))
-                became.append((int(moved_at[m]), securities.index(source), j, worth_moved))
-        if unknown.any():  # never priced: its cost is the weight it lacks
-            weight += np.where(unknown, np.abs(np.cumsum(bought[:, j])), 0.0)
+        one = book.of_security("history", number, key, partial(_history_of, book, ledger, days, moves, number))
+        value[:, j], bought[:, j], received[:, j] = one.value, one.bought, one.received
+        fresh += np.where(one.fresh, np.abs(one.value), 0.0)
+        weight += np.abs(one.value)
+        if one.lacking is not None:
+            weight += one.lacking
+        if number not in changed:  # nothing is kept twice: what is kept are columns of this History
+            here = replace(one, value=value[:, j], bought=bought[:, j], received=received[:, j])
+            book.of_each["history", number] = (key, here)
     for day, source, target, moved in became:
-        for j, amount in ((source, -moved), (target, moved)):
-            (bought if amount > 0 else received)[day, j] += abs(amount)
+        for number, amount in ((source, -moved), (target, moved)):
+            (bought if amount > 0 else received)[day, securities.index(number)] += abs(amount)
     coverage = np.divide(fresh, weight, out=np.ones(n), where=weight > 0)
     coverage[unconverted] = 0.0
     return History(days, value.sum(axis=1) + cash, cash, inflow, outflow, coverage, securities, value, bought, received)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stretch:
+    """One security's part of a History; arrays of shape (days,)."""
+
+    value: NDArray[np.float64]
+    bought: NDArray[np.float64]
+    received: NDArray[np.float64]
+    fresh: NDArray[np.bool_]
+    lacking: NDArray[np.float64] | None  # the weight of days on which it was held and never priced: its cost
+
+
+def _priced(book: Book, number: int, days: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """(price of one unit in the base currency, the day that its close is of), carried forward; NaN where there is none."""
+    series = book.prices.get(number, Series(np.empty(0, np.int32), np.empty(0)))
+    close, close_day = series.on_days(days)
+    if (
+        len(days) and np.isnan(close[0]) and not np.isnan(close).all()
+    ):  # before its first bar: at the first one, never at 0
+        first = int(np.flatnonzero(~np.isnan(close))[0])
+        close[:first] = close[first]
+    return close * book.rates.column(book.securities[number].currency, book.base, days), close_day
+
+
+def _history_of(book: Book, ledger: Ledger, days: NDArray[np.int32], moves: Moves, number: int) -> _Stretch:
+    n, security = len(days), book.securities[number]
+    rows, its = np.flatnonzero(ledger.security == number), np.flatnonzero(moves.security == number)
+    at = np.searchsorted(days, ledger.traded_on[rows]) if n else np.empty(0, np.int64)
+    units = units_by_day(moves.delta[its], np.searchsorted(days, moves.day[its]) if n else np.empty(0, np.int64), n)
+    price, close_day = _priced(book, number, days)
+    worth = units * price
+    unknown = np.isnan(worth) & (units != 0)
+    value = np.where(np.isnan(worth), 0.0, worth)
+    sessions = book.sessions.get(security.exchange)
+    due = (
+        days
+        if sessions is None
+        else sessions.days[np.maximum(np.searchsorted(sessions.days, days, side="right") - 1, 0)]
+    )
+    on, kind = ledger.traded_on[rows], ledger.kind[rows]
+    flow = ledger.net[rows].astype(np.float64) / MICRO
+    for place in np.unique(ledger.cash_currency[rows]).tolist():  # cash at the rate of its own day
+        mine = ledger.cash_currency[rows] == place
+        flow[mine] *= np.nan_to_num(book.rates.column(ledger.currencies[place], book.base, on[mine]))
+    in_kind = np.isin(kind, (TRANSFER_IN, TRANSFER_OUT))
+    if in_kind.any():
+        rate = np.nan_to_num(book.rates.column(security.currency, book.base, on[in_kind]))
+        worth_moved = ledger.gross[rows[in_kind]].astype(np.float64) / MICRO * rate
+        flow[in_kind] += np.where(kind[in_kind] == TRANSFER_IN, -1, 1) * worth_moved
+    buying = np.isin(kind, BUYING)
+    bought, received = (
+        np.bincount(at, weights=w, minlength=n).astype(np.float64)
+        for w in (np.where(buying, -flow, 0.0), np.where(buying, 0.0, flow))
+    )
+    lacking = np.where(unknown, np.abs(np.cumsum(bought)), 0.0) if unknown.any() else None
+    return _Stretch(value, bought, received, close_day >= due, lacking)
+
+
+def _became(book: Book, ledger: Ledger, days: NDArray[np.int32], moves: Moves) -> Iterator[tuple[int, int, int, float]]:
+    """(place of the day, old security, new one, value): what one security became leaves it at the value the other starts with."""
+    for m in np.flatnonzero(np.isin(ledger.kind[moves.row], INTO_CODES)).tolist():
+        source, number = int(ledger.security[int(moves.row[m])]), int(moves.security[m])
+        if source != number:
+            at = int(np.searchsorted(days, moves.day[m]))
+            price = float(np.nan_to_num(_priced(book, number, days)[0][at]))
+            yield at, source, number, float(moves.delta[m]) / UNITS * price
 
 
 def units_by_day(delta: NDArray[np.int64], at: NDArray[np.int64], n: int) -> NDArray[np.float64]:

@@ -16,21 +16,40 @@ from uuid import UUID
 
 import numpy as np
 import psycopg
+from numpy.typing import NDArray
 
-from core.book import Action, Book, Portfolio, Quote
+from core.book import Action, Before, Book, Portfolio, Quote
 from core.calendar import Sessions
 from core.fx import Rates, Series
-from core.ledger import ACTIONS, KINDS, Detail, Ledger, Security, fitting
+from core.ledger import ACTIONS, KINDS, Detail, Ledger, Security, connected, fitting, renewed
+from core.lots import Lots
 from db import engine
 
 KEPT = 32  # Books in memory
-_books: OrderedDict[tuple[UUID, datetime | None], Book] = OrderedDict()
+_books: OrderedDict[tuple[UUID, datetime | None], _Kept] = OrderedDict()
 _sessions: tuple[int, dict[str, Sessions]] = (-1, {})
 _lock = Lock()
 
 
 class NoSuchPortfolio(LookupError):
     """There is no such portfolio, or this person may not see it: the same answer for both."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """How far a ledger was read: how many entries, reversals counted, and the number of the last."""
+
+    count: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A Book in the cache, with the versions of what it was read from."""
+
+    book: Book
+    versions: Mapping[str, int]
+    seen: _Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +119,16 @@ def load(c: psycopg.Connection, portfolio: UUID, known_at: datetime | None = Non
     )
     key = (portfolio, known_at)
     with _lock:
-        book = _books.get(key)
-    if book is not None and book.version == version and book.portfolio != settings_row:
-        book = replace(
-            book, portfolio=settings_row
-        )  # another person's access, a new name: what was derived still holds
-    elif book is None or book.version != version:
-        book = _read(c, settings_row, known_at, version, versions["sessions"])
+        kept = _books.get(key)
+    if kept is not None and kept.book.version == version:
+        book = kept.book
+        if book.portfolio != settings_row:  # another person's access, a new name: what was derived still holds
+            book = replace(book, portfolio=settings_row)
+    else:
+        kept = _read(c, settings_row, known_at, version, versions, kept)
+        book = kept.book
         with _lock:
-            _books[key] = book
+            _books[key] = kept
             _books.move_to_end(key)
             while len(_books) > KEPT:
                 _books.popitem(last=False)
@@ -132,25 +152,106 @@ def forget() -> None:
 
 
 def _read(
-    c: psycopg.Connection, portfolio: Portfolio, known_at: datetime | None, version: str, sessions_version: int
-) -> Book:
-    ledger = ledger_of(c, [portfolio.portfolio_id], known_at)
+    c: psycopg.Connection,
+    portfolio: Portfolio,
+    known_at: datetime | None,
+    version: str,
+    versions: Mapping[str, int],
+    kept: _Kept | None,
+) -> _Kept:
+    """A Book; what did not change since the last one is taken from there: entries, prices, FX, and what was derived of them."""
+    ledger, seen, place, changed = _entries(c, portfolio.portfolio_id, known_at, kept)
+    last = kept.book if kept is not None else None
+
+    def stands(*names: str) -> bool:
+        return kept is not None and all(kept.versions[name] == versions[name] for name in names)
+
     held = {int(s) for s in np.unique(ledger.security) if s} | {d.into for d in ledger.details.values() if d.into}
     held |= {portfolio.benchmark_id} if portfolio.benchmark_id else set()
     securities = {s.security_id: s for s in securities_of(c, sorted(held))}
     currencies = set(ledger.currencies) | {s.currency for s in securities.values()} | {portfolio.base_currency}
-    return Book(
+    prices, series = dict[int, Series](), dict[str, Series]()
+    if last is not None and stands("prices"):
+        prices = {s: last.prices[s] for s in held if s in last.prices}
+    if last is not None and stands("fx"):
+        series = {name: last.rates.series[name] for name in currencies if name in last.rates.series}
+    prices |= prices_of(c, sorted(held - prices.keys()), known_at)
+    series |= rates_of(c, sorted(currencies - series.keys()), known_at).series
+    alike = (
+        last is not None
+        and place is not None
+        and (last.base, last.portfolio.dated_methods) == (portfolio.base_currency, portfolio.dated_methods)
+        and stands("fx")
+    )
+    book = Book(
         portfolio,
         ledger,
         securities,
-        prices_of(c, sorted(held), known_at),
-        rates_of(c, sorted(currencies), known_at),
-        sessions_of(c, sessions_version),
+        prices,
+        Rates(series),
+        sessions_of(c, versions["sessions"]),
         version,
         known_at,
         limits_of(c, portfolio.portfolio_id, known_at),
         actions_of(c, sorted(held), known_at),
+        before=_before(last, place, changed) if alike and last is not None and place is not None else None,
     )
+    if alike and last is not None and stands("securities", "prices", "sessions"):
+        book.of_each.update({key: made for key, made in list(last.of_each.items()) if key[1] not in changed})
+    return _Kept(book, dict(versions), seen)
+
+
+def _before(last: Book, place: NDArray[np.int64], changed: frozenset[int]) -> Before | None:
+    """What the last Book derived, seen from the next one; if it was never asked for its lots, what there was before it."""
+    lots: Lots | None = last.derived.get(("lots", None))
+    if lots is not None:
+        return Before(lots, place, changed)
+    if last.before is None:
+        return None
+    earlier = last.before.place
+    return Before(last.before.lots, np.where(earlier >= 0, place[earlier], -1), last.before.securities | changed)
+
+
+_SEEN = """
+SELECT count(*), coalesce(max(seq), 0), count(*) FILTER (WHERE seq > %(after)s),
+       coalesce(array_agg(reverses) FILTER (WHERE seq > %(after)s AND kind = 'reversal'), '{}'),
+       coalesce(bool_or(place IS NOT NULL) FILTER (WHERE seq > %(after)s), false)
+  FROM transactions WHERE portfolio_id = %(id)s
+"""
+
+
+def _entries(
+    c: psycopg.Connection, portfolio: UUID, known_at: datetime | None, kept: _Kept | None
+) -> tuple[Ledger, _Seen, NDArray[np.int64] | None, frozenset[int]]:
+    """(the ledger, how far it was read, the new places of the kept Book's rows, the securities whose entries changed).
+
+    Only what was recorded since is read where something is kept: the ledger is append-only, one writer at a time numbers its
+    entries (`db.ledger.open_desk`). Places are None where all was read anew, as after a correction, which takes an earlier place.
+    """
+    if known_at is not None:
+        return ledger_of(c, [portfolio], known_at), _Seen(0, 0), None, frozenset()
+    after = kept.seen if kept is not None else _Seen(0, 0)
+    row = c.execute(_SEEN, {"after": after.seq, "id": portfolio}).fetchone()
+    assert row is not None
+    count, seq, more, reversed_, placed = row
+    seen = _Seen(count, seq)
+    if kept is None or count - more != after.count or more > after.count or placed:
+        return ledger_of(c, [portfolio], upto=seq), seen, None, frozenset()
+    last = kept.book.ledger
+    if not more:
+        return last, seen, np.arange(len(last)), frozenset()
+    new = ledger_of(c, [portfolio], after=after.seq, upto=seq)
+    gone = {number.bytes for number in reversed_}
+    ledger, place = renewed(last, new, gone)
+    touched = {int(s) for s in np.unique(np.concatenate([new.security, last.security[place < 0]])) if s}
+    return ledger, seen, place, frozenset(connected(touched, last, new))
+
+
+def ledger_now(c: psycopg.Connection, portfolio: UUID) -> Ledger:
+    """The effective ledger of a portfolio as the connection sees it, from the kept Book and what was recorded since."""
+    with _lock:
+        kept = _books.get((portfolio, None))
+    return _entries(c, portfolio, None, kept)[0]
 
 
 def limits_of(
@@ -174,12 +275,14 @@ SELECT count(*), {{columns}}
          WHERE t.portfolio_id = ANY (%(ids)s) AND t.kind <> 'reversal' AND (%(known)s::timestamptz IS NULL OR t.recorded_at <= %(known)s)
            AND NOT EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id
                               AND (%(struck)s::timestamptz IS NULL OR r.recorded_at <= %(struck)s))
+           AND t.seq > %(after)s AND (%(upto)s::bigint IS NULL OR t.seq <= %(upto)s)
          ORDER BY traded_on, kind NOT IN ({_BEFORE_TRADES}), coalesce(place, seq), seq) t
 """
 # the fields that few rows have, by the condition of their index
 _DETAILS = """
 SELECT transaction_id, into_id, fraction, price, basis, basis_base, acquired_on, lots FROM transactions
  WHERE portfolio_id = ANY (%s) AND (into_id IS NOT NULL OR basis IS NOT NULL OR acquired_on IS NOT NULL OR lots IS NOT NULL OR kind = 'merger')
+   AND seq > %s
 """
 # how each column is packed: expression in SQL, its type here
 _PACKED: dict[str, tuple[str, str]] = {
@@ -217,10 +320,13 @@ def ledger_of(
     portfolios: Sequence[UUID],
     known_at: datetime | None = None,
     reversed_by: datetime | None = None,
+    after: int = 0,
+    upto: int | None = None,
 ) -> Ledger:
     """The effective ledger of some portfolios as packed columns, as it was known at a time (None: now).
 
     With `reversed_by` an entry is left out only where its reversal was known by then: what stood at any time since.
+    `after`, `upto`: only entries whose number (`seq`) is above and at most that.
     """
     used = [r[0] for r in c.execute("SELECT currency FROM currencies ORDER BY 1").fetchall()]
     struck = known_at if reversed_by is None else reversed_by
@@ -230,6 +336,8 @@ def ledger_of(
         "struck": struck,
         "kinds": list(KINDS),
         "currencies": used,
+        "after": after,
+        "upto": upto,
     }
     try:
         with c.transaction():
@@ -256,18 +364,20 @@ def ledger_of(
     there = np.union1d(arrays["currency"], arrays["cash_currency"]).astype(int)
     for name in ("currency", "cash_currency"):
         arrays[name] = np.searchsorted(there, arrays[name]).astype(np.int16)
-    details = _details(c, portfolios, arrays["ids"])
+    details = _details(c, portfolios, arrays["ids"], after)
     return Ledger(**arrays, currencies=tuple(used[i] for i in there), details=details)
 
 
-def _details(c: psycopg.Connection, portfolios: Sequence[UUID], ids: np.ndarray[Any, Any]) -> dict[int, Detail]:
+def _details(
+    c: psycopg.Connection, portfolios: Sequence[UUID], ids: np.ndarray[Any, Any], after: int
+) -> dict[int, Detail]:
     """The details of the rows whose ids are given, by row."""
     found = {
         number.bytes: Detail(
             into, fraction, price, basis, base, acquired, tuple((UUID(n), Decimal(u)) for n, u in lots or [])
         )
         for number, into, fraction, price, basis, base, acquired, lots in c.execute(
-            _DETAILS, (list(portfolios),)
+            _DETAILS, (list(portfolios), after)
         ).fetchall()
     }
     if not found or not len(ids):

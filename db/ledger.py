@@ -90,7 +90,7 @@ def open_desk(c: psycopg.Connection, portfolio: UUID, lock: bool) -> Desk:
         raise AccessDenied(f"you may look at {settings_row.name}, not book in it")
     return Desk(
         settings_row,
-        books.ledger_of(c, [portfolio]),
+        books.ledger_now(c, portfolio),
         importing.by_symbol(books.securities_of(c)),
         books.sessions_of(c),
         frozenset(r[0] for r in c.execute("SELECT currency FROM currencies").fetchall()),

@@ -15,7 +15,7 @@ import psycopg
 from core import VERSION
 from core.fx import day_number, day_of
 from core.ledger import MICRO, UNITS
-from core.lots import by_security
+from core.lots import held
 from core.money import posted_float
 from core.scope import PERIODS
 from core.valuation import cash_of, history, lots_of, net_flow
@@ -53,10 +53,10 @@ def refresh_holdings(c: psycopg.Connection, today: date) -> int:
         day = day_number(today)
         c.execute("DELETE FROM holdings WHERE portfolio_id = %s", (portfolio,))
         c.execute("DELETE FROM cash_balances WHERE portfolio_id = %s", (portfolio,))
-        for (_, security), lots in by_security(lots_of(book, day).open).items():
-            units = Decimal(sum(lot.units for lot in lots)) / UNITS
-            cost = Decimal(sum(lot.cost_base if lot.cost_base is not None else lot.cost for lot in lots)) / MICRO
-            c.execute("INSERT INTO holdings VALUES (%s, %s, %s, %s)", (portfolio, security, units, cost))
+        for its in held(lots_of(book, day).still):
+            units = Decimal(its.units) / UNITS
+            cost = Decimal(its.cost_base if its.cost_base is not None else its.cost) / MICRO
+            c.execute("INSERT INTO holdings VALUES (%s, %s, %s, %s)", (portfolio, its.security, units, cost))
         for currency, amount in cash_of(book, day).items():
             c.execute("INSERT INTO cash_balances VALUES (%s, %s, %s)", (portfolio, currency, amount))
         c.execute(

@@ -13,7 +13,7 @@ import pytest
 
 from bench import __main__ as bench
 from bench import books as book_rows
-from bench import charts, measure, memory, panel, quotes, sessions, snapshots
+from bench import charts, entry, lots, measure, memory, panel, quotes, sessions, snapshots
 from db import engine, market
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -24,7 +24,7 @@ def test_every_row_can_be_measured(name: str) -> None:
     assert callable(importlib.import_module(f"bench.{name}").measure)
 
 
-@pytest.mark.parametrize("name", [n for n in bench.ROWS if n not in bench.WITHOUT_DATABASE] + ["panel"])
+@pytest.mark.parametrize("name", [n for n in bench.ROWS if n not in bench.WITHOUT_DATABASE] + ["lots", "panel"])
 def test_a_row_runs_on_a_tiny_size(name: str, database: Any) -> None:
     """Each compares its ways before it measures them."""
     rows = importlib.import_module(f"bench.{name}").measure(small=True)
@@ -93,6 +93,18 @@ def test_quotes_come_out_as_they_went_in(database: Any) -> None:
 def test_the_orm_loop_and_the_statement_write_the_same_snapshot(database: Any) -> None:
     snapshots.fill(3, 4)
     snapshots.compared()
+
+
+def test_reports_after_a_booking_are_those_made_of_nothing(database: Any) -> None:
+    user, portfolio = book_rows.fill(400, 4, 30)
+    entry.compared(user, portfolio, times=6)
+
+
+@pytest.mark.skipif(lots.beancount_python() is None, reason="beancount is not installed")
+def test_beancount_comes_to_the_same_units_and_gain() -> None:
+    ledger = lots.fill(600, 2, 5, splits=False)
+    _, units, gain = lots.beancount(ledger, lots.beancount_python())
+    lots.compared_with_beancount(ledger, lots.by_columns(ledger, 2), units, gain)
 
 
 def test_the_panel_is_what_columns_come_to() -> None:

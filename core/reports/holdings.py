@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
+from operator import itemgetter
 from typing import Any
+
+import numpy as np
 
 from core.fx import day_of
 from core.ledger import CODE, MICRO, UNITS
+from core.lots import posting_unit, summable, totals
 from core.money import posted, posted_float
 from core.reasons import NoRate, Reason
 from core.reports import Made, report
 from core.rules import check
 from core.table import Column, Figure, Kind
+from core.valuation import Position
 from core.view import View, money
 
 
@@ -149,10 +155,8 @@ def overview(view: View) -> Made:
 def holdings(view: View) -> Made:
     """Every open position: units, price, value, weight, cost, unrealised and realised gain, income. Base currency."""
     v = view.valuation
-    realised: dict[int, Decimal] = {}
-    for d in view.lots.disposals:
-        if d.proceeds_base is not None and d.cost_base is not None:
-            realised[d.security] = realised.get(d.security, Decimal(0)) + Decimal(d.proceeds_base - d.cost_base) / MICRO
+    closed = view.lots.closed
+    realised = {n: Decimal(gain) / MICRO for n, gain in totals(closed.security, closed.gains()[0]).items()}
     income = _income(view)
     rows: list[tuple[Any, ...]] = []
     for p in v.positions:
@@ -185,16 +189,15 @@ def holdings(view: View) -> Made:
 
 def _income(view: View) -> dict[int, Decimal]:
     """Net dividends per security in the base currency, each at its own day's rate."""
-    out: dict[int, Decimal] = {}
-    ledger = view.book.ledger.upto(view.as_of)
-    for i in (ledger.kind == CODE["dividend"]).nonzero()[0].tolist():
-        rate = view.book.rates.rate(
-            ledger.currencies[int(ledger.cash_currency[i])], view.base, int(ledger.traded_on[i])
-        )
-        if not isinstance(rate, NoRate):
-            number = int(ledger.security[i])
-            out[number] = out.get(number, Decimal(0)) + posted(Decimal(int(ledger.net[i])) / MICRO * rate, view.base)
-    return out
+    out: dict[int, int] = {}
+    ledger, unit = view.book.ledger.upto(view.as_of), posting_unit(view.base)
+    dividends = ledger.kind == CODE["dividend"]
+    for place, currency in enumerate(ledger.currencies):
+        rows = np.flatnonzero(dividends & (ledger.cash_currency == place))
+        steps, _ = view.book.rates.posted(ledger.net[rows], currency, view.base, ledger.traded_on[rows], unit)
+        for number, amount in totals(ledger.security[rows], steps).items():
+            out[number] = out.get(number, 0) + amount * unit
+    return {number: Decimal(amount) / MICRO for number, amount in out.items()}
 
 
 @report(
@@ -212,30 +215,46 @@ def _income(view: View) -> dict[int, Decimal]:
     empty="No open lots at this date.",
 )
 def lots(view: View) -> Made:
-    """Every open lot with what is left of its total cost. With `security` in the scope, those of one security.
+    """Every open lot with what is left of its total cost, by symbol and date. With `security` in the scope, those of one security.
 
     A partial sale takes its posted share of the cost and the rest stays. Under average cost a security has one lot.
     """
-    positions = {p.security.security_id: p for p in view.valuation.positions}
-    rows = []
-    for lot in view.lots.open:
-        if view.scope.security is not None and lot.security != view.scope.security:
-            continue
-        p = positions[lot.security]
-        units, cost, cost_base = Decimal(lot.units) / UNITS, money(lot.cost), money(lot.cost_base)
-        value = None if p.price is None or p.rate is None else posted(units * p.price * p.rate, view.base)
-        assert cost is not None
-        rows.append(
-            (p.security.symbol, day_of(lot.opened_on), units, cost, p.security.currency, cost_base, cost / units if units else None, value,
-             None if value is None or cost_base is None else value - cost_base, view.as_of - lot.opened_on)
-        )  # fmt: skip
-    rows.sort(key=lambda r: (r[0], r[1]))
+    rows: list[tuple[Any, ...]] = []
+    for p in view.valuation.positions:
+        number = p.security.security_id
+        if view.scope.security in (None, number):
+            key = (view.as_of, p.price, p.rate)
+            rows += view.book.of_security("open lots", number, key, partial(_lots_of, view, p))
     notes = (
         ("Method: average cost, one pooled lot per security.",)
         if view.book.portfolio.method == "average"
         else ("Method: first in, first out.",)
     )
     return Made(rows, notes=notes)
+
+
+def _lots_of(view: View, p: Position) -> list[tuple[Any, ...]]:
+    """The rows of `lots` of one security."""
+    its, symbol, currency = view.lots.still, p.security.symbol, p.security.currency
+    its = its.only(its.security == p.security.security_id)
+    factor, rows = None if p.price is None or p.rate is None else (p.price, p.rate), []
+    columns = (
+        its.opened_on.tolist(),
+        its.units.tolist(),
+        its.cost.tolist(),
+        its.cost_base.tolist(),
+        its.known.tolist(),
+    )
+    for opened, units_, cost_, base_, known in zip(*columns, strict=True):
+        units, cost, cost_base = (
+            Decimal(units_) / UNITS,
+            Decimal(cost_) / MICRO,
+            Decimal(base_) / MICRO if known else None,
+        )
+        value = None if factor is None else posted(units * factor[0] * factor[1], view.base)
+        rows.append((symbol, day_of(opened), units, cost, currency, cost_base, cost / units if units else None, value,
+                     None if value is None or cost_base is None else value - cost_base, view.as_of - opened))  # fmt: skip
+    return rows
 
 
 @report(
@@ -253,40 +272,27 @@ def lots(view: View) -> Made:
 )
 def realised(view: View) -> Made:
     """Every sale, lot by lot: proceeds − cost in the base currency, each side at the rate of its own day."""
-    rows, gains = [], Decimal(0)
-    for d in view.lots.disposals:
-        if view.scope.security is not None and d.security != view.scope.security:
-            continue
+    closed, rows = view.lots.closed, list[tuple[Any, ...]]()
+    if view.scope.security is not None:
+        closed = closed.only(closed.security == view.scope.security)
+    for number in np.unique(closed.security).tolist():
+        rows += view.book.of_security("disposals", number, view.as_of, partial(_disposals_of, view, number))
+    rows.sort(key=itemgetter(2, 0), reverse=True)
+    columns = (closed.proceeds_base, closed.cost_base, closed.gains()[0])
+    proceeds, cost, gains = (Decimal(int(summable(column).sum())) / MICRO for column in columns)
+    total = ("Total", None, None, None, proceeds, cost, gains, None, None)
+    return Made(rows, total=total if rows else None)
+
+
+def _disposals_of(view: View, number: int) -> list[tuple[Any, ...]]:
+    """The rows of `realised` of one security."""
+    its, symbol, rows = view.lots.closed, view.book.securities[number].symbol, []
+    for d in its.only(its.security == number).objects():
         proceeds, cost = money(d.proceeds_base), money(d.cost_base)
         gain = None if proceeds is None or cost is None else proceeds - cost
-        gains += gain or 0
-        symbol = view.book.securities[d.security].symbol
-        rows.append(
-            (
-                symbol,
-                day_of(d.opened_on),
-                day_of(d.closed_on),
-                Decimal(d.units) / UNITS,
-                proceeds,
-                cost,
-                gain,
-                ratio(gain, cost),
-                d.closed_on - d.opened_on,
-            )
-        )
-    rows.sort(key=lambda r: (r[2], r[0]), reverse=True)
-    total = (
-        "Total",
-        None,
-        None,
-        None,
-        sum((r[4] for r in rows if r[4]), Decimal(0)),
-        sum((r[5] for r in rows if r[5]), Decimal(0)),
-        gains,
-        None,
-        None,
-    )
-    return Made(rows, total=total if rows else None)
+        rows.append((symbol, day_of(d.opened_on), day_of(d.closed_on), Decimal(d.units) / UNITS, proceeds, cost, gain,
+                     ratio(gain, cost), d.closed_on - d.opened_on))  # fmt: skip
+    return rows
 
 
 @report(
