@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -122,6 +122,10 @@ class Book:
             if since <= day:
                 found = value, severity
         return found
+
+    def with_other(self, **changes: Any) -> Book:
+        """The Book with another ledger, prices or rates in it: nothing that was derived from this one goes along."""
+        return replace(self, derived={}, of_each={}, before=None, **changes)
 
     def make_room(self, most: int = 64) -> None:
         """Forget what was derived when too much is kept: readers of many past days would fill the memory."""

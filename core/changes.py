@@ -193,8 +193,8 @@ class _State:
             dated = dict(portfolio.methods)
             dated.update((m.valid_from, m.method) for m in sorted(self.methods, key=lambda m: m.at))
             portfolio = replace(portfolio, methods=tuple(sorted(dated.items())))
-        made = replace(book, portfolio=portfolio, ledger=book.ledger.only(rows), prices=self.prices,
-                       rates=Rates(self.rates, book.rates.pivot), derived={})  # fmt: skip
+        made = book.with_other(portfolio=portfolio, ledger=book.ledger.only(rows), prices=self.prices,
+                               rates=Rates(self.rates, book.rates.pivot))  # fmt: skip
         if self.lots_from is not None:
             made.derived.update((k, v) for k, v in self.lots_from.derived.items() if k[0] == "lots")
         self.lots_from = made

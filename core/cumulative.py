@@ -97,7 +97,7 @@ def fifo(
 
 
 def _blocks(group: Ints) -> Iterator[slice]:
-    """Whole groups, together as many rows as the nearest memory holds: a third of the time that all of them take at once."""
+    """Whole groups, together about BLOCK rows: what is worked on at once stays small, however long the ledger."""
     starts = np.append(_starts(group), len(group))
     at = 0
     while at < len(group):

@@ -278,7 +278,7 @@ def warnings_before(household: Household, posting: Posting, security: Security, 
     first = narrow.books[0]
     ledger, _ = joined(first.ledger, from_postings([posting], ids=[NEW]))
     known = {**first.securities, security.security_id: security}
-    with_it = replace(first, ledger=ledger, securities=known, rates=household.rates, derived={})
+    with_it = first.with_other(ledger=ledger, securities=known, rates=household.rates)
     return warnings_of(replace(narrow, books=(with_it, *narrow.books[1:])), [NEW], today)
 
 
@@ -320,7 +320,7 @@ def _about(household: Household, securities: set[int]) -> Household:
     linked = linked.union(d.into for ledger in ledgers for d in ledger.details.values() if d.into)
     if linked != securities:
         return _about(household, linked)
-    books = (replace(b, ledger=x, rates=rates, derived={}) for b, x in zip(household.books, ledgers, strict=True))
+    books = (b.with_other(ledger=x, rates=rates) for b, x in zip(household.books, ledgers, strict=True))
     return replace(household, books=tuple(books))
 
 
