@@ -2,8 +2,9 @@
 
 An explanation recomputes: `Explanation.recomputed` works from the shown terms and the shown evidence alone, and a test over all
 reports holds it to the number shown. To explain a new column, write a function with `@explains(report, column)` in a module of
-this package; `total=True` is the cell of the total row, `figure=True` a card. It gets the View and the row (a dict) and answers
-an Explained. Text and dates need none: they say where they are recorded.
+this package; `total=True` is the cell of the total row, `figure=True` a card. It gets the View and the row (a dict, with the place of
+the row as `_row`, the key of the column as `_column`, the Table as `_table` and what else the report was made from as `_inputs`)
+and answers an Explained. Text and dates need none: they say where they are recorded.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from core.table import Column, Context, Kind, Table
 from core.view import View
 
 RECORDED = frozenset({Kind.TEXT, Kind.DATE, Kind.TIME, Kind.FLAG})  # cells that nothing is computed for
+
+NUMBERS = frozenset({"security_id"})  # names of things, not amounts
 
 
 class NotExplained(LookupError):
@@ -133,8 +136,9 @@ def explains(report: str, *columns: str, total: bool = False, figure: bool = Fal
     return register
 
 
-def explain(view: View | None, table: Table, column: str, row: int | None) -> Explanation:
-    """One cell of a table that a report made: `row` counts from 0, None is the total row. Raises NotExplained."""
+def explain(view: View | None, table: Table, column: str, row: int | None, **inputs: Any) -> Explanation:
+    """One cell of a table that a report made: `row` counts from 0, None is the total row; `inputs` are those that the report asked
+    for beside the View. Raises NotExplained."""
     found = next((c for c in table.columns if c.key == column), None)
     if found is None:
         raise NotExplained(f"{table.name} has no column {column!r}; it has {', '.join(c.key for c in table.columns)}")
@@ -145,13 +149,15 @@ def explain(view: View | None, table: Table, column: str, row: int | None) -> Ex
     cells = table.total if row is None else table.rows[row]
     assert cells is not None
     record: dict[str, Any] = dict(zip((c.key for c in table.columns), cells, strict=True))
-    record |= {"_row": row, "_column": column}
+    record |= {"_row": row, "_column": column, "_table": table, "_inputs": inputs}
     value = record[column]
     place = "total" if row is None else "row"
     made = _explainers[table.name, place, column](view, record) if (table.name, place, column) in _explainers else None
     if made is None and row is None and value is not None and not isinstance(value, str):
         made = _summed(table, column, found)
-    recorded = "view" not in REPORTS[table.name].inputs  # rows that the database gives: nothing is computed for them
+    recorded = (
+        column in NUMBERS or "view" not in REPORTS[table.name].inputs
+    )  # what the database gives: nothing is computed for it
     if made is None and (
         recorded or value is None or isinstance(value, str | date | datetime | bool) or found.kind in RECORDED
     ):
@@ -165,14 +171,14 @@ def explain(view: View | None, table: Table, column: str, row: int | None) -> Ex
                        made.note or found.note, made.compute)  # fmt: skip
 
 
-def explain_figure(view: View | None, table: Table, key: str) -> Explanation:
+def explain_figure(view: View | None, table: Table, key: str, **inputs: Any) -> Explanation:
     """One figure that stands beside a table. Raises NotExplained."""
     try:
         f = table.figure(key)
     except KeyError as e:
         raise NotExplained(str(e.args[0])) from None
     function = _explainers.get((table.name, "figure", key))
-    made = function(view, {"_figure": f}) if function else None
+    made = function(view, {"_figure": f, "_table": table, "_inputs": inputs}) if function else None
     if made is None and f.value is None:
         made = Explained(f.formula or "no number can be given", lambda given: None)
     if made is None:
