@@ -178,6 +178,8 @@ def test_an_explanation_depends_on_what_it_shows(small: Small, name: str) -> Non
     for where, found in explained(small, name, scope, table, most=3):
         if found.value in (None, "", 0):  # nothing, and what is nothing by definition
             continue
+        if ".coverage" in where and any(e.title == "Positions of that day" and not e.rows for e in found.evidence):
+            continue  # where nothing is held all of it is priced
         assert any(not same(found.value, outcome(x)) for x in altered(found)), (
             f"{where} does not depend on what it shows: {found.formula}"
         )

@@ -154,7 +154,7 @@ def explain(view: View | None, table: Table, column: str, row: int | None, **inp
     place = "total" if row is None else "row"
     made = _explainers[table.name, place, column](view, record) if (table.name, place, column) in _explainers else None
     if made is None and row is None and value is not None and not isinstance(value, str):
-        made = _summed(table, column, found)
+        made = _summed(view, table, column, found)
     recorded = (
         column in NUMBERS or "view" not in REPORTS[table.name].inputs
     )  # what the database gives: nothing is computed for it
@@ -196,18 +196,24 @@ def _recorded(table: Table, column: Column, value: Any, record: Mapping[str, Any
     return Explained(where, lambda given: given["recorded"], (Term("recorded", value, column.kind),))
 
 
-def _summed(table: Table, column: str, found: Column) -> Explained | None:
-    """A total that is the sum of its column; None where it is not."""
+def _summed(view: View | None, table: Table, column: str, found: Column) -> Explained | None:
+    """A total that is the sum of its column, with the entries (and prices, where there are values) of all rows; None where it is not."""
+    from core.explain import evidence
+
     cells = table.column(column)
     numbers = [v for v in cells if v is not None]
-    zero: Any = Decimal(0) if any(isinstance(v, Decimal) for v in numbers) else 0
+    zero: Any = Decimal(0) if isinstance(table.total_of(column), Decimal) else 0
     if not all(isinstance(v, int | float | Decimal) for v in numbers) or sum(numbers, zero) != table.total_of(column):
         return None
-    first = table.columns[0]
-    rows = tuple((row[0], v) for row, v in zip(table.rows, cells, strict=True))
-    evidence = Evidence("Rows", (first, found), rows)
+    first = table.columns[0] if table.columns[0].key != column else table.columns[1]
+    rows = tuple((a, b) for a, b in zip(table.column(first.key), cells, strict=True))
+    behind = [Evidence("Rows", (first, found), rows)]
+    if view is not None:
+        if {"price", "value"} & {c.key for c in table.columns}:
+            behind.append(evidence.prices(view, [p.security.security_id for p in view.valuation.positions]))
+        behind.append(evidence.entries(view, security=view.scope.security))
     return Explained(f"sum of {found.title}", lambda given: sum((v for v in given.column("Rows", column) if v is not None), zero),
-                     (), (evidence,))  # fmt: skip
+                     (), tuple(behind))  # fmt: skip
 
 
 for _module in pkgutil.iter_modules(__path__):

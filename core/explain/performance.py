@@ -198,7 +198,7 @@ def coverage_on(view: View, i: int) -> Explained | None:
         return fresh / weight if weight > 0 else 1.0
 
     return Explained("|value| with a close of the last session ÷ |value| of all positions; one never priced counts with what was paid; 0 with cash that has no rate",
-                     share, (), evidence.that_day(view, i))  # fmt: skip
+                     share, (), (*evidence.that_day(view, i), evidence.entries(view, until=int(view.days[i]))))  # fmt: skip
 
 
 @explains("growth", "twr", "drawdown", "now_drawdown", "benchmark", "active", figure=True)
