@@ -10,7 +10,7 @@ from core.explain import Explained, Given, Term, evidence, explains
 from core.explain.evidence import POSITIONS
 from core.explain.holdings import cash_worth, total, worth
 from core.money import posted
-from core.reports.allocation import UNCLASSIFIED
+from core.reports.allocation import group_of
 from core.table import Kind
 from core.valuation import Position
 from core.view import View
@@ -19,7 +19,7 @@ Row = Mapping[str, Any]
 
 
 def _group(view: View, p: Position) -> str:
-    return str(getattr(p.security, view.scope.by) or UNCLASSIFIED)
+    return group_of(p.security, view.scope.by)
 
 
 def _inside(view: View, name: str) -> tuple[list[Position], list[str]]:

@@ -143,13 +143,15 @@ def disposals(view: View, chosen: Iterable[Disposal]) -> Evidence:
         Column("symbol", "Symbol"), Column("opened_on", "Opened", Kind.DATE), Column("closed_on", "Closed", Kind.DATE), Column("units", "Units", Kind.UNITS),
         Column("proceeds", "Proceeds", Kind.MONEY), Column("cost", "Cost", Kind.MONEY), Column("currency", "Currency"),
         Column("proceeds_base", "Proceeds in base currency", Kind.MONEY), Column("cost_base", "Cost in base currency", Kind.MONEY),
-        Column("opened_by", "Opened by"), Column("closed_by", "Closed by"),
+        Column("opened_by", "Opened by"), Column("closed_by", "Closed by"), Column("short", "Short", Kind.FLAG), Column("rate", "FX rate when closed", Kind.PRICE),
     )  # fmt: skip
     rows = []
     for d in chosen:
         security = view.book.securities[d.security]
+        rate = view.book.rates.rate(security.currency, view.base, d.closed_on)
         rows.append((security.symbol, day_of(d.opened_on), day_of(d.closed_on), Decimal(d.units) / UNITS, money(d.proceeds), money(d.cost), security.currency,
-                     money(d.proceeds_base), money(d.cost_base), entry_id(view, d.opening_row), entry_id(view, d.row)))  # fmt: skip
+                     money(d.proceeds_base), money(d.cost_base), entry_id(view, d.opening_row), entry_id(view, d.row), d.short,
+                     None if isinstance(rate, NoRate) else rate))  # fmt: skip
     return Evidence(SALES, columns, tuple(rows))
 
 

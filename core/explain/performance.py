@@ -13,21 +13,23 @@ from numpy.typing import NDArray
 from core.explain import Evidence, Explained, Given, Term, evidence, explains
 from core.explain.allocation import behind
 from core.explain.evidence import CASH_THAT_DAY, CLOSES, DAYS, POSITIONS, THAT_DAY
-from core.explain.holdings import cash_held, coverage, gain_between, total, worth
+from core.explain.holdings import cash_held, coverage, total, worth
 from core.explain.risk import base_of
 from core.fx import day_number, day_of
 from core.metrics.drawdown import drawdown_curve
 from core.money import posted, posted_float
+from core.reasons import Reason
 from core.reports.performance import TABLE_PERIODS
-from core.returns import annualised, daily_returns, link
+from core.returns import annualised, at_work, daily_returns, link, modified_dietz, money_weighted, timed, twr
 from core.returns import growth as growth_of
 from core.table import Column, Kind
 from core.valuation import Position, net_flow
-from core.view import View
+from core.view import Span, View, per_year, settled
 
 Row = Mapping[str, Any]
 Floats = NDArray[np.float64]
-MOVED, RECORDED = "Bought and received", "Recorded values"
+MOVED, RECORDED, FLOWS = "Bought and received", "Recorded values", "Flows"
+BENCHMARK = "Π (1 + r) − 1 of the benchmark over the days on which both have a return, r = close ÷ close before − 1, in the base currency"
 DAILY = "r = (V_end + out) ÷ (V_start + in) − 1 of each day"
 
 
@@ -84,24 +86,46 @@ def _period(row: Row) -> str:
     return next(period for period, title in TABLE_PERIODS if title == row["period"])
 
 
-@explains("performance", "start_value", "net_flow", "end_value", "gain", "twr", "annualised", "benchmark", "active")
+@explains(
+    "performance",
+    "start_value",
+    "net_flow",
+    "end_value",
+    "gain",
+    "twr",
+    "annualised",
+    "mwr",
+    "mwr_annualised",
+    "dietz",
+    "benchmark",
+    "active",
+)
 def period_cell(view: View, row: Row) -> Explained | None:
-    shown, period = row["_column"], _period(row)
-    base = view.base_day(period)
-    if row[shown] is None or not isinstance(base, int):
+    shown = row["_column"]
+    span = view.span(_period(row))
+    if row[shown] is None or isinstance(span, Reason):
         return None
     if shown == "start_value":
-        i = int(np.argmax(view.days > base))
         return (
-            value_on(view, i - 1)
-            if i
+            value_on(view, span.first - 1)
+            if span.first
             else Explained("0: nothing was there before the first transaction", lambda g: Decimal(0))
         )
-    if shown == "end_value":
-        return total(view, row)
-    if shown == "gain":
-        return gain_between(view, period)
-    given, start = stretch(view, base), start_of(view, base)
+    return total(view, row) if shown == "end_value" else period_figure(view, span, shown)
+
+
+def period_figure(view: View, span: Span, shown: str) -> Explained:
+    """A figure of a period: its flows, its gain, its returns."""
+    base = int(view.days[-1]) - span.days
+    given = stretch(view, base)
+    flows = flows_in(span)
+    start = Term("start value", span.start_value, Kind.NUMBER, view.base, f"close of {span.start}")
+    end = Term("end value", span.end_value, Kind.NUMBER, view.base)
+    length = Term("days", span.days, Kind.COUNT, note=f"from the close of {span.start} to {day_of(int(view.days[-1]))}")
+    if shown in ("bought", "received"):
+        sign = 1 if shown == "bought" else -1
+        return Explained(f"Σ {'deposits' if sign > 0 else 'withdrawals'} of the days, each at the FX of its day",
+                         lambda g: posted_float(sign * sum(a for a in g.column(FLOWS, "amount") if a * sign > 0), view.base), (), (flows, *given))  # fmt: skip
     if shown == "net_flow":
         return Explained(
             "Σ deposits − Σ withdrawals of the days, each at the FX of its day",
@@ -109,35 +133,88 @@ def period_cell(view: View, row: Row) -> Explained | None:
             (),
             given,
         )
+    if shown == "gain":
+        return Explained("end value − start value − Σ deposits + Σ withdrawals of the days",
+                         lambda g: posted_float(g["end value"] - g["start value"] - _flow(g), view.base), (end, start), (*given, evidence.positions(view)))  # fmt: skip
     if shown == "twr":
-        return Explained(f"Π (1 + r) − 1 over the days, {DAILY}", lambda g: link(returns(g)), (start,), given)
+        return Explained(f"Π (1 + r) − 1 over the days, {DAILY}", _linked, (start,), given)
     if shown == "annualised":
-        length = Term(
-            "days",
-            int(view.days[-1]) - base,
-            Kind.COUNT,
-            note=f"from the close of {day_of(base)} to {day_of(int(view.days[-1]))}",
+        return Explained(
+            "(1 + return) ^ (365 ÷ days) − 1, the return linked from the days",
+            lambda g: annualised(_linked(g), g["days"]),
+            (start, length),
+            given,
         )
-        return Explained("(1 + return) ^ (365 ÷ days) − 1, the return linked from the days", lambda g: annualised(link(returns(g)), g["days"]),
-                         (start, length), given)  # fmt: skip
-    number = view.book.portfolio.benchmark_id
-    assert number is not None
-    bench = (evidence.closes(view, number, base, in_base=True), *given)
+    if shown == "mwr":
+        return Explained("the rate at which start value and deposits grow into withdrawals and end value (XIRR), over the time money was there, not annualised",
+                         lambda g: money_weighted(g["start value"], g["end value"], pairs_of(g), g["days"]), (start, end, length), (flows, *given))  # fmt: skip
+    if shown == "mwr_annualised":
+
+        def a_year(g: Given) -> Any:
+            first, last = at_work(g["start value"], g["end value"], pairs_of(g), g["days"])
+            return per_year(money_weighted(g["start value"], g["end value"], pairs_of(g), g["days"]), int(last - first))
+
+        return Explained("the rate per year (XIRR, actual/365) at which start value and deposits grow into withdrawals and end value", a_year, (start, end, length),
+                         (flows, *given))  # fmt: skip
+    if shown == "dietz":
+
+        def dietz(g: Given) -> Any:
+            found = pairs_of(g)
+            weighed = timed([f for f in found if f[1] > 0], [(on, -a) for on, a in found if a < 0])
+            return modified_dietz(g["start value"], g["end value"], weighed, g["days"])
+
+        return Explained(
+            "(end value − start value − Σ flows) ÷ (start value + Σ flow × share of the days that it was there)",
+            dietz,
+            (start, end, length),
+            (flows, *given),
+        )
+    bench = (*benchmark_closes(view, span.first), *given)
     if shown == "benchmark":
-        return Explained("Π (1 + r) − 1 over the days, r = close ÷ close before − 1 of the benchmark, in the base currency",
-                         _benchmark, (), bench)  # fmt: skip
-    return Explained(
-        "return − benchmark, each linked from its days", lambda g: link(returns(g)) - _benchmark(g), (start,), bench
+        return Explained(BENCHMARK, _benchmark, (), bench)
+    return Explained(f"return − benchmark; {BENCHMARK}", lambda g: _linked(g) - _benchmark(g), (start,), bench)
+
+
+def flows_in(span: Span) -> Evidence:
+    """What came into the portfolio and left it, dated in days since the start of the period."""
+    columns = (
+        Column("day", "Day", Kind.NUMBER, "since the start of the period"),
+        Column("amount", "Amount", Kind.NUMBER, "in the base currency; deposits positive"),
     )
+    return Evidence(FLOWS, columns, tuple(span.flows))
+
+
+def pairs_of(g: Given) -> list[tuple[float, float]]:
+    """The flows of the evidence."""
+    return list(zip(g.column(FLOWS, "day"), g.column(FLOWS, "amount"), strict=True))
+
+
+def benchmark_closes(view: View, first: int) -> tuple[Evidence, ...]:
+    """The closes of the benchmark from the day before the first-th day of the series on; nothing where there is none."""
+    number = view.book.portfolio.benchmark_id
+    before = int(view.days[first - 1]) if first else None
+    return () if number is None else (evidence.closes(view, number, before, in_base=True),)
+
+
+def _linked(g: Given) -> Any:
+    inflow, outflow = (np.array(g.column(DAYS, k), float) for k in ("inflow", "outflow"))
+    return twr(settled(np.array(g.column(DAYS, "value"), float)), inflow, outflow, g["start value"])
 
 
 def _flow(g: Given) -> float:
     return float((np.array(g.column(DAYS, "inflow"), float) - np.array(g.column(DAYS, "outflow"), float)).sum())
 
 
-def _benchmark(g: Given) -> float:
+def _closes(g: Given) -> float:
     close = np.array(g.column(CLOSES, "close"), float)
     return link(close[1:] / close[:-1] - 1)
+
+
+def _benchmark(g: Given) -> float:
+    close = np.array(g.column(CLOSES, "close"), float)
+    r = close[1:] / close[:-1] - 1
+    mine = np.array(g.column(DAYS, "return"), float)
+    return link(r[np.isfinite(r) & np.isfinite(mine)])
 
 
 # --- the daily series ------------------------------------------------------------------------------
@@ -213,19 +290,11 @@ def growth_figure(view: View, row: Row) -> Explained | None:
         which = "its lowest in the period" if shown == "drawdown" else "its last"
         return Explained(f"{which}: growth ÷ its highest so far − 1, {DAILY}",
                          lambda g: float(drawdown_curve(returns(g)).min() if shown == "drawdown" else drawdown_curve(returns(g))[-1]), (start,), given)  # fmt: skip
-    number = view.book.portfolio.benchmark_id
-    assert number is not None
-    bench = (evidence.closes(view, number, base, in_base=True), *given)
+    first = 0 if base is None else int(np.searchsorted(view.days, base, side="right"))
+    bench = (*benchmark_closes(view, first), *given)
     if shown == "benchmark":
-        return Explained(
-            "Π (1 + r) − 1 over the days, r = close ÷ close before − 1 of the benchmark, in the base currency",
-            _benchmark,
-            (),
-            bench,
-        )
-    return Explained(
-        "return − benchmark, each linked from its days", lambda g: link(returns(g)) - _benchmark(g), (start,), bench
-    )
+        return Explained(BENCHMARK, _benchmark, (), bench)
+    return Explained(f"return − benchmark; {BENCHMARK}", lambda g: link(returns(g)) - _benchmark(g), (start,), bench)
 
 
 @explains(
@@ -257,7 +326,7 @@ def performer(view: View, row: Row) -> Explained | None:
         return None
     booked = evidence.entries(view, security=number, after=base)
     if shown == "price_return":
-        return Explained("Π (1 + r) − 1 over the days, r = close ÷ close before − 1 in its currency", _benchmark, (),
+        return Explained("Π (1 + r) − 1 over the days, r = close ÷ close before − 1 in its currency", _closes, (),
                          (evidence.closes(view, number, base), booked))  # fmt: skip
     i = 0 if base is None else int(np.searchsorted(view.days, base, side="right"))
     now = [p for p in view.valuation.positions if p.security.security_id == number]
