@@ -30,9 +30,8 @@ _tables: OrderedDict[tuple[Any, ...], Table] = OrderedDict()
 _lock = Lock()
 _KEPT_INPUTS = frozenset({"view", "ledger"})  # what changes with the Book's version and the quotes alone
 OF_A_PORTFOLIO = frozenset({"view", "chart", "ledger", "reconciliations", "reconciliation"})
-EXPLAINED_WITH = frozenset(
-    {"household", "actions", "reconciliations"}
-)  # inputs that explanations work from, beside the View and the table
+# inputs that explanations work from, beside the View and the table
+EXPLAINED_WITH = frozenset({"household", "actions", "reconciliations", "story"})
 ADMIN_ONLY = frozenset({"runs", "jobs", "feeds", "letters"})
 
 

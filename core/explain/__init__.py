@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -78,6 +78,13 @@ class Given:
         """The cells of one column of one piece of evidence."""
         return self._evidence[title].column(key)
 
+    def of(self, side: str) -> Given:
+        """What was given of one side alone (`sided`), under the names that it had there."""
+        part = Given((), ())
+        part._terms = {n.removesuffix(f", {side}"): v for n, v in self._terms.items() if n.endswith(f", {side}")}
+        part._evidence = {n.removesuffix(f", {side}"): e for n, e in self._evidence.items() if n.endswith(f", {side}")}
+        return part
+
     def total(self, title: str, key: str) -> Decimal:
         """Their exact sum, missing ones left out."""
         return sum((v for v in self.column(title, key) if v is not None), Decimal(0))
@@ -92,6 +99,14 @@ class Explained:
     terms: tuple[Term, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     note: str = ""
+
+
+def sided(made: Explained, side: str) -> tuple[tuple[Term, ...], tuple[Evidence, ...]]:
+    """Terms and evidence of an explanation that stands beside another: their names say of which side they are."""
+    return (
+        tuple(replace(t, name=f"{t.name}, {side}") for t in made.terms),
+        tuple(replace(e, title=f"{e.title}, {side}") for e in made.evidence),
+    )
 
 
 @dataclass(frozen=True, slots=True)
