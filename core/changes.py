@@ -244,14 +244,15 @@ def ends(story: Story, as_of: int) -> tuple[Book, Book]:
     return earlier, state.book()
 
 
-def explain(story: Story, as_of: int) -> Explained:
+def explain(story: Story, as_of: int, books: list[tuple[Book, Book]] | None = None) -> Explained:
     """Value the day `as_of` (a day number) after each thing that became known, in order, and tell what each did.
 
-    What one transaction recorded counts at once. Where the holdings do not allow a step alone (a sale is known before its
+    `books`, where it is given, takes up the Book before and after each of the changes. What one transaction recorded counts at once. Where the holdings do not allow a step alone (a sale is known before its
     purchase, as groups go), it counts together with the next.
     """
     state = _State(story, as_of)
-    before = last = measured(state.book(), as_of)
+    was = state.book()
+    before = last = measured(was, as_of)
     changes: list[Change] = []
     waiting: list[_Step] = []
     quiet = 0
@@ -260,8 +261,9 @@ def explain(story: Story, as_of: int) -> Explained:
         step = _told(step, state, story)
         state.apply(step)
         waiting.append(step)
+        book = state.book()
         try:
-            now = measured(state.book(), as_of)
+            now = measured(book, as_of)
         except Impossible:
             state.lots_from = None
             continue
@@ -270,7 +272,9 @@ def explain(story: Story, as_of: int) -> Explained:
             quiet += step.events
         else:
             changes.append(_change(waiting, effect))
-        last, waiting = now, []
+            if books is not None:
+                books.append((was, book))
+        last, was, waiting = now, book, []
     if waiting:
         raise ValueError(f"the ledger known at {story.until} does not hold: {waiting[-1].what}")
     return Explained(before, last, tuple(changes), quiet)

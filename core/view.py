@@ -218,6 +218,11 @@ class View:
 
     def price_returns(self, security: int, in_base: bool = False) -> NDArray[np.float64]:
         """Daily price returns of a security on the days of the series; the last with its live quote."""
+        _, close = self.closes(security, in_base)
+        return close[1:] / close[:-1] - 1
+
+    def closes(self, security: int, in_base: bool = False) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """(day numbers, closes carried forward) of the session before the series and of each of its days; the last its live quote."""
         before = np.concatenate([[self.days[0] - 7], self.days]).astype(np.int32)
         before[0] = self._day_before_first()
         empty = Series(np.empty(0, np.int32), np.empty(0))
@@ -227,7 +232,7 @@ class View:
             close[-1] = float(found[0])
         if in_base and security in self.book.securities:
             close = close * self.book.rates.column(self.book.securities[security].currency, self.base, before)
-        return close[1:] / close[:-1] - 1
+        return before, close
 
     def _day_before_first(self) -> int:
         sessions = self.book.sessions.get(self.book.main_exchange)

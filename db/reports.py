@@ -30,6 +30,8 @@ _tables: OrderedDict[tuple[Any, ...], Table] = OrderedDict()
 _lock = Lock()
 _KEPT_INPUTS = frozenset({"view", "ledger"})  # what changes with the Book's version and the quotes alone
 OF_A_PORTFOLIO = frozenset({"view", "chart", "ledger", "reconciliations", "reconciliation"})
+# inputs that explanations work from, beside the View and the table
+EXPLAINED_WITH = frozenset({"household", "actions", "reconciliations", "story"})
 ADMIN_ONLY = frozenset({"runs", "jobs", "feeds", "letters"})
 
 
@@ -128,9 +130,10 @@ def explain(
     now = now or datetime.now(UTC)
     table = answer(user, name, scope, now, asked)
     looked = None if scope is None or scope.portfolio.int == 0 else _view(user, scope, now, asked)[0]
+    inputs = {n: _LOADERS[n](user, scope, looked, now) for n in REPORTS[name].inputs if n in EXPLAINED_WITH}
     if figure is not None:
-        return core_explain.explain_figure(looked, table, figure)
-    return core_explain.explain(looked, table, column or "", row)
+        return core_explain.explain_figure(looked, table, figure, **inputs)
+    return core_explain.explain(looked, table, column or "", row, **inputs)
 
 
 def _chart(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:

@@ -1,6 +1,6 @@
 """Allocation: how the value is spread over asset classes, sectors, countries and currencies."""
 
-from ui import charts, frame, scope, show
+from ui import charts, explain, frame, scope, show
 
 here = frame.page("Allocation")
 
@@ -11,15 +11,18 @@ charts.show(
     charts.treemap(groups, positions),
     positions,
     key="treemap",
+    here=here,
     title=charts.spread_title(groups, by),
     alt=f"Treemap of the positions by {by}: size is value, colour is the change of the day.",
 )
-show.table(groups, key="groups")
+explain.hint()
+explain.table(here, groups, key="groups")
 show.notes(groups)
 charts.show(
     charts.shares(groups, "group"),
     groups,
     key="shares",
+    here=here,
     title=f"Shares by {by}",
     alt=f"Bars: share of each {by} in the value; the table above has the figures.",
 )

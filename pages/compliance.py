@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.rules import Finding, check
 from core.table import Kind
-from ui import charts, frame, session, show
+from ui import charts, explain, frame, session, show
 from ui.scope import Here
 
 SAID = {
@@ -70,7 +70,7 @@ def breach(here: Here, f: Finding) -> None:
 def live(here: Here) -> None:
     """Counts, breaches, bars: again with every refresh of the quotes."""
     table, findings = here.answer("compliance"), check(here.view)
-    show.cards(table.figures)
+    explain.cards(here, table)
     st.caption(f"Checked {show.text(here.view.now, Kind.TIME)} UTC, and again with every refresh of the prices.")
     for f in (f for f in findings if f.state == "breach"):
         breach(here, f)
@@ -88,7 +88,8 @@ def live(here: Here) -> None:
     )
     worded = tuple(tuple(SAID[str(c)][0] if i == 1 else c for i, c in enumerate(row)) for row in table.rows)
     only = PHONE if session.on_phone() else LISTED
-    show.table(replace(table, rows=worded), key="compliance_rules", only=only, foot=False)
+    explain.table(here, replace(table, rows=worded), key="compliance_rules", only=only, foot=False)
+    explain.hint()
     show.csv(table, "compliance_rules")  # the file says what the API says
 
 

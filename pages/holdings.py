@@ -7,6 +7,7 @@ from ui import charts, explain, frame, show
 here = frame.page("Holdings")
 
 table = here.answer("holdings")
+explain.hint("Select a row for its lots and gains.")
 chosen = explain.table(here, table, key="holdings", select=True)
 show.notes(table)
 
@@ -36,6 +37,7 @@ if chart.open:
             charts.changes(table, "symbol", "unrealised"),
             table,
             key="gains",
+            here=here,
             alt="Bars: unrealised gain of each position, the largest gains and losses.",
         )
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import charts, frame, session, show
+from ui import charts, explain, frame, session, show
 
 YIELDS = (
     "symbol",
@@ -38,11 +38,12 @@ BOOKED = (
 here = frame.page("Income")
 
 months = here.answer("income_months")
-show.cards(months.figures)
+explain.cards(here, months)
 charts.show(
     charts.income(months, narrow=session.on_phone()),
     months,
     key="income_months",
+    here=here,
     title=charts.income_title(months),
     alt=f"Bars: dividends by month, received, announced and inferred. {charts.income_title(months)}.",
 )
@@ -52,7 +53,8 @@ if not months.rows:
     frame.link(here, "transactions", "Book a dividend", icon=":material/receipt_long:")
 
 yields = here.answer("income_yields")
-show.table(yields, key="income_yields", title=True, only=YIELDS)
+explain.table(here, yields, key="income_yields", title=True, only=YIELDS)
+explain.hint()
 show.explain("income_yields")
 
 st.subheader("Dates and payments", anchor=False)
@@ -67,6 +69,6 @@ for tab, name, only in (
     if tab.open:
         with tab:
             table = here.answer(name)
-            show.table(table, key=name, only=only)
+            explain.table(here, table, key=name, only=only)
             show.notes(table)
             show.explain(name)

@@ -27,6 +27,7 @@ charts.show(
     charts.value(value, freshness.zone_of(here.view).key, narrow=session.on_phone()),
     value,
     key="value",
+    here=here,
     title=charts.value_title(value),
     alt=f"Line chart of the portfolio's value. {charts.value_title(value)}.",
 )
@@ -36,7 +37,8 @@ left, right = st.columns(2, gap="large")
 with left:
     movers = here.answer("movers")
     st.subheader("Movers of the day", anchor=False)
-    show.table(movers, key="movers", rows=8, only=("symbol", "price", "day_change", "contribution"))
+    explain.table(here, movers, key="movers", rows=8, only=("symbol", "price", "day_change", "contribution"))
+    explain.hint()
     frame.link(here, "holdings", "All holdings", icon=":material/arrow_forward:")
 with right:
     spread = here.answer("allocation")
@@ -44,6 +46,7 @@ with right:
         charts.shares(spread, "group"),
         spread,
         key="spread",
+        here=here,
         title=f"By {scope.GROUP_TITLES[here.scope.by].lower()}",
         alt="Bars: share of each group in the value; the table has the figures.",
     )
@@ -52,6 +55,7 @@ with right:
         charts.shares(risk, "category"),
         risk,
         key="risk_spread",
+        here=here,
         title="By risk",
         alt="Bars: share of each risk category in the value; the table has the figures.",
     )

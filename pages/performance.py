@@ -2,24 +2,26 @@
 
 import streamlit as st
 
-from ui import charts, frame, scope, session, show
+from ui import charts, explain, frame, scope, session, show
 
 here = frame.page("Performance")
 
 growth = here.answer("growth")
-show.cards(growth.figures)
+explain.cards(here, growth)
 scope.period_control(here, key="performance_period", all_of_them=True)
 charts.show(
     charts.growth(growth),
     growth,
     key="growth",
+    here=here,
     title=charts.growth_title(growth),
     alt=f"Line chart of growth against the benchmark with the drawdown below. {charts.growth_title(growth)}.",
 )
 show.notes(growth)
 
 periods = here.answer("performance")
-show.table(
+explain.table(
+    here,
     periods,
     key="periods",
     title=True,
@@ -27,19 +29,20 @@ show.table(
           "start_value", "end_value", "start", "reason"),
 )  # fmt: skip
 show.notes(periods)
+explain.hint()
 
 st.subheader("What earned it", anchor=False)
 scope.by_control(here, key="performance_by")
 groups = here.answer("returns_by")
-show.table(groups, key="groups")
+explain.table(here, groups, key="groups")
 show.notes(groups)
 show.explain("performance", "returns_by")
 
 rates, gains = here.answer("fx_effect"), here.answer("fx_gains")
 if any({*rates.column("currency_gain"), *gains.column("unrealised_currency"), *gains.column("realised_currency")}):
-    show.table(rates, key="fx_effect", title=True)
+    explain.table(here, rates, key="fx_effect", title=True)
     show.notes(rates)
-    show.table(gains, key="fx_gains", title=True)
+    explain.table(here, gains, key="fx_gains", title=True)
     show.notes(gains)
     show.explain("fx_effect", "fx_gains")
 else:
@@ -47,7 +50,7 @@ else:
     st.caption(f"None: what was held and sold is in {here.portfolio.base_currency}, the currency of this portfolio.")
 
 positions = here.answer("position_returns")
-show.table(positions, key="positions", title=True)
+explain.table(here, positions, key="positions", title=True)
 show.notes(positions)
 show.explain("position_returns")
 
@@ -56,6 +59,7 @@ charts.show(
     charts.months(months, narrow=session.on_phone()),
     months,
     key="months",
+    here=here,
     title="Monthly returns, %",
     alt="Heat map of the time-weighted return of every month, a year a row; blue is up, orange is down.",
 )
@@ -63,12 +67,13 @@ charts.show(
 performers = here.answer("performers")
 left, right = st.columns([3, 2], gap="large")
 with left:
-    show.table(performers, key="performers", title=True, only=("symbol", "name", "gain", "return", "category"))
+    explain.table(here, performers, key="performers", title=True, only=("symbol", "name", "gain", "return", "category"))
 with right:
     charts.show(
         charts.changes(performers, "symbol", "gain"),
         performers,
         key="gains",
+        here=here,
         title="Who earned it",
         alt="Bars: gain of each security in the period, the largest gains and losses.",
     )

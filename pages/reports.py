@@ -8,7 +8,7 @@ import streamlit as st
 from core.reports import REPORTS, Report
 from core.table import Column, Context, Table
 from db.reports import ADMIN_ONLY
-from ui import frame, scope, show
+from ui import explain, frame, scope, show
 
 COLUMNS = (
     Column("key", "Key in JSON and CSV"),
@@ -57,8 +57,9 @@ if "story" in report.inputs:
     with then:
         scope.until_input(here)
 table = here.answer(report.name, **changes)
-show.cards(table.figures)
-show.table(table, key=f"report_{report.name}_{here.portfolio.version}", rows=1_500)
+explain.cards(here, table, changes=changes)
+explain.hint()
+explain.table(here, table, key=f"report_{report.name}_{here.portfolio.version}", changes=changes, rows=1_500)
 if len(table.rows) > 1_500:
     st.caption(f"The first 1,500 of {len(table.rows):,} rows are shown; the CSV and the API have all.")
 show.notes(table)

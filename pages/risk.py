@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import charts, frame, scope, show
+from ui import charts, explain, frame, scope, show
 
 CARDS = ("volatility", "sharpe", "max_drawdown", "beta", "var_95", "es_95")
 
@@ -11,7 +11,7 @@ here = frame.page("Risk")
 scope.period_control(here, key="risk_period")
 figures = here.answer("risk")
 if figures.figures:
-    show.cards([figures.figure(key) for key in CARDS])
+    explain.cards(here, figures, only=CARDS)
 show.notes(figures)
 
 growth = here.answer("growth")
@@ -19,6 +19,7 @@ charts.show(
     charts.drawdown(growth),
     growth,
     key="drawdown",
+    here=here,
     title=charts.drawdown_title(growth),
     alt=f"Area chart of the drawdown. {charts.drawdown_title(growth)}.",
     only=("on", "drawdown", "growth", "benchmark"),
@@ -27,7 +28,8 @@ charts.show(
 left, right = st.columns([3, 2], gap="large")
 with left:
     st.subheader("The ten riskiest positions", anchor=False)
-    show.table(here.answer("risk_by_security"), key="riskiest", rows=10)
+    explain.table(here, here.answer("risk_by_security"), key="riskiest", rows=10)
+    explain.hint()
     show.explain("risk_by_security")
 with right:
     spread = here.answer("risk_distribution")
@@ -35,9 +37,12 @@ with right:
         charts.shares(spread, "category"),
         spread,
         key="spread",
+        here=here,
         title="Spread over risk categories",
         alt="Bars: share of each risk category in the value; the table has the figures.",
     )
 
-show.table(figures, key="figures", title=True, only=("metric", "portfolio", "benchmark", "definition", "reason"))
+explain.table(
+    here, figures, key="figures", title=True, only=("metric", "portfolio", "benchmark", "definition", "reason")
+)
 show.explain("risk")

@@ -9,7 +9,7 @@ import streamlit as st
 from core.returns import period_start
 from core.table import Figure, Kind, Table
 from core.view import PERIOD_NAMES
-from ui import charts, frame, scope, session, show
+from ui import charts, explain, frame, scope, session, show
 from ui.scope import Here
 
 LISTED = ("symbol", "name", "asset_class", "sector", "exchange", "currency", "price", "quoted_at", "status")
@@ -105,7 +105,11 @@ def detail(here: Here, s: dict[str, Any], table: Table) -> None:
                     c.note,
                 )
             )
-    show.cards(figures)
+    places = {"price": ("securities", table.column("security_id").index(s["security_id"]))}
+    if held:
+        row = holdings.column("security_id").index(s["security_id"])
+        places |= {f.key: ("holdings", row) for f in figures[1:]}
+    explain.cells(here, figures, places)
     quoted = f"Quoted {show.text(s['quoted_at'], Kind.TIME)} UTC by {s['provider']}. " if s["quoted_at"] else ""
     when = "at that time" if here.scope.is_past else "now"
     st.caption(
@@ -122,16 +126,20 @@ def detail(here: Here, s: dict[str, Any], table: Table) -> None:
     if booked.open:
         with booked:
             every = here.answer("transactions")
-            mine = tuple(
-                r for r, symbol in zip(every.rows, every.column("symbol"), strict=True) if symbol == s["symbol"]
-            )
-            show.table(
-                replace(every, rows=mine, empty=f"No transactions of {s['symbol']} in {here.portfolio.name}."),
+            mine = [i for i, symbol in enumerate(every.column("symbol")) if symbol == s["symbol"]]
+            explain.table(
+                here,
+                replace(
+                    every,
+                    rows=tuple(every.rows[i] for i in mine),
+                    empty=f"No transactions of {s['symbol']} in {here.portfolio.name}.",
+                ),
                 key="security_transactions",
+                places=mine,
             )
     if bars.open:
         with bars:
-            show.table(prices, key="security_prices", rows=1_500)
+            explain.table(here, prices, key="security_prices", changes={"security": s["security_id"]}, rows=1_500)
 
 
 here = frame.page("Securities", needs_transactions=False)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui import changes, editor, entry, frame, importer, session, show
+from ui import changes, editor, entry, explain, frame, importer, session
 
 KEY = (
     "traded_on",
@@ -44,10 +44,13 @@ if listed.open:
         text = st.text_input("Search", type="search", live="300ms", placeholder="Symbol, kind, note, date, person …", key="transactions_search",
                              label_visibility="collapsed")  # fmt: skip
         words = text.lower().split()
-        found = [r for r in table.rows if all(any(w in str(cell).lower() for cell in r) for w in words)]
+        places = [i for i, r in enumerate(table.rows) if all(any(w in str(cell).lower() for cell in r) for w in words)]
+        found = [table.rows[i] for i in places]
         shown = replace(table, rows=tuple(found), empty="No entry fits this search." if table.rows else table.empty)
-        row = show.table(
+        row = explain.table(
+            here,
             shown,
+            places=places,
             key=f"transactions_{here.portfolio.version}_{text}",
             select=True,
             rows=entry.SHOWN,
@@ -58,7 +61,7 @@ if listed.open:
                 f"The newest {entry.SHOWN:,} of {len(found):,} entries are shown; search for others, or take the CSV."
             )
         if row is None and found:
-            st.caption("Select a row to see the whole entry" + (" and to reverse it." if may else "."))
+            explain.hint("Select a row to see the whole entry" + (" and to reverse it." if may else "."))
         elif row is not None:
             entry.details(here.user, here.portfolio, list(shown.records())[row], shown.columns)
 if edited is not None and edited.open:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.scope import BadScope
-from ui import errors, scope, session, show
+from ui import errors, explain, scope, session, show
 from ui.scope import Here
 
 PHONE = ("cause", "what", "value_change")
@@ -29,9 +29,10 @@ def section(here: Here) -> None:
     except BadScope as error:
         errors.show(error)
         return
-    show.cards(table.figures)
-    show.table(table, key="changes", only=PHONE if session.on_phone() else ())
+    explain.cards(here, table, changes={"since": since})
+    explain.table(here, table, key="changes", changes={"since": since}, only=PHONE if session.on_phone() else ())
+    explain.hint()
     show.notes(table)
     show.explain("changes")
     if positions.rows:
-        show.table(positions, key="changes_by_position", title=True)
+        explain.table(here, positions, key="changes_by_position", changes={"since": since}, title=True)

@@ -1,6 +1,6 @@
 """Charts: one function per picture, from a report's table to a plotly figure; `show` draws it with its table and CSV.
 
-    charts.show(charts.growth(table), table, key="growth", alt="…")
+    charts.show(charts.growth(table), table, here=here, key="growth", alt="…")
 To add one, write a function `(table, …) -> go.Figure` with `@kept`. At most `POINTS` points reach the browser, thinned by
 shape; the table and the CSV have all. Colours are named here alone: each is told from its neighbours by colour-blind eyes and
 stands out on light and on dark, so that no chart needs to know the theme; text and grid take the theme's colours.
@@ -22,7 +22,9 @@ import numpy as np
 import streamlit as st
 
 from core.table import Kind, Table
+from ui import explain
 from ui import show as texts
+from ui.scope import Here
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -72,9 +74,9 @@ def kept(make: Callable[P, go.Figure | None]) -> Callable[P, go.Figure | None]:
 
 
 def show(
-    figure: go.Figure | None, table: Table, *, key: str, alt: str, title: str = "", only: Sequence[str] = ()
+    figure: go.Figure | None, table: Table, *, here: Here, key: str, alt: str, title: str = "", only: Sequence[str] = ()
 ) -> None:
-    """A chart with its table and its CSV behind a second tab; the tab does no work until it is opened."""
+    """A chart with its table and its CSV behind a second tab; the tab does no work until it is opened. The cells explain themselves."""
     if title:
         st.subheader(title, anchor=False)
     if figure is None or not table.rows:
@@ -83,7 +85,7 @@ def show(
     picture, rows = st.tabs(["Chart", "Table and CSV"], key=f"{key}_tabs", on_change="rerun")
     if rows.open:
         with rows:
-            texts.table(table, key=f"{key}_table", only=only)
+            explain.table(here, table, key=f"{key}_table", only=only)
     else:
         with picture:
             _drawn(figure._number, figure, key, alt)

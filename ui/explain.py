@@ -1,12 +1,16 @@
 """Explain this number, on the page: a click on a cell, or on the mark beside a card, opens where it comes from.
 
+    explain.hint()                                          # once a page: the line that says so
     explain.table(here, table, key="holdings")              # a table whose cells explain themselves; its chosen row with select=True
-    explain.cards(here, table)                              # cards with a mark each
-Both take the same `changes` of the scope that the table was asked with.
+    explain.cards(here, table)                              # cards with a mark each; `only` names them
+    explain.cells(here, figures, {"value": ("holdings", 3)})  # cards that are cells of reports
+All take the same `changes` of the scope that the table was asked with. A table that shows a part of its report says which rows
+they are (`places`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -19,22 +23,30 @@ from ui.scope import Here
 SHOWN_ROWS = 200
 
 
+def hint(also: str = "") -> None:
+    """How to ask, in one quiet line."""
+    st.caption("Select a cell to see how its number comes about." + (f" {also}" if also else ""))
+
+
 def table(
-    here: Here, shown: Table, *, key: str, changes: dict[str, Any] | None = None, select: bool = False, **named: Any
+    here: Here,
+    shown: Table,
+    *,
+    key: str,
+    changes: dict[str, Any] | None = None,
+    select: bool = False,
+    places: Sequence[int] | None = None,
+    **named: Any,
 ) -> int | None:
     """`show.table` whose cells open their explanation under it; the place of the chosen row with `select`."""
     row, cell = show.choosable(shown, key=key, select=select, **named)
     if cell is not None:
         place, column = cell
         with errors.told():
-            _panel(here, here.explain(shown.name, column, place, **(changes or {})), f"{key}_why")
+            found = here.explain(shown.name, column, place if places is None else places[place], **(changes or {}))
+            _panel(here, found, f"{key}_why")
         if select and row is None:
             row = place
-    elif shown.rows:
-        st.caption(
-            "Select a cell to see how its number comes about."
-            + (" Select a row for its lots and gains." if select else "")
-        )
     if shown.total is not None and shown.rows:
         _total(here, shown, key, changes or {})
     return row
@@ -59,26 +71,44 @@ def _total(here: Here, shown: Table, key: str, changes: dict[str, Any]) -> None:
             _panel(here, here.explain(shown.name, str(picked), None, **changes), f"{key}_total_why")
 
 
-def cards(here: Here, shown: Table, most: int = 6, changes: dict[str, Any] | None = None) -> None:
+def cards(
+    here: Here, shown: Table, most: int = 6, changes: dict[str, Any] | None = None, only: Sequence[str] = ()
+) -> None:
     """Figures as cards, each with the mark that explains it."""
-    show.cards(shown.figures, most, mark=lambda f: _mark(here, shown, f, changes or {}))
+    figures = [shown.figure(key) for key in only] if only else shown.figures
+    show.cards(figures, most, mark=lambda f: _mark(here, shown.name, f, None, changes or {}))
 
 
-def _mark(here: Here, shown: Table, f: Figure, changes: dict[str, Any]) -> None:
+def cells(here: Here, figures: Sequence[Figure], places: Mapping[str, tuple[str, int]], most: int = 6) -> None:
+    """Cards that are cells of reports: by the key of the figure the report and the row in whose column of that key it stands."""
+
+    def mark(f: Figure) -> None:
+        if f.key in places:
+            _mark(here, places[f.key][0], f, places[f.key][1], {})
+
+    show.cards(figures, most, mark=mark)
+
+
+def _mark(here: Here, name: str, f: Figure, row: int | None, changes: dict[str, Any]) -> None:
     if st.button(
         "Explain",
         icon=":material/function:",
         type="tertiary",
-        key=f"why_{shown.name}_{f.key}",
+        key=f"why_{name}_{f.key}",
         help=f"How “{f.title}” comes about",
     ):
-        _dialog(here, shown.name, f, changes)
+        _dialog(here, name, f, row, changes)
 
 
 @st.dialog("Where this number comes from", width="large", icon=":material/function:")
-def _dialog(here: Here, name: str, f: Figure, changes: dict[str, Any]) -> None:
+def _dialog(here: Here, name: str, f: Figure, row: int | None, changes: dict[str, Any]) -> None:
     with errors.told():
-        _body(here, here.explain(name, None, None, f.key, **changes), f"why_{name}_{f.key}")
+        found = (
+            here.explain(name, None, None, f.key, **changes)
+            if row is None
+            else here.explain(name, f.key, row, **changes)
+        )
+        _body(here, found, f"why_{name}_{f.key}")
 
 
 def _panel(here: Here, found: Explanation, key: str) -> None:

@@ -2,8 +2,9 @@
 
 An explanation recomputes: `Explanation.recomputed` works from the shown terms and the shown evidence alone, and a test over all
 reports holds it to the number shown. To explain a new column, write a function with `@explains(report, column)` in a module of
-this package; `total=True` is the cell of the total row, `figure=True` a card. It gets the View and the row (a dict) and answers
-an Explained. Text and dates need none: they say where they are recorded.
+this package; `total=True` is the cell of the total row, `figure=True` a card. It gets the View and the row (a dict, with the place of
+the row as `_row`, the key of the column as `_column`, the Table as `_table` and what else the report was made from as `_inputs`)
+and answers an Explained. Text and dates need none: they say where they are recorded.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -22,6 +23,8 @@ from core.table import Column, Context, Kind, Table
 from core.view import View
 
 RECORDED = frozenset({Kind.TEXT, Kind.DATE, Kind.TIME, Kind.FLAG})  # cells that nothing is computed for
+
+NUMBERS = frozenset({"security_id"})  # names of things, not amounts
 
 
 class NotExplained(LookupError):
@@ -75,6 +78,13 @@ class Given:
         """The cells of one column of one piece of evidence."""
         return self._evidence[title].column(key)
 
+    def of(self, side: str) -> Given:
+        """What was given of one side alone (`sided`), under the names that it had there."""
+        part = Given((), ())
+        part._terms = {n.removesuffix(f", {side}"): v for n, v in self._terms.items() if n.endswith(f", {side}")}
+        part._evidence = {n.removesuffix(f", {side}"): e for n, e in self._evidence.items() if n.endswith(f", {side}")}
+        return part
+
     def total(self, title: str, key: str) -> Decimal:
         """Their exact sum, missing ones left out."""
         return sum((v for v in self.column(title, key) if v is not None), Decimal(0))
@@ -89,6 +99,14 @@ class Explained:
     terms: tuple[Term, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     note: str = ""
+
+
+def sided(made: Explained, side: str) -> tuple[tuple[Term, ...], tuple[Evidence, ...]]:
+    """Terms and evidence of an explanation that stands beside another: their names say of which side they are."""
+    return (
+        tuple(replace(t, name=f"{t.name}, {side}") for t in made.terms),
+        tuple(replace(e, title=f"{e.title}, {side}") for e in made.evidence),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +151,9 @@ def explains(report: str, *columns: str, total: bool = False, figure: bool = Fal
     return register
 
 
-def explain(view: View | None, table: Table, column: str, row: int | None) -> Explanation:
-    """One cell of a table that a report made: `row` counts from 0, None is the total row. Raises NotExplained."""
+def explain(view: View | None, table: Table, column: str, row: int | None, **inputs: Any) -> Explanation:
+    """One cell of a table that a report made: `row` counts from 0, None is the total row; `inputs` are those that the report asked
+    for beside the View. Raises NotExplained."""
     found = next((c for c in table.columns if c.key == column), None)
     if found is None:
         raise NotExplained(f"{table.name} has no column {column!r}; it has {', '.join(c.key for c in table.columns)}")
@@ -145,13 +164,15 @@ def explain(view: View | None, table: Table, column: str, row: int | None) -> Ex
     cells = table.total if row is None else table.rows[row]
     assert cells is not None
     record: dict[str, Any] = dict(zip((c.key for c in table.columns), cells, strict=True))
-    record |= {"_row": row, "_column": column}
+    record |= {"_row": row, "_column": column, "_table": table, "_inputs": inputs}
     value = record[column]
     place = "total" if row is None else "row"
     made = _explainers[table.name, place, column](view, record) if (table.name, place, column) in _explainers else None
     if made is None and row is None and value is not None and not isinstance(value, str):
-        made = _summed(table, column, found)
-    recorded = "view" not in REPORTS[table.name].inputs  # rows that the database gives: nothing is computed for them
+        made = _summed(view, table, column, found)
+    recorded = (
+        column in NUMBERS or "view" not in REPORTS[table.name].inputs
+    )  # what the database gives: nothing is computed for it
     if made is None and (
         recorded or value is None or isinstance(value, str | date | datetime | bool) or found.kind in RECORDED
     ):
@@ -165,14 +186,14 @@ def explain(view: View | None, table: Table, column: str, row: int | None) -> Ex
                        made.note or found.note, made.compute)  # fmt: skip
 
 
-def explain_figure(view: View | None, table: Table, key: str) -> Explanation:
+def explain_figure(view: View | None, table: Table, key: str, **inputs: Any) -> Explanation:
     """One figure that stands beside a table. Raises NotExplained."""
     try:
         f = table.figure(key)
     except KeyError as e:
         raise NotExplained(str(e.args[0])) from None
     function = _explainers.get((table.name, "figure", key))
-    made = function(view, {"_figure": f}) if function else None
+    made = function(view, {"_figure": f, "_table": table, "_inputs": inputs}) if function else None
     if made is None and f.value is None:
         made = Explained(f.formula or "no number can be given", lambda given: None)
     if made is None:
@@ -190,18 +211,24 @@ def _recorded(table: Table, column: Column, value: Any, record: Mapping[str, Any
     return Explained(where, lambda given: given["recorded"], (Term("recorded", value, column.kind),))
 
 
-def _summed(table: Table, column: str, found: Column) -> Explained | None:
-    """A total that is the sum of its column; None where it is not."""
+def _summed(view: View | None, table: Table, column: str, found: Column) -> Explained | None:
+    """A total that is the sum of its column, with the entries (and prices, where there are values) of all rows; None where it is not."""
+    from core.explain import evidence
+
     cells = table.column(column)
     numbers = [v for v in cells if v is not None]
-    zero: Any = Decimal(0) if any(isinstance(v, Decimal) for v in numbers) else 0
+    zero: Any = Decimal(0) if isinstance(table.total_of(column), Decimal) else 0
     if not all(isinstance(v, int | float | Decimal) for v in numbers) or sum(numbers, zero) != table.total_of(column):
         return None
-    first = table.columns[0]
-    rows = tuple((row[0], v) for row, v in zip(table.rows, cells, strict=True))
-    evidence = Evidence("Rows", (first, found), rows)
+    first = table.columns[0] if table.columns[0].key != column else table.columns[1]
+    rows = tuple((a, b) for a, b in zip(table.column(first.key), cells, strict=True))
+    behind = [Evidence("Rows", (first, found), rows)]
+    if view is not None:
+        if {"price", "value"} & {c.key for c in table.columns}:
+            behind.append(evidence.prices(view, [p.security.security_id for p in view.valuation.positions]))
+        behind.append(evidence.entries(view, security=view.scope.security))
     return Explained(f"sum of {found.title}", lambda given: sum((v for v in given.column("Rows", column) if v is not None), zero),
-                     (), (evidence,))  # fmt: skip
+                     (), tuple(behind))  # fmt: skip
 
 
 for _module in pkgutil.iter_modules(__path__):

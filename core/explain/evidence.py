@@ -3,51 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from core.booking import Change, changes
 from core.explain import Evidence
-from core.fx import day_number, day_of
-from core.ledger import KINDS, MICRO, UNITS, around
+from core.fx import day_of
+from core.ledger import ACTIONS, KINDS, MICRO, UNITS, around
 from core.lots import Disposal, Lot
 from core.money import posted
 from core.reasons import NoRate
 from core.table import Column, Kind
-from core.valuation import Position, price_at, quote_day
+from core.valuation import Position, cash_of, price_at, quote_day
 from core.view import View, money
 
-ENTRIES, PRICES, RATES, LOTS, SALES, HISTORY, POSITIONS, CASH, DAYS = (
+ENTRIES, PRICES, RATES, LOTS, SALES, HISTORY, POSITIONS, CASH, DAYS, CLOSES, MOVES, THAT_DAY, CASH_THAT_DAY = (
     "Transactions", "Prices", "FX rates", "Open lots", "Disposals", "History of the lot", "Positions", "Cash", "Days",
+    "Closes", "Changes of units", "Positions of that day", "Cash of that day",
 )  # fmt: skip
 _ENTRY = (
     Column("traded_on", "Date", Kind.DATE), Column("kind", "Kind"), Column("symbol", "Symbol"), Column("quantity", "Quantity", Kind.UNITS),
     Column("gross", "Gross", Kind.MONEY), Column("fees", "Fees", Kind.MONEY), Column("taxes", "Taxes", Kind.MONEY), Column("currency", "Currency"),
     Column("net", "Net cash", Kind.MONEY), Column("cash_currency", "Cash in"), Column("rate", "FX rate", Kind.PRICE, "base currency for one unit of cash"),
+    Column("rate_own", "FX rate of its currency", Kind.PRICE, "base currency for one unit of the entry's currency"),
     Column("net_base", "Net in base currency", Kind.MONEY), Column("transaction_id", "Id"),
 )  # fmt: skip
 
 
 def entries(
-    view: View, rows: Iterable[int] | None = None, security: int | None = None, kinds: Iterable[str] = ()
+    view: View,
+    rows: Iterable[int] | None = None,
+    security: int | None = None,
+    kinds: Iterable[str] = (),
+    securities: Iterable[int] = (),
+    currencies: Iterable[str] = (),
+    after: int | None = None,
+    until: int | None = None,
 ) -> Evidence:
-    """Entries of the effective ledger up to the date looked at: some rows, those of one security, of some kinds, or all."""
+    """Entries of the effective ledger up to the date looked at: some rows, or those of one security or of several, or that moved cash in
+    some currencies; of some kinds, after a day and up to one (day numbers). Without any of it: all."""
     ledger = view.book.ledger.upto(view.as_of)
     if rows is not None:
-        chosen = sorted({r for r in rows if r < len(ledger)})
-    else:
-        wanted = np.ones(len(ledger), np.bool_)
-        if security is not None:
-            into = [r for r, d in ledger.details.items() if d.into == security and r < len(ledger)]
-            wanted = ledger.security == security
-            wanted[into] = True
-        if kinds:
-            wanted &= np.isin(ledger.kind, [KINDS.index(k) for k in kinds])
-        chosen = np.flatnonzero(wanted).tolist()
-    return Evidence(ENTRIES, _ENTRY, tuple(_entry(view, r) for r in chosen))
+        return Evidence(ENTRIES, _ENTRY, tuple(_entry(view, r) for r in sorted({r for r in rows if r < len(ledger)})))
+    wanted = np.ones(len(ledger), np.bool_)
+    of, moved = {*securities, *(() if security is None else (security,))}, set(currencies)
+    if of or moved:
+        wanted = np.isin(ledger.security, sorted(of))
+        wanted[[r for r, d in ledger.details.items() if d.into in of and r < len(ledger)]] = True
+        wanted |= np.isin(ledger.cash_currency, [i for i, c in enumerate(ledger.currencies) if c in moved])
+    if kinds:
+        wanted &= np.isin(ledger.kind, [KINDS.index(k) for k in kinds])
+    if after is not None:
+        wanted &= ledger.traded_on > after
+    if until is not None:
+        wanted &= ledger.traded_on <= until
+    return Evidence(ENTRIES, _ENTRY, tuple(_entry(view, r) for r in np.flatnonzero(wanted).tolist()))
 
 
 def _entry(view: View, r: int) -> tuple[Any, ...]:
@@ -57,10 +72,11 @@ def _entry(view: View, r: int) -> tuple[Any, ...]:
     net = Decimal(int(ledger.net[r])) / MICRO
     rate = view.book.rates.rate(cash, view.base, int(ledger.traded_on[r]))
     known = None if isinstance(rate, NoRate) else rate
+    own = view.book.rates.rate(ledger.currencies[int(ledger.currency[r])], view.base, int(ledger.traded_on[r]))
     return (
         day_of(int(ledger.traded_on[r])), KINDS[int(ledger.kind[r])].replace("_", " "), security.symbol if security else None,
         Decimal(int(ledger.quantity[r])) / UNITS or None, money(int(ledger.gross[r])), money(int(ledger.fees[r])), money(int(ledger.taxes[r])),
-        ledger.currencies[int(ledger.currency[r])], net, cash, known, None if known is None else posted(net * known, view.base),
+        ledger.currencies[int(ledger.currency[r])], net, cash, known, None if isinstance(own, NoRate) else own, None if known is None else posted(net * known, view.base),
         entry_id(view, r),
     )  # fmt: skip
 
@@ -127,13 +143,15 @@ def disposals(view: View, chosen: Iterable[Disposal]) -> Evidence:
         Column("symbol", "Symbol"), Column("opened_on", "Opened", Kind.DATE), Column("closed_on", "Closed", Kind.DATE), Column("units", "Units", Kind.UNITS),
         Column("proceeds", "Proceeds", Kind.MONEY), Column("cost", "Cost", Kind.MONEY), Column("currency", "Currency"),
         Column("proceeds_base", "Proceeds in base currency", Kind.MONEY), Column("cost_base", "Cost in base currency", Kind.MONEY),
-        Column("opened_by", "Opened by"), Column("closed_by", "Closed by"),
+        Column("opened_by", "Opened by"), Column("closed_by", "Closed by"), Column("short", "Short", Kind.FLAG), Column("rate", "FX rate when closed", Kind.PRICE),
     )  # fmt: skip
     rows = []
     for d in chosen:
         security = view.book.securities[d.security]
+        rate = view.book.rates.rate(security.currency, view.base, d.closed_on)
         rows.append((security.symbol, day_of(d.opened_on), day_of(d.closed_on), Decimal(d.units) / UNITS, money(d.proceeds), money(d.cost), security.currency,
-                     money(d.proceeds_base), money(d.cost_base), entry_id(view, d.opening_row), entry_id(view, d.row)))  # fmt: skip
+                     money(d.proceeds_base), money(d.cost_base), entry_id(view, d.opening_row), entry_id(view, d.row), d.short,
+                     None if isinstance(rate, NoRate) else rate))  # fmt: skip
     return Evidence(SALES, columns, tuple(rows))
 
 
@@ -182,51 +200,143 @@ def positions(view: View, chosen: Iterable[Position] | None = None) -> Evidence:
     return Evidence(POSITIONS, columns, tuple(rows))
 
 
-def cash(view: View) -> Evidence:
-    """Cash by currency with its rate."""
+def cash(view: View, currencies: Iterable[str] | None = None) -> Evidence:
+    """Cash by currency (all, or some) with its rate."""
+    chosen = set(view.valuation.cash if currencies is None else currencies)
     columns = (
         Column("currency", "Currency"),
         Column("amount", "Amount", Kind.MONEY),
         Column("rate", "FX rate", Kind.PRICE),
     )
     rows = []
-    for currency, amount in sorted(view.valuation.cash.items()):
+    for currency, amount in sorted((c, a) for c, a in view.valuation.cash.items() if c in chosen):
         rate = view.book.rates.rate(currency, view.base, view.as_of)
         rows.append((currency, amount, None if isinstance(rate, NoRate) else rate))
     return Evidence(CASH, columns, tuple(rows))
 
 
-def days(view: View, base: int | None = None) -> Evidence:
-    """The daily series after day `base` (None: all of it): value, flows, returns; the last day is the valuation looked at."""
+def days(view: View, base: int | None = None, until: int | None = None) -> Evidence:
+    """The daily series after day `base` (None: from its start) up to `until`: value, flows, returns; its last day is the valuation
+    looked at. Kept with the View: a table asks for the same days in every cell."""
+    kept = _days.setdefault(view, {})
+    if (base, until) not in kept:
+        kept[base, until] = _series(view, base, until)
+    return kept[base, until]
+
+
+_days: WeakKeyDictionary[View, dict[tuple[int | None, int | None], Evidence]] = WeakKeyDictionary()
+
+
+def _series(view: View, base: int | None, until: int | None) -> Evidence:
     inside = view.days > base if base is not None else np.ones(len(view.days), np.bool_)
+    if until is not None:
+        inside &= view.days <= until
     bench = view.benchmark_returns
     columns = (
         Column("on", "Date", Kind.DATE), Column("value", "Value", Kind.NUMBER), Column("inflow", "In", Kind.NUMBER), Column("outflow", "Out", Kind.NUMBER),
         Column("return", "Return", Kind.PERCENT), Column("sound", "For statistics", Kind.PERCENT, "the return where the valuation is complete"),
         Column("benchmark", "Benchmark", Kind.PERCENT),
     )  # fmt: skip
-
-    def cell(value: float) -> float | None:
-        return float(value) if np.isfinite(value) else None
-
     rows = [
-        (day_of(int(view.days[i])), float(view.total[i]), float(view.past.inflow[i]), float(view.past.outflow[i]), cell(view.returns[i]),
-         cell(view.sound_returns[i]), None if bench is None else cell(bench[i]))
+        (day_of(int(view.days[i])), float(view.total[i]), float(view.past.inflow[i]), float(view.past.outflow[i]), _cell(view.returns[i]),
+         _cell(view.sound_returns[i]), None if bench is None else _cell(bench[i]))
         for i in np.flatnonzero(inside).tolist()
     ]  # fmt: skip
     return Evidence(DAYS, columns, tuple(rows), "Money as floats: the statistical side of the valuation.")
 
 
-def held_by(view: View, symbol: str) -> Position | None:
-    """The open position of a symbol."""
-    return next((p for p in view.valuation.positions if p.security.symbol == symbol), None)
+def _cell(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
-def number_of(view: View, symbol: str) -> int | None:
-    """The number of a security by its symbol."""
-    return next((n for n, s in view.book.securities.items() if s.symbol == symbol), None)
+def closes(view: View, security: int, base: int | None = None, in_base: bool = False) -> Evidence:
+    """The closes of a security on the days of the series after `base` and on the day before, the benchmark's return beside them.
+
+    A close is carried forward over days without a bar; the last one is the live quote where there is one.
+    """
+    on, close = view.closes(security, in_base)
+    first = 0 if base is None else int(np.searchsorted(on[1:], base, side="right"))
+    bench = view.benchmark_returns
+    title = "Close" + (f" in {view.base}" if in_base else "")
+    columns = (Column("on", "Date", Kind.DATE), Column("close", title, Kind.NUMBER), Column("return", "Return", Kind.PERCENT, "close ÷ close before − 1"),
+               Column("benchmark", "Benchmark", Kind.PERCENT))  # fmt: skip
+    rows = [
+        (day_of(int(on[i])), _cell(close[i]), _cell(close[i] / close[i - 1] - 1) if i > first else None,
+         None if bench is None or i == first else _cell(bench[i - 1]))
+        for i in range(first, len(on))
+    ]  # fmt: skip
+    return Evidence(CLOSES, columns, tuple(rows), "Carried forward over days without a bar.")
 
 
-def day_in(view: View, day: Any) -> int:
-    """A date as a day number."""
-    return day_number(day)
+def moves(view: View, security: int, day: int) -> Evidence:
+    """Every change of the units of a security before a day, and by corporate actions on it: what is held when the day opens."""
+    ledger, found = view.book.ledger, view.lots.moves
+    columns = (Column("on", "Date", Kind.DATE), Column("kind", "Kind"), Column("units", "Units", Kind.UNITS, "the change"), Column("entry", "Entry"))  # fmt: skip
+    rows = []
+    for row, on, delta in zip(
+        *(getattr(found, n)[found.security == security].tolist() for n in ("row", "day", "delta")), strict=True
+    ):
+        kind = KINDS[int(ledger.kind[row])]
+        if on < day or (on == day and kind in ACTIONS):
+            rows.append((day_of(on), kind.replace("_", " "), Decimal(int(delta)) / UNITS, entry_id(view, row)))
+    return Evidence(MOVES, columns, tuple(rows))
+
+
+def that_day(view: View, i: int, security: int | None = None) -> tuple[Evidence, ...]:
+    """What stands behind the value at the end of the i-th day of the series: positions (all, or one security) and cash, as floats.
+
+    The last day is the valuation looked at, to the cent: `positions` and `cash`.
+    """
+    day = int(view.days[i])
+    columns = (
+        Column("symbol", "Symbol"), Column("units", "Units", Kind.NUMBER), Column("close", "Close", Kind.NUMBER), Column("closed_on", "Close of", Kind.DATE),
+        Column("currency", "Currency"), Column("rate", "FX rate", Kind.NUMBER), Column("fresh", "Fresh price", Kind.FLAG),
+        Column("paid", "Paid so far", Kind.NUMBER, "what was put in; the weight of what was never priced"),
+    )  # fmt: skip
+    rows, h = [], view.past
+    for j, number in enumerate(h.securities):
+        if security not in (None, number):
+            continue
+        of, its = view.book.securities[number], view.lots.moves.security == number
+        mine = its & (view.lots.moves.day <= day)
+        units = float(sum(view.lots.moves.delta[mine].tolist())) / UNITS
+        if not units:
+            continue
+        close, on, fresh = _close_of(view, number, i)
+        rate = _cell(view.book.rates.column(of.currency, view.base, view.days[i : i + 1])[0])
+        rows.append((of.symbol, units, close, on, of.currency, rate, fresh, float(abs(h.bought[: i + 1, j].sum()))))
+    held = Evidence(THAT_DAY, columns, tuple(rows), "A security without a bar yet counts at its first close.")
+    return (held,) if security is not None else (held, cash_that_day(view, i))
+
+
+def _close_of(view: View, number: int, i: int) -> tuple[float | None, date | None, bool]:
+    """(the close that the i-th day of the series is valued at, its day, whether it is of the last session)."""
+    series, day = view.book.prices.get(number), int(view.days[i])
+    found = series.at(day) if series is not None else None
+    if found is not None:
+        sessions = view.book.sessions.get(view.book.securities[number].exchange)
+        due = (
+            day
+            if sessions is None
+            else int(sessions.days[max(int(np.searchsorted(sessions.days, day, side="right")) - 1, 0)])
+        )
+        return found[1], day_of(found[0]), found[0] >= due
+    known = None if series is None else series.on_days(view.days)[0]
+    there: list[int] = [] if known is None else np.flatnonzero(np.isfinite(known)).tolist()
+    return (None, None, False) if known is None or not there else (float(known[there[0]]), None, False)
+
+
+def cash_that_day(view: View, i: int) -> Evidence:
+    """Cash at the end of the i-th day of the series with the rate of that day."""
+    day, columns = int(view.days[i]), (Column("currency", "Currency"), Column("amount", "Amount", Kind.MONEY), Column("rate", "FX rate", Kind.NUMBER))  # fmt: skip
+    rows = [
+        (currency, amount, _cell(view.book.rates.column(currency, view.base, view.days[i : i + 1])[0]))
+        for currency, amount in sorted(cash_of(view.book, day).items())
+    ]
+    return Evidence(CASH_THAT_DAY, columns, tuple(rows))
+
+
+def held(view: View, symbol: str, number: int | None = None) -> Position | None:
+    """The open position of a symbol; where several exchanges have it, that of a security's number."""
+    found = [p for p in view.valuation.positions if p.security.symbol == symbol]
+    return next((p for p in found if number in (None, p.security.security_id)), None)

@@ -201,7 +201,7 @@ def overview_row(view: View, row: Row) -> Explained | None:
 
 
 def _one(view: View, row: Row) -> Any:
-    p = evidence.held_by(view, row["symbol"])
+    p = evidence.held(view, row["symbol"], row.get("security_id"))
     assert p is not None, row["symbol"]
     return p
 
@@ -329,13 +329,6 @@ def income(view: View, row: Row) -> Explained:
                      (evidence.entries(view, security=row["security_id"], kinds=("dividend",)),))  # fmt: skip
 
 
-@explains("holdings", "security_id")
-def security_number(view: View, row: Row) -> Explained:
-    return Explained(
-        "the security's number in the master", lambda g: g["number"], (Term("number", row["security_id"], Kind.COUNT),)
-    )
-
-
 @explains("holdings", "value", total=True)
 def value_total(view: View, row: Row) -> Explained | None:
     return invested(view, row)
@@ -398,6 +391,12 @@ def _lot(view: View, row: Row) -> Lot:
     )  # fmt: skip
 
 
+def _of_lot(view: View, row: Row) -> Any:
+    p = evidence.held(view, row["symbol"], _lot(view, row).security)
+    assert p is not None, row["symbol"]
+    return p
+
+
 @explains("lots", "unit_cost")
 def unit_cost(view: View, row: Row) -> Explained | None:
     if row["unit_cost"] is None:
@@ -413,7 +412,7 @@ def unit_cost(view: View, row: Row) -> Explained | None:
 
 @explains("lots", "value")
 def lot_value(view: View, row: Row) -> Explained | None:
-    p = _one(view, row)
+    p = _of_lot(view, row)
     if row["value"] is None:
         return None
     terms = (
@@ -435,7 +434,7 @@ def lot_unrealised(view: View, row: Row) -> Explained | None:
         return None
     terms = (Term("value", row["value"], Kind.MONEY, view.base), Term("cost", row["cost_base"], Kind.MONEY, view.base))
     return Explained(
-        "value − cost in the base currency", lambda g: g["value"] - g["cost"], terms, _trail(view, _one(view, row))
+        "value − cost in the base currency", lambda g: g["value"] - g["cost"], terms, _trail(view, _of_lot(view, row))
     )
 
 

@@ -20,13 +20,13 @@ from core.view import View
 COMING = ("announced", "inferred")
 
 
-def _calendar(view: View) -> list[Payment]:
+def calendar_of(view: View) -> list[Payment]:
     held = {p.security.security_id: p.units for p in view.valuation.positions}
     chosen = view.scope.security
     return [p for p in payments_of(view.book, view.as_of, held) if chosen in (None, p.security.security_id)]
 
 
-def _held(view: View) -> list[Held]:
+def held_of(view: View) -> list[Held]:
     return held_income(
         view.book,
         view.as_of,
@@ -138,7 +138,7 @@ def income_months(view: View) -> Made:
     The twelve months before and after the date begin and end with it, so the first and the last month, and the present one,
     are parts of months. What is announced or inferred is gross, at the exchange rates of the date looked at.
     """
-    end, booked, calendar, held = view.on, _dividends(view), _calendar(view), _held(view)
+    end, booked, calendar, held = view.on, _dividends(view), calendar_of(view), held_of(view)
     recent = [d for d in booked if d.on > months_later(end, -12)]
     coming = [p for p in calendar if p.state in COMING and p.on > end]
     rows: list[tuple[Any, ...]] = []
@@ -216,7 +216,7 @@ def income_calendar(view: View) -> Made:
 
     A dividend that was announced, whose day has passed and that was held but never booked says "not booked".
     """
-    end, every = view.on, _calendar(view)
+    end, every = view.on, calendar_of(view)
     future = [p for p in every if p.on > end]
     past = [p for p in reversed(every) if p.on <= end]
     rows = [
@@ -251,7 +251,7 @@ def income_projection(view: View) -> Made:
     Inferred: a security whose payments of the last three years have a period is expected to pay its last regular amount per
     share again after each period; regular is between 30 % and 300 % of their median. A short position owes what it shows.
     """
-    coming = [p for p in _calendar(view) if p.state in COMING and p.on > view.on]
+    coming = [p for p in calendar_of(view) if p.state in COMING and p.on > view.on]
     rows = [
         (_month(p.on), p.on, p.security.symbol, p.security.name, p.state, p.per_share, p.currency, p.units, p.gross, p.gross_base, p.net_base,
          str(p.reason) if p.reason else "")
@@ -292,7 +292,7 @@ def income_yields(view: View) -> Made:
     without a known dividend has no yield; in the total it counts as paying none.
     """
     held = sorted(
-        _held(view), key=lambda h: (-(h.trailing if h.trailing is not None else Decimal(-1)), h.security.symbol)
+        held_of(view), key=lambda h: (-(h.trailing if h.trailing is not None else Decimal(-1)), h.security.symbol)
     )
     rows: list[tuple[Any, ...]] = [
         (h.security.symbol, h.security.name, h.units, h.frequency, h.last_on, h.trailing_per_share, h.security.currency, h.trailing, h.forward,

@@ -80,12 +80,21 @@ def check(view: View) -> list[Finding]:
             continue
         worst, share = (min if r.at_least else max)(measured, key=lambda m: m[1])
         beyond = tuple(m for m in measured if (m[1] < limit if r.at_least else m[1] > limit))
-        # a ceiling of the whole or a floor of nothing is no limit that one comes near to
-        near = limit > 0 and share < limit / NEAR if r.at_least else limit < 1 and share >= NEAR * limit
-        state = "breach" if beyond else "unknown" if not view.valuation.complete else "near" if near else "ok"
+        state = state_of(share, limit, r.at_least, view.valuation.complete)
         found.append(Finding(r, limit, severity, worst, share, state, beyond))
     order = {"breach": 0, "unknown": 1, "near": 2, "ok": 3}
     return sorted(found, key=lambda f: (order[f.state], f.rule.title))
+
+
+def state_of(share: float | None, limit: float, at_least: bool, complete: bool) -> str:
+    """ "breach", "near" (from 90 % of the limit), "ok" or "unknown" (nothing measured, or prices are missing) of the worst measure."""
+    if share is None:
+        return "unknown"
+    if share < limit if at_least else share > limit:
+        return "breach"
+    # a ceiling of the whole or a floor of nothing is no limit that one comes near to
+    near = limit > 0 and share < limit / NEAR if at_least else limit < 1 and share >= NEAR * limit
+    return "unknown" if not complete else "near" if near else "ok"
 
 
 for _module in pkgutil.iter_modules(__path__):

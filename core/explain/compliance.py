@@ -1,0 +1,106 @@
+"""How the measures of the rules come about: shares of the value, group by group, beside the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from core.explain import Evidence, Explained, Given, Term, evidence, explains
+from core.explain.allocation import behind
+from core.reasons import NoRate
+from core.rules import Finding, check, state_of
+from core.table import Column, Kind
+from core.valuation import Position
+from core.view import View
+
+Row = Mapping[str, Any]
+SHARES, RULED = "Values by group", "Rules"
+UNCLASSIFIED = "Unclassified"
+# how the rules of the product name what a position counts for; another rule shows what it measured
+GROUPS: dict[str, Callable[[Position], str | None]] = {
+    "max_security_weight": lambda p: p.security.symbol,
+    "max_sector_weight": lambda p: p.security.sector,
+    "max_country_weight": lambda p: p.security.country,
+    "max_currency_weight": lambda p: p.security.currency,
+}
+
+
+def _finding(view: View, title: str) -> Finding:
+    return next(f for f in check(view) if f.rule.title == title)
+
+
+@explains("compliance", "measured")
+def measured(view: View, row: Row) -> Explained | None:
+    f = _finding(view, row["rule"])
+    if f.value is None:
+        return None
+    pick = min if f.rule.at_least else max
+    said = "the smallest" if f.rule.at_least else "the largest"
+    total = Term("value of the portfolio", view.valuation.total, Kind.MONEY, view.base)
+    cash = sorted(view.valuation.cash)
+    if f.rule.name == "min_cash_weight":
+        terms = (Term("cash", view.valuation.cash_base, Kind.MONEY, view.base), total)
+        return Explained(f"cash ÷ value of the portfolio. {f.rule.definition}", lambda g: float(g["cash"] / g["value of the portfolio"]), terms,
+                         (evidence.cash(view), evidence.rates(view, cash), evidence.entries(view)))  # fmt: skip
+    if f.rule.name not in GROUPS:
+        columns = (Column("group", "Group"), Column("share", "Share", Kind.PERCENT))
+        found = Evidence(SHARES, columns, tuple(f.rule.measure(view)))
+        return Explained(f"{said} share. {f.rule.definition}", lambda g: pick(g.column(SHARES, "share")), (), (found, *behind(view, list(view.valuation.positions), cash)))  # fmt: skip
+    shares = _shares(view, f.rule.name)
+
+    def worst(g: Given) -> float:
+        sums: dict[str, Decimal] = {}
+        for name, units, price, rate in zip(
+            *(g.column(SHARES, k) for k in ("group", "units", "price", "rate")), strict=True
+        ):
+            sums[name] = sums.get(name, Decimal(0)) + units * price * rate
+        return float(pick(sums.values(), default=Decimal(0)) / g["value of the portfolio"])
+
+    return Explained(f"{said} Σ units × price × FX of a group ÷ value of the portfolio. {f.rule.definition}", worst, (total,),
+                     (shares, *behind(view, [p for p in view.valuation.positions if p.value_base is not None], cash)))  # fmt: skip
+
+
+def _shares(view: View, name: str) -> Evidence:
+    columns = (Column("group", "Group"), Column("of", "Of"), Column("units", "Units", Kind.UNITS), Column("price", "Price", Kind.PRICE),
+               Column("rate", "FX rate", Kind.PRICE), Column("value", "Value", Kind.PRICE))  # fmt: skip
+    rows: list[tuple[Any, ...]] = [
+        (GROUPS[name](p) or UNCLASSIFIED, p.security.symbol, p.units, p.price, p.rate, p.value_base)
+        for p in view.valuation.positions
+        if p.value_base is not None
+    ]
+    if name == "max_currency_weight":
+        for currency, amount in sorted(view.valuation.cash.items()):
+            rate = view.book.rates.rate(currency, view.base, view.as_of)
+            if not isinstance(rate, NoRate):
+                rows.append((currency, "cash", amount, Decimal(1), rate, amount * rate))
+        rows = [r for r in rows if r[0] != view.base]
+    return Evidence(SHARES, columns, tuple(sorted(rows, key=lambda r: (r[0], -r[5]))))
+
+
+@explains("compliance", "limit")
+def limit(view: View, row: Row) -> Explained:
+    f = _finding(view, row["rule"])
+    own = f.rule.name in view.book.limits
+    said = "set for this portfolio" if own else "the rule's default: no limit of its own is set for this portfolio"
+    return Explained(f"as recorded: {said}", lambda g: g["limit"], (Term("limit", f.limit, Kind.PERCENT, note=said),))
+
+
+@explains("compliance", "breach", "near", "ok", "unknown", figure=True)
+def count(view: View, row: Row) -> Explained:
+    state = row["_figure"].key
+    columns = (Column("rule", "Rule"), Column("measured", "Measured", Kind.PERCENT), Column("limit", "Limit", Kind.PERCENT),
+               Column("at_least", "A floor", Kind.FLAG), Column("complete", "Prices complete", Kind.FLAG))  # fmt: skip
+    found = Evidence(
+        RULED,
+        columns,
+        tuple((f.rule.title, f.value, f.limit, f.rule.at_least, view.valuation.complete) for f in check(view)),
+    )
+
+    def matching(g: Given) -> int:
+        cells = zip(*(g.column(RULED, k) for k in ("measured", "limit", "at_least", "complete")), strict=True)
+        return sum(state_of(*cell) == state for cell in cells)
+
+    formulas = {"breach": "number of rules whose measure is beyond the limit", "near": "number of rules within 10 % of their limit",
+                "ok": "number of rules whose measure keeps the limit", "unknown": "number of rules with nothing to measure, or with prices missing"}  # fmt: skip
+    return Explained(formulas[state], matching, (), (found,))
