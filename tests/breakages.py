@@ -43,10 +43,11 @@ BREAKAGES = (
     Breakage("core/booking.py", "if held < wanted:", "if held < wanted - 10**12:", "up to 100 units more than are held can be sold"),
     Breakage("core/booking.py", "sides = (-cost, part, None if cost_base is None else -cost_base, part_base)", "sides = (part, -cost, part_base, None if cost_base is None else -cost_base)", "a cover swaps proceeds and cost"),
     Breakage("core/valuation.py", "worth = np.where(kind == TRANSFER_IN, ledger.gross[rows], -ledger.gross[rows])", "worth = ledger.gross[rows]", "what is transferred out counts as coming in"),
-    Breakage("core/valuation.py", "for j, amount in ((source, -moved), (target, moved)):", "for j, amount in ((target, moved),):", "the value of a merger appears from nowhere"),
+    Breakage("core/valuation.py", "for number, amount in ((source, -moved), (target, moved)):", "for number, amount in ((target, moved),):", "the value of a merger appears from nowhere"),
     Breakage("core/ledger.py", "return 0 if kind in ACTIONS else 1", "return 1", "corporate actions come in the order of entry"),
     Breakage("core/ledger.py", "net = gross * plus + fees * fee_sign + taxes * tax_sign", "net = gross * plus + fees * fee_sign", "taxes move no cash"),
     Breakage("core/ledger.py", "if in_kind:\n        plus = 0", "if in_kind:\n        plus = plus", "a transfer in kind moves cash"),
+    Breakage("core/cumulative.py", "quotient[off] = q - ((2 * r == -of) & (q & 1 == 1))", "quotient[off] = q", "the columns round half a cent up"),
     Breakage("core/fx.py", "return b / a", "return a / b", "rates are turned around"),
 )  # fmt: skip
 
