@@ -56,11 +56,12 @@ def ensure_roles(connection: psycopg.Connection) -> None:
     connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
 
 
-def migrate(conninfo: str) -> bool:
-    """Bring the database to the newest revision; True where anything was done. Needs a login that may create roles."""
+def migrate(conninfo: str, to: str | None = None) -> bool:
+    """Bring the database to the newest revision, or up to `to`; True where anything was done. Needs a login that may create roles."""
+    wanted = to or newest_revision()
     with psycopg.connect(conninfo) as c:
         c.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-        if revision_of(c) == newest_revision():
+        if revision_of(c) == wanted:
             return False
         server = c.info.server_version // 10000
         if server < 18:
@@ -80,7 +81,7 @@ def migrate(conninfo: str) -> bool:
         connection.exec_driver_sql("SET ROLE ballast_owner")
         connection.commit()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, wanted)
         connection.commit()
     engine.dispose()
     return True

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
+
+from db import books, migrate
+from db.embedded import Embedded
 
 WEB, JOBS, OWNER = "ballast_web", "ballast_jobs", "ballast_owner"
 Connection = psycopg.Connection[Any]
@@ -242,3 +247,30 @@ def test_a_booking_counts_once(owner: Connection) -> None:
     with pytest.raises(psycopg.errors.UniqueViolation), owner.transaction():
         owner.execute(again.format(kind="'reversal'", key="'r2'", reverses="transaction_id"))
     assert column(owner, "SELECT count(*) FROM transactions WHERE portfolio_id = %s", portfolio) == [2]
+
+
+def test_an_installation_of_the_first_schema_comes_along(server: Embedded) -> None:
+    """What stood in a database of revision 0001 is there after the upgrade, and reads as it did."""
+    name = "older"
+    migrate.ensure_database(server.conninfo(dbname="postgres"), name)
+    try:
+        assert migrate.migrate(server.conninfo(dbname=name), to="0001")
+        with psycopg.connect(server.conninfo("ballast_owner", name)) as c:
+            portfolio = booked(c)
+            c.execute("INSERT INTO cost_methods VALUES (%s, '1900-01-01', 'average')", (portfolio,))
+            c.execute("INSERT INTO limits VALUES (%s, 'issuer', '2020-01-01', 0.2, 'hard')", (portfolio,))
+            c.execute("INSERT INTO fx_rates VALUES ('EUR', 'USD', '2026-01-05', 1.1, 'ecb')")
+            user = column(c, "SELECT user_id FROM users")[0]
+            c.execute("INSERT INTO grants VALUES (%s, %s, 'manage')", (user, portfolio))
+        assert migrate.migrate(server.conninfo(dbname=name))
+        assert not migrate.migrate(server.conninfo(dbname=name)), "nothing is left to do"
+        with psycopg.connect(server.conninfo("ballast_owner", name)) as c:
+            found = books.load(c, portfolio).book
+            assert (len(found.ledger), found.portfolio.dated_methods) == (1, ((-25567, "average"),))
+            assert found.limit_on("issuer", 20_000) == (Decimal("0.2"), "hard")
+            early = books.load(c, portfolio, datetime(2020, 1, 1, tzinfo=UTC)).book
+            assert len(early.ledger) == 0, "nothing of it was known before it was recorded"
+    finally:
+        books.forget()
+        with psycopg.connect(server.conninfo(dbname="postgres"), autocommit=True) as c:
+            c.execute(f"DROP DATABASE {name} WITH (FORCE)")
