@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from core.importing import by_symbol
 from core.scope import Scope
 from core.table import Table
-from db import access, books, ledger, market, portfolios, reports
+from db import access, books, imports, ledger, market, portfolios, reports
 from ui import entry, session, show
 
 Opened = Callable[..., AppTest]
@@ -235,8 +235,8 @@ def test_what_is_no_such_file_is_said(opened: Opened, small: Small, name: str, r
 
 def test_a_file_is_judged_once(opened: Opened, small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    real = ledger.import_csv
-    monkeypatch.setattr(ledger, "import_csv", lambda *a, **k: (calls.append(1), real(*a, **k))[1])
+    real = imports.import_file
+    monkeypatch.setattr(imports, "import_file", lambda *a, **k: (calls.append(1), real(*a, **k))[1])
     at = opened("transactions", portfolio="Empty", tab="Import CSV")
     at.get("file_uploader")[0].upload("a.csv", b"date,kind,gross\n2020-01-02,deposit,1\n").run()
     at.run()
