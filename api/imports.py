@@ -239,7 +239,7 @@ async def import_transactions(
         )  # fmt: skip
 
 
-@router.get("/transactions/export", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+@router.get("/transactions/export", response_class=Response, responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}})
 def export_transactions(who: Who, portfolio: PortfolioQuery = None) -> Response:
     """The whole ledger as one CSV, reversals and ids included: imported into an empty portfolio it is the same ledger."""
     found = portfolio_of(who, portfolio)
