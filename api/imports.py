@@ -150,6 +150,12 @@ class MapAnswer(BaseModel):
     map: dict[str, Any]
 
 
+class Dropped(BaseModel):
+    """A column map that is kept no longer."""
+
+    map_id: UUID
+
+
 class NewMap(BaseModel):
     """A column map to keep for files whose header has exactly these columns."""
 
@@ -239,7 +245,11 @@ async def import_transactions(
         )  # fmt: skip
 
 
-@router.get("/transactions/export", response_class=Response, responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}})
+@router.get(
+    "/transactions/export",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
 def export_transactions(who: Who, portfolio: PortfolioQuery = None) -> Response:
     """The whole ledger as one CSV, reversals and ids included: imported into an empty portfolio it is the same ledger."""
     found = portfolio_of(who, portfolio)
@@ -284,11 +294,11 @@ def keep_map(who: Who, new: NewMap) -> MapAnswer:
     return MapAnswer(map_id=number, name=new.name.strip(), shared=new.shared, mine=True, map=column_map.as_json())
 
 
-@router.delete("/import-maps/{map_id}", status_code=204)
-def drop_map(who: Who, map_id: UUID) -> Response:
+@router.delete("/import-maps/{map_id}", response_model=Dropped)
+def drop_map(who: Who, map_id: UUID) -> Dropped:
     """Forget a column map of your own."""
     imports.drop_map(who.user_id, map_id)
-    return Response(status_code=204)
+    return Dropped(map_id=map_id)
 
 
 def _json(name: str, text: str) -> dict[str, Any]:
