@@ -1,6 +1,6 @@
 """A whole ledger as one CSV that can be imported again: the same entries, ids, reversals, corrections and chosen lots.
 
-Columns are those of core.importing, then its LEDGER: id, reverses, corrects, link, key. Rows stand in booking order. Decimals
+Columns are those of core.importing, then its LEDGER: id, reverses, corrects, place, link, key. Rows stand in booking order. Decimals
 are plain (no exponent, no zeros behind), text is UTF-8, lines end with CR LF (RFC 4180). What is not in it: who recorded an
 entry and when, which are facts of one installation, and links to entries of other portfolios.
 """
@@ -38,6 +38,7 @@ class Entry:
     into: str = ""  # EXCHANGE:SYMBOL
     reverses: UUID | None = None
     corrects: UUID | None = None
+    place: UUID | None = None  # the entry whose place within the day it has
     link: UUID | None = None
 
 
@@ -70,6 +71,7 @@ def cells_of(entry: Entry) -> dict[str, str]:
         "id": str(entry.id),
         "reverses": str(entry.reverses or ""),
         "corrects": str(entry.corrects or ""),
+        "place": str(entry.place or ""),
         "link": str(entry.link or ""),
         "key": entry.key,
     }

@@ -45,7 +45,7 @@ COLUMNS = (
     "reference",
 )
 # what a whole ledger has beside COLUMNS: ids of entries, and the key under which an entry is booked once
-LEDGER = ("id", "reverses", "corrects", "link", "key")
+LEDGER = ("id", "reverses", "corrects", "place", "link", "key")
 ALIASES = {
     "trade date": "date",
     "trade_date": "date",

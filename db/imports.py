@@ -41,7 +41,7 @@ from core.matching import ELSEWHERE, Candidate, Listed, Master, Named, NewSecuri
 from core.recognition import LEDGER, OWN, KeptMap, Recognised, fingerprint, recognise, settled
 from db import books, engine
 from db.access import AccessDenied
-from db.ledger import Desk, complete, open_desk, refusals
+from db.ledger import Desk, complete, mark_moved, open_desk, refusals
 
 Progress = Callable[[float, str], None]
 Outcome = Literal["book", "duplicate", "refused", "skipped"]
@@ -168,7 +168,7 @@ def import_file(
         number = uuid4()
         if good:
             _write(c, user, portfolio, [judge.placed(v) for v in good], f"import:{file_name}"[:200], number)
-            _moved(c, portfolio, min(v.posting.traded_on for v in good if v.posting))
+            mark_moved(c, portfolio, (v.posting.traded_on for v in good if v.posting), today)
         judge.keep_matches()
         c.execute(
             "INSERT INTO imports (portfolio_id, import_id, file_name, file_sha256, rows, booked, duplicates, refused, skipped, format, by) "
@@ -189,6 +189,7 @@ class _Placed:
     id: UUID
     reverses: UUID | None = None
     corrects: UUID | None = None
+    place: UUID | None = None
     link: UUID | None = None
 
 
@@ -329,7 +330,7 @@ class _Judge:
         )
         if posting.lots:
             posting = replace(posting, lots=tuple((self.alias.get(lot, lot), units) for lot, units in posting.lots))
-        for name in ("reverses", "corrects", "link"):
+        for name in ("reverses", "corrects", "place", "link"):
             exporting.identity(record.cells, name)
         return posting, "book", ""
 
@@ -349,6 +350,8 @@ class _Judge:
             gone = self._reversed_by(new)
             first = [n for n in new if n not in self.late]
             ordered = [(n, new[n]) for n in (*first, *(n for n in self.late if n in new))]
+            if self.whole:
+                ordered.sort(key=lambda pair: self._stands(pair[0]))
             counted = [(n, p) for n, p in ordered if p.kind != "reversal" and self.ids_of(n) not in gone]
             desk = self.desk
             old = {g.bytes for g in gone}
@@ -372,6 +375,11 @@ class _Judge:
         if isinstance(error, OverSold) and self.found.format not in (OWN, LEDGER):
             said += ". If the units were there before this statement begins, book them as a transfer in (with their cost and date) first"
         return said
+
+    def _stands(self, n: int) -> int:
+        """Where an entry of a whole ledger stands within its day: where it was written, or in the place of another."""
+        of = exporting.identity(self.records[n].cells, "place")
+        return self.first.get(of, n) if of is not None else n
 
     def ids_of(self, n: int) -> UUID | None:
         return self.ids[n] if self.whole else None
@@ -399,7 +407,7 @@ class _Judge:
         here = {self.ids[n] for n in new} | self.keys.ids
         changed = False
         for n in list(new):
-            for name in ("reverses", "corrects"):
+            for name in ("reverses", "corrects", "place"):
                 of = exporting.identity(self.records[n].cells, name)
                 of = self.alias.get(of, of) if of else None
                 wrong = "" if of is None or of in here else "that entry is neither in the file nor in the ledger"
@@ -429,7 +437,7 @@ class _Judge:
         if not self.whole:
             return _Placed(posting, key, uuid4())
         cells = self.records[n].cells
-        refs = {name: exporting.identity(cells, name) for name in ("reverses", "corrects", "link")}
+        refs = {name: exporting.identity(cells, name) for name in ("reverses", "corrects", "place", "link")}
         refs = {name: self.alias.get(of, of) if of else None for name, of in refs.items()}
         number = self.ids[n]
         assert number is not None
@@ -798,9 +806,9 @@ def _write(
     with c.cursor() as cursor:  # COPY cannot fill a table with row-level security: see db.ledger
         cursor.execute("DROP TABLE IF EXISTS arriving")
         cursor.execute(
-            f"CREATE TEMP TABLE arriving ON COMMIT DROP AS SELECT 0::bigint AS n, {columns} FROM transactions WITH NO DATA"
+            f"CREATE TEMP TABLE arriving ON COMMIT DROP AS SELECT 0::bigint AS n, {columns}, NULL::uuid AS place_of FROM transactions WITH NO DATA"
         )
-        with cursor.copy(f"COPY arriving (n, {columns}) FROM STDIN") as copy:
+        with cursor.copy(f"COPY arriving (n, {columns}, place_of) FROM STDIN") as copy:
             for n, row in enumerate(rows):
                 p = row.posting
                 if row.reverses is not None:
@@ -808,12 +816,25 @@ def _write(
                 lots = Jsonb([[str(lot), format(units, "f")] for lot, units in p.lots]) if p.lots else None
                 link = links.setdefault(row.link, uuid4()) if row.link is not None else None
                 values = (getattr(p, name) for name in _STAGED)
-                copy.write_row((n, *values, lots, row.reverses, row.corrects, link, row.key, row.id))
-        cursor.execute(
-            f"INSERT INTO transactions (portfolio_id, {columns}, source, import_id, recorded_by) "
-            f"SELECT %s, {columns}, %s, %s, %s FROM arriving ORDER BY n",
-            (portfolio, source, number, user),
-        )
+                copy.write_row((n, *values, lots, row.reverses, row.corrects, link, row.key, row.id, row.place))
+        for first, behind in _batches(rows):
+            cursor.execute(
+                f"INSERT INTO transactions (portfolio_id, {columns}, place, source, import_id, recorded_by) SELECT %(p)s, {columns}, "
+                "(SELECT x.seq FROM transactions x WHERE x.portfolio_id = %(p)s AND x.transaction_id = a.place_of), %(source)s, %(import)s, %(by)s "
+                "FROM arriving a WHERE n >= %(first)s AND n < %(behind)s ORDER BY n",
+                {"p": portfolio, "source": source, "import": number, "by": user, "first": first, "behind": behind},
+            )
+
+
+def _batches(rows: Sequence[_Placed]) -> list[tuple[int, int]]:
+    """(first, behind) of what is inserted at once: an entry that takes the place of another comes after that one."""
+    starts, waiting = [0], set[UUID]()
+    for n, row in enumerate(rows):
+        if row.place is not None and row.place in waiting:
+            starts.append(n)
+            waiting = set()
+        waiting.add(row.id)
+    return list(zip(starts, [*starts[1:], len(rows)], strict=True))
 
 
 def _cash_of_reversed(c: psycopg.Connection, portfolio: UUID, rows: Iterable[_Placed]) -> dict[UUID, str]:
@@ -826,14 +847,6 @@ def _cash_of_reversed(c: psycopg.Connection, portfolio: UUID, rows: Iterable[_Pl
         (portfolio, wanted),
     ).fetchall()
     return {r.id: r.posting.cash_currency for r in rows} | dict(there)
-
-
-def _moved(c: psycopg.Connection, portfolio: UUID, first: date) -> None:
-    """Raise the portfolio's version and mark the stored history from that day for rebuilding."""
-    c.execute(
-        "UPDATE portfolios SET version = version + 1, restate_from = least(coalesce(restate_from, %s), %s) WHERE portfolio_id = %s",
-        (first, first, portfolio),
-    )
 
 
 # --- undoing ---------------------------------------------------------------------------------------------------------
@@ -900,7 +913,7 @@ def undo(user: UUID, portfolio: UUID, import_id: UUID) -> int:
             "WHERE portfolio_id = %s AND transaction_id = ANY (%s) ORDER BY seq",
             (user, portfolio, [number for number, *_ in rows]),
         )
-        _moved(c, portfolio, min(on for *_, on in rows))
+        mark_moved(c, portfolio, (on for *_, on in rows), None)
         return len(rows)
 
 
@@ -915,19 +928,19 @@ def export(user: UUID, portfolio: UUID) -> str:
             """SELECT t.kind, t.traded_on, t.settles_on, t.security_id, t.quantity, t.price, t.ratio, t.gross, t.fees, t.taxes, t.currency, t.fx,
                       t.net, t.cash_currency, t.note, '', t.into_id, t.fraction, t.basis, t.basis_base, t.acquired_on, t.lots,
                       t.transaction_id, t.idempotency_key, s.symbol, s.exchange, s.isin, s.name, i.exchange || ':' || i.symbol, t.reverses,
-                      t.corrects, t.link
-                 FROM transactions t LEFT JOIN securities s USING (security_id) LEFT JOIN securities i ON i.security_id = t.into_id
+                      t.corrects, x.transaction_id, t.link
+                 FROM transactions t LEFT JOIN transactions x ON x.portfolio_id = t.portfolio_id AND x.seq = t.place LEFT JOIN securities s ON s.security_id = t.security_id LEFT JOIN securities i ON i.security_id = t.into_id
                 WHERE t.portfolio_id = %s ORDER BY t.seq""",
             (portfolio,),
         ).fetchall()
-    links = exporting.within({row[22]: row[31] for row in rows})
+    links = exporting.within({row[22]: row[32] for row in rows})
     return exporting.ledger_csv(_entry(row, links.get(row[22])) for row in rows)
 
 
 def _entry(row: Sequence[Any], link: UUID | None) -> Entry:
     lots = tuple((UUID(lot), importing.number("lots", units)) for lot, units in row[21] or [])
-    number, key, symbol, exchange, isin, name, into, reverses, corrects, _ = row[22:]
-    return Entry(number, Posting(*row[:21], lots), key, symbol or "", exchange or "", isin or "", name or "", into or "", reverses, corrects, link)  # type: ignore[call-arg]  # fmt: skip
+    number, key, symbol, exchange, isin, name, into, reverses, corrects, place, _ = row[22:]
+    return Entry(number, Posting(*row[:21], lots), key, symbol or "", exchange or "", isin or "", name or "", into or "", reverses, corrects, place, link)  # type: ignore[call-arg]  # fmt: skip
 
 
 # --- kept column maps ------------------------------------------------------------------------------------------------

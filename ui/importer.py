@@ -356,7 +356,8 @@ def _verdicts(checked: Checked, portfolio: Portfolio, today: date, key: str) -> 
         st.download_button("All verdicts as CSV", checked.csv.encode, "import-verdicts.csv", "text/csv", on_click="ignore",
                            icon=":material/download:", key=f"import_csv_{key}")  # fmt: skip
     rows = tuple(r for o in there if only in ("", o) for r in checked.first[o])
-    show.table(_table(rows, portfolio, today), key=f"import_rows_{key}_{only}", foot=False)
+    why = ("line", "verdict", "reason", "row") if only not in ("", "book") else ()
+    show.table(_table(rows, portfolio, today), key=f"import_rows_{key}_{only}", foot=False, only=why)
     total = sum(counts[o] for o in there if only in ("", o))
     if len(rows) < total:
         st.caption(f"{_count(len(rows))} of {_count(total)} rows are shown; the CSV has all.")

@@ -140,24 +140,32 @@ def _asked(table: Sheet, proposed: ColumnMap | None, text: str, key: str) -> Col
         {"date": "date"}, delimiter=table.delimiter, decimal="," if table.delimiter == ";" else "."
     )
     dates = one.selectbox(
-        "Dates", list(ORDERS), index=list(ORDERS).index(base.dates), format_func=ORDERS.__getitem__, key=f"{n}_dates"
+        "Dates",
+        list(ORDERS),
+        index=list(ORDERS).index(base.dates),
+        format_func=ORDERS.__getitem__,
+        key=f"{n}_its_dates",
     )
     decimal = two.selectbox(
         "Decimal sign",
         list(MARKS),
         index=list(MARKS).index(base.decimal),
         format_func=MARKS.__getitem__,
-        key=f"{n}_decimal",
+        key=f"{n}_its_decimal",
     )
     currency = (
-        three.text_input("Currency, where no column says it", base.currency, max_chars=3, key=f"{n}_currency")
+        three.text_input("Currency, where no column says it", base.currency, max_chars=3, key=f"{n}_its_currency")
         .strip()
         .upper()
     )
-    signed = one.toggle("A minus means money that went out", base.signed, key=f"{n}_signed")
-    net = two.toggle("The amount is after fees and taxes", base.net, key=f"{n}_net")
+    signed = one.toggle("A minus means money that went out", base.signed, key=f"{n}_its_signed")
+    net = two.toggle("The amount is after fees and taxes", base.net, key=f"{n}_its_net")
     zone = three.text_input(
-        "Time zone of timestamps with an offset", base.zone, placeholder="Europe/Berlin", max_chars=40, key=f"{n}_zone"
+        "Time zone of timestamps with an offset",
+        base.zone,
+        placeholder="Europe/Berlin",
+        max_chars=40,
+        key=f"{n}_its_zone",
     ).strip()
     if "date" not in columns:
         raise LedgerError("columns", None, "choose the column of the date")
