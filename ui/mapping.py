@@ -122,7 +122,7 @@ def _asked(table: Sheet, proposed: ColumnMap | None, text: str, key: str) -> Col
     columns: dict[str, str] = {}
 
     def choose(names: tuple[str, ...]) -> None:
-        grid = st.columns(2 if session.on_phone() else 4)
+        grid = st.columns(1 if session.on_phone() else 4)
         for i, ours in enumerate(names):
             now = given.get(ours, NONE)
             at = options.index(now) if now in options else 0
