@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import (
     health,
+    imports,
     people,
     portfolios,
     problems,
@@ -107,7 +108,7 @@ api = Api(
 )
 api.add_middleware(Stamp)
 problems.install(api)
-for _module in (people, portfolios, reports, transactions, reconciliations, securities, seeds, health):
+for _module in (people, portfolios, reports, imports, transactions, reconciliations, securities, seeds, health):
     api.include_router(_module.router)
 
 

@@ -19,12 +19,13 @@ from starlette.responses import Response
 from core.explain import NotExplained
 from core.importing import NotReadable, cells_of
 from core.ledger import Impossible, LedgerError, OverSold
+from core.recognition import UnknownFormat
 from core.scope import BadScope
 from db.access import AccessDenied, SignInRefused
 from db.books import NoSuchPortfolio
 from db.corrections import Conflict
 from db.engine import Unreachable
-from db.ledger import NothingBooked
+from db.imports import NoSuchImport, NoSuchMap, NothingBooked
 from db.portfolios import StaleEdit
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
@@ -67,10 +68,13 @@ PROBLEMS: dict[type[Exception], Kind] = {
     OverSold: Kind(409, "over-sold", "More than is held", "The sale exceeds what is held on that day; nothing was booked."),
     Impossible: Kind(409, "impossible", "Not possible on that day", "What is held on that day does not allow it; nothing was booked."),
     NothingBooked: Kind(409, "nothing-booked", "Nothing was booked", "Correct the refused rows, or ask with take_good=true."),
+    NoSuchImport: Kind(404, "no-such-import", "No such import", "GET /v1/transactions/imports lists them; an undone one has nothing left."),
+    NoSuchMap: Kind(404, "no-such-map", "No such column map", "GET /v1/import-maps lists them."),
     StaleEdit: Kind(409, "stale-edit", "Changed in the meantime", "Read it again, then repeat your change."),
     Conflict: Kind(409, "changed-meanwhile", "Changed in the meantime", "`mine` and `theirs` hold both versions: correct the id of theirs, or leave it."),
     LedgerError: Kind(422, "not-bookable", "Cannot be booked", "field, value and expected say what is wrong."),
     BadScope: Kind(422, "bad-parameter", "Parameter not valid", "field, value and expected say what is wrong."),
+    UnknownFormat: Kind(422, "unknown-format", "Format not known", "Say which column is which: send `map`, or keep one at POST /v1/import-maps."),
     NotReadable: Kind(422, "not-readable", "File not readable", "The file as a whole makes no sense; detail says why."),
     RequestValidationError: Kind(422, "bad-request", "Request not valid", "`errors` lists every field that does not fit."),
     Unreachable: Kind(503, "database-unreachable", "Database not reachable", "Try again in a moment; nothing was changed."),

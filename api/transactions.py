@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 
 from api.answers import Exact, KnownAt, PortfolioQuery
 from api.people import Who
 from api.portfolios import portfolio_of
 from core import importing
 from core.book import Portfolio
-from core.importing import NotReadable
 from core.income import reinvested
 from core.ledger import BOOKABLE, Draft, LedgerError, Security
 from core.preview import OpenLot
@@ -259,32 +256,6 @@ class Reversed(BaseModel):
     reverses: UUID
 
 
-class VerdictAnswer(BaseModel):
-    """What becomes of one row of a file."""
-
-    line: int
-    outcome: Literal["book", "duplicate", "refused"]
-    reason: str
-    kind: str | None
-    traded_on: date | None
-    net: Exact | None
-    cash_currency: str | None
-
-
-class ImportAnswer(BaseModel):
-    """A verdict per row, and how many rows were booked (0 in a dry run)."""
-
-    portfolio_id: UUID
-    file: str
-    dry_run: bool
-    rows: int
-    good: int
-    duplicates: int
-    refused: int
-    booked: int
-    verdicts: list[VerdictAnswer]
-
-
 @router.get("", response_model=Transactions)
 def list_transactions(
     who: Who,
@@ -447,83 +418,6 @@ def _reverse(user: User, transaction: UUID, portfolio: str | None) -> Reversed:
     found = portfolio_of(user, portfolio)
     new = ledger.reverse(user.user_id, found.portfolio_id, transaction)
     return Reversed(portfolio_id=found.portfolio_id, reversal=new, reverses=transaction)
-
-
-_FILE = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
-                }
-            },
-            "text/csv": {"schema": {"type": "string", "example": importing.TEMPLATE}},
-        },
-    }
-}
-
-
-@router.post("/import", response_model=ImportAnswer, openapi_extra=_FILE)
-async def import_transactions(
-    request: Request,
-    who: Who,
-    portfolio: PortfolioQuery = None,
-    dry_run: Annotated[bool, Query(description="only say what would become of each row")] = True,
-    take_good: Annotated[bool, Query(description="book the good rows although others are refused")] = False,
-) -> ImportAnswer:
-    """Read a CSV: a verdict per row and, with dry_run=false, its rows booked in one transaction. The same file twice adds nothing."""
-    found = await run_in_threadpool(portfolio_of, who, portfolio)
-    name, raw = await _file(request)
-    done = await run_in_threadpool(
-        ledger.import_csv,
-        who.user_id,
-        found.portfolio_id,
-        raw,
-        name,
-        _today(),
-        dry_run=dry_run,
-        take_good=take_good,
-    )
-    return ImportAnswer(
-        portfolio_id=found.portfolio_id,
-        file=name,
-        dry_run=dry_run,
-        rows=len(done.verdicts),
-        good=done.count("book"),
-        duplicates=done.count("duplicate"),
-        refused=done.count("refused"),
-        booked=done.booked,
-        verdicts=[_verdict(v) for v in done.verdicts],
-    )
-
-
-async def _file(request: Request) -> tuple[str, bytes]:
-    """(name, contents) of the file sent, as a form or as the body itself."""
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        async with request.form(max_files=1, max_fields=10) as form:
-            file = form.get("file")
-            if not isinstance(file, UploadFile):
-                raise NotReadable("the form has no file: send it in the field 'file'")
-            name, raw = file.filename or "upload.csv", await file.read()
-    else:
-        name, raw = "upload.csv", await request.body()
-    return "".join(c for c in name if c.isprintable())[:200], raw
-
-
-def _verdict(v: ledger.Verdict) -> VerdictAnswer:
-    p = v.posting
-    return VerdictAnswer(
-        line=v.line,
-        outcome=v.outcome,
-        reason=v.reason,
-        kind=p.kind if p else None,
-        traded_on=p.traded_on if p else None,
-        net=p.net if p else None,
-        cash_currency=p.cash_currency if p else None,
-    )
 
 
 def _today() -> date:

@@ -1,7 +1,8 @@
-"""Reading transactions from CSV: our own format, one verdict per row. Broker formats will stand beside this one.
+"""Reading transactions from CSV: our own format. Broker formats stand beside this one, in core.brokers.
 
 Columns, in any order and case: see COLUMNS. `date` and `kind` are required; what else is needed depends on the kind.
 `into` names the security that a spin-off, merger or symbol change ends in, `lots` the chosen lots as id:units;id:units.
+A file with LEDGER too is a whole ledger (core.exporting): its entries keep their ids and what refers to them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -42,6 +44,8 @@ COLUMNS = (
     "note",
     "reference",
 )
+# what a whole ledger has beside COLUMNS: ids of entries, and the key under which an entry is booked once
+LEDGER = ("id", "reverses", "corrects", "place", "link", "key")
 ALIASES = {
     "trade date": "date",
     "trade_date": "date",
@@ -76,16 +80,6 @@ class NotReadable(ValueError):
     """The file as a whole cannot be read: says why and what would be right."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of the file: its line number, and the draft it makes or the error that keeps it from making one."""
-
-    line: int
-    cells: Mapping[str, str]
-    draft: Draft | None
-    error: LedgerError | None
-
-
 def decoded(raw: bytes) -> str:
     """The text of a file: UTF-8 (with or without a mark), else Windows-1252. NotReadable on binary data."""
     if b"\x00" in raw:  # no text, and no cell the ledger could keep
@@ -103,7 +97,8 @@ def header_of(text: str) -> tuple[list[str], str]:
         raise NotReadable("the file is empty: a header line and at least one row are needed")
     delimiter = max(",;\t", key=first.count)
     names = [n.strip().lower() for n in next(csv.reader([first.rstrip("\r")], delimiter=delimiter))]
-    names = [ALIASES.get(n, n) for n in names]
+    whole = {"id", "reverses"} <= set(names)
+    names = [n if whole and n in LEDGER else ALIASES.get(n, n) for n in names]
     for needed in ("date", "kind"):
         if needed not in names:
             raise NotReadable(
@@ -115,13 +110,28 @@ def header_of(text: str) -> tuple[list[str], str]:
     return names, delimiter
 
 
-def read(
-    text: str, securities: Mapping[str, Security], currencies: frozenset[str], base_currency: str
-) -> Iterator[Row]:
-    """The rows of a file as drafts. `securities` by symbol and by EXCHANGE:SYMBOL. Empty lines are passed over."""
-    text = text.lstrip("\r\n")
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row as it stands in the file: the lines that it fills, its cells by our names, or why it cannot be read."""
+
+    lines: tuple[int, ...]
+    cells: Mapping[str, str]
+    error: LedgerError | None = None
+
+
+def is_ledger(names: Sequence[str]) -> bool:
+    """Whether these columns are those of a whole ledger, with ids."""
+    return {"id", "reverses"} <= set(names)
+
+
+def lines_of(text: str) -> Iterator[Line]:
+    """The rows of a file in our own format. Empty lines and those that begin with # are passed over. NotReadable."""
+    above = len(text) - len(text.lstrip("\r\n"))
+    skipped = text[:above].count("\n")
+    text = text[above:]
     names, delimiter = header_of(text)
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    whole = is_ledger(names)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     next(reader)
     before = reader.line_num
     while True:
@@ -130,32 +140,52 @@ def read(
         except StopIteration:
             return
         except csv.Error as e:
-            yield Row(before + 1, {}, None, LedgerError("row", f"line {before + 1}", f"it cannot be read as CSV: {e}"))
+            error = LedgerError("row", f"line {before + skipped + 1}", f"it cannot be read as CSV: {e}")
+            yield Line((before + skipped + 1,), {}, error)
             return
-        line, before = before + 1, reader.line_num
+        lines, before = tuple(range(before + skipped + 1, reader.line_num + skipped + 1)), reader.line_num
         if not any(c.strip() for c in cells) or cells[0].startswith("#"):
             continue
         record = {n: c.strip() for n, c in zip(names, cells, strict=False)}
+        if whole:
+            record |= {n: unguarded(c) for n, c in zip(names, cells, strict=False) if n in ("note", "name")}
         if len(cells) > len(names) and any(c.strip() for c in cells[len(names) :]):
-            yield Row(
-                line,
-                record,
-                None,
-                LedgerError("row", f"with {len(cells)} cells", f"the header has {len(names)} columns"),
-            )
+            error = LedgerError("row", f"with {len(cells)} cells", f"the header has {len(names)} columns")
+            yield Line(lines, record, error)
             continue
-        try:
-            yield Row(line, record, draft(record, securities, currencies, base_currency), None)
-        except LedgerError as e:
-            yield Row(line, record, None, e)
+        yield Line(lines, record)
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
+def guarded(text: str) -> str:
+    """Text of which a spreadsheet makes no formula; `unguarded` gives back the very same text."""
+    return "'" + text if _FORMULA.match(text) else text
+
+
+def unguarded(text: str) -> str:
+    """What was guarded."""
+    return text[1:] if text[:1] == "'" and _FORMULA.match(text) else text
 
 
 def draft(
     cells: Mapping[str, str], securities: Mapping[str, Security], currencies: frozenset[str], base_currency: str
 ) -> Draft:
     """One record of text cells as a Draft. Raises LedgerError naming the field. The form uses it too."""
+    security, into = _security(cells, securities), _security(cells, securities, "into")
+    return drafted(cells, security, into, currencies, base_currency)
+
+
+def drafted(
+    cells: Mapping[str, str],
+    security: Security | None,
+    into: Security | None,
+    currencies: frozenset[str],
+    base_currency: str,
+) -> Draft:
+    """The same where the securities are known already."""
     kind = cells.get("kind", "").lower().replace(" ", "_").replace("-", "_")
-    security = _security(cells, securities)
     currency = cells.get("currency", "").upper() or (security.currency if security else base_currency)
     if currency not in currencies:
         raise LedgerError("currency", currency, "an ISO code such as USD or EUR is needed")
@@ -173,7 +203,7 @@ def draft(
         fx=number("fx", cells.get("fx", "")),
         ratio=number("ratio", cells.get("ratio", "")),
         settles_on=day("settlement", settlement) if settlement else None,
-        into=_security(cells, securities, "into"),
+        into=into,
         fraction=number("fraction", cells.get("fraction", "")),
         basis=number("basis", cells.get("basis", "")),
         basis_base=number("basis_base", cells.get("basis_base", "")),

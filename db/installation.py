@@ -61,6 +61,11 @@ def currencies(c: Connection) -> list[str]:
     return [r[0] for r in c.execute("SELECT currency FROM currencies ORDER BY 1").fetchall()]
 
 
+def exchanges(c: Connection) -> dict[str, str]:
+    """The exchanges this installation knows, by code, with their names."""
+    return dict(c.execute("SELECT exchange, name FROM exchanges ORDER BY 1").fetchall())
+
+
 @contextmanager
 def _checked_once(c: Connection, table: str) -> Iterator[None]:
     """Check a table's references in one go after the rows are in, not row by row. As the owner."""

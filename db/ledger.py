@@ -1,12 +1,11 @@
-"""Writing the ledger: append, reverse, import. One transaction per function; nothing is ever updated or deleted."""
+"""Writing the ledger: append, reverse (db.imports imports). One transaction per function; nothing is ever updated or deleted."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -18,7 +17,6 @@ from core.book import Portfolio
 from core.booking import MOVING, impossible
 from core.calendar import Sessions, settlement_date
 from core.fx import day_number, day_of
-from core.importing import Row
 from core.ledger import (
     KINDS,
     TRADES,
@@ -39,35 +37,6 @@ from core.methods import method_on
 from core.preview import Effect, effect
 from db import books, engine
 from db.access import AccessDenied
-
-Progress = Callable[[float, str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What becomes of one row of a file: "book", "duplicate" (it is in the ledger already) or "refused" with the reason."""
-
-    line: int
-    outcome: Literal["book", "duplicate", "refused"]
-    reason: str
-    posting: Posting | None
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Import:
-    """The verdicts over a file, and how many rows were booked (0 in a dry run)."""
-
-    verdicts: tuple[Verdict, ...]
-    booked: int
-
-    def count(self, outcome: str) -> int:
-        """Rows of one outcome."""
-        return sum(v.outcome == outcome for v in self.verdicts)
-
-
-class NothingBooked(ValueError):
-    """The file has rows that cannot be booked, and it was not asked to take the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,110 +235,6 @@ def _refuse_needed(desk: Desk, transactions: set[UUID], securities: set[int]) ->
         raise LedgerError(
             "transaction", min(transactions), f"later sales need its units ({later}): reverse those sales first"
         ) from e
-
-
-def import_csv(
-    user: UUID,
-    portfolio: UUID,
-    raw: bytes,
-    file_name: str,
-    today: date,
-    *,
-    dry_run: bool = True,
-    take_good: bool = False,
-    progress: Progress | None = None,
-) -> Import:
-    """Read a CSV, give a verdict per row and, unless `dry_run`, book it in one transaction.
-
-    Rows that are in the ledger already are passed over, so the same file twice adds nothing, while two equal rows in one
-    file are two transactions. With refused rows nothing is booked unless `take_good`: then NothingBooked is raised.
-    Raises NotReadable where the file as a whole makes no sense.
-    """
-    say = progress or (lambda share, text: None)
-    text = importing.decoded(raw)
-    with engine.session(user) as c:
-        c.execute("SET LOCAL statement_timeout = '300s'")
-        desk = open_desk(c, portfolio, lock=not dry_run)
-        verdicts = _judge(c, desk, text, today, say)
-        if dry_run:
-            say(1.0, "Checked")
-            return Import(tuple(verdicts), 0)
-        refused = sum(v.outcome == "refused" for v in verdicts)
-        if refused and not take_good:
-            raise NothingBooked(
-                f"{refused} of {len(verdicts)} rows cannot be booked, so none was; correct them or choose to take the good ones"
-            )
-        good = [(v.posting, v.key) for v in verdicts if v.outcome == "book" and v.posting is not None]
-        say(0.75, f"Booking {len(good):,} transactions")
-        if good:
-            write(c, user, portfolio, good, f"import:{file_name}"[:200])
-            mark_moved(c, portfolio, (p.traded_on for p, _ in good), today)
-        c.execute(
-            "INSERT INTO imports (portfolio_id, file_name, file_sha256, rows, booked, duplicates, refused, by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-            (
-                portfolio,
-                file_name[:200],
-                hashlib.sha256(raw).hexdigest(),
-                len(verdicts),
-                len(good),
-                sum(v.outcome == "duplicate" for v in verdicts),
-                refused,
-                user,
-            ),
-        )
-        say(1.0, f"Booked {len(good):,} transactions")
-        return Import(tuple(verdicts), len(good))
-
-
-def _judge(c: psycopg.Connection, desk: Desk, text: str, today: date, say: Progress) -> list[Verdict]:
-    lines = max(1, text.count("\n"))
-    rows: list[Row] = []
-    for row in importing.read(text, desk.securities, desk.currencies, desk.portfolio.base_currency):
-        rows.append(row)
-        if len(rows) % 2000 == 0:
-            say(min(0.3, 0.3 * len(rows) / lines), f"Read {len(rows):,} rows")
-    if not rows:
-        raise importing.NotReadable("the file has a header but no rows")
-    keys = list(
-        importing.keys(
-            (f"ref:{r.cells['reference']}",)
-            if r.cells.get("reference")
-            else tuple(r.cells.get(name, "") for name in importing.COLUMNS)
-            for r in rows
-        )
-    )
-    there = {
-        r[0]
-        for r in c.execute(
-            "SELECT idempotency_key FROM transactions WHERE portfolio_id = %s AND idempotency_key = ANY (%s)",
-            (desk.portfolio.portfolio_id, keys),
-        ).fetchall()
-    }
-    found: list[tuple[Posting | None, str, str]] = []
-    new: list[tuple[int, Posting]] = []
-    for n, (row, key) in enumerate(zip(rows, keys, strict=True)):
-        if n % 2000 == 0:
-            say(0.3 + 0.3 * n / len(rows), f"Checked {n:,} of {len(rows):,} rows")
-        if row.error is not None:
-            found.append((None, "refused", str(row.error)))
-        elif key in there:
-            found.append((None, "duplicate", "it is in the ledger already"))
-        else:
-            assert row.draft is not None
-            try:
-                posting = complete(desk, row.draft, today)
-            except LedgerError as e:
-                found.append((None, "refused", str(e)))
-            else:
-                new.append((n, posting))
-                found.append((posting, "book", ""))
-    say(0.65, "Checking that every sale has its units")
-    for n, error in refusals(desk, new).items():
-        found[n] = (None, "refused", str(error))
-    return [
-        Verdict(row.line, outcome, reason, posting, key)  # type: ignore[arg-type]
-        for row, key, (posting, outcome, reason) in zip(rows, keys, found, strict=True)
-    ]
 
 
 STAGED = (

@@ -28,7 +28,7 @@ from core import VERSION, importing
 from core.fx import day_of
 from core.money import posted
 from core.valuation import history
-from db import access, books, embedded, engine, installation, ledger, market, portfolios, snapshots
+from db import access, books, embedded, engine, imports, installation, ledger, market, portfolios, snapshots
 from jobs.calendars import CALENDARS, Computing
 from jobs.feeds.replay import EXCHANGE, INDEX, Replay, ReplayFeed, real_rates
 from settings import ROOT, settings
@@ -255,7 +255,7 @@ def _portfolio(each: Demo, user: access.User, benchmark: int, replay: Replay, no
             user.user_id, each.name, each.base_currency, benchmark, each.method, each.note
         )
     raw = shifted((FOLDER / each.file).read_bytes(), replay)
-    done = ledger.import_csv(user.user_id, portfolio, raw, each.file, now.date(), dry_run=False)
+    done = imports.import_file(user.user_id, portfolio, raw, each.file, now.date(), dry_run=False)
     if each.mistake:
         _reverse(user, portfolio, each.mistake)
     if each.guest is not None:

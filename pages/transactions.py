@@ -24,7 +24,7 @@ PHONE = ("traded_on", "kind", "symbol", "net")
 here = frame.page("Transactions", needs_transactions=False)
 may = entry.may_book(here.user, here.portfolio)
 entry.said(here.user, here.portfolio.portfolio_id)
-importer.said(here.portfolio.portfolio_id)
+importer.said(here.user, here.portfolio.portfolio_id)
 if may:
     listed, edited, entered, imported, moved = st.tabs(["Ledger", "Edit", "New entry", "Import CSV", "What moved"], on_change="rerun",
                                                        key="transactions_tabs",

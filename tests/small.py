@@ -22,7 +22,7 @@ from core.book import Action
 from core.importing import by_symbol
 from core.importing import draft as draft_of
 from core.ledger import Draft
-from db import access, books, ledger, market, portfolios, reconciliation, snapshots
+from db import access, books, imports, ledger, market, portfolios, reconciliation, snapshots
 from db.market import Bar, NewSecurity, QuoteRow
 
 with warnings.catch_warnings():
@@ -263,7 +263,7 @@ def _book(small: Small) -> None:
         (mistake,) = ledger.append(small.anna, portfolio, drafts(small, small.anna, wrong, base), small.now.date())
         ledger.reverse(small.anna, portfolio, mistake, "wrong place")
         file = f"date,kind,gross,note\r\n{day(120)},deposit,12.34,{MARK}\r\n".encode()
-        ledger.import_csv(small.anna, portfolio, file, f"{MARK}.csv", small.now.date(), dry_run=False)
+        imports.import_file(small.anna, portfolio, file, f"{MARK}.csv", small.now.date(), dry_run=False)
     own = [row(day(5), "deposit", gross="500.00"), row(day(6), "buy", "BOLT", quantity="3", price="41")]
     ben = small.portfolios["Ben's own"]
     small.booked["ben"] = ledger.append(small.ben, ben, drafts(small, small.ben, own, "USD"), small.now.date())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -729,3 +730,75 @@ def test_the_reference_stands_alone(site: TestClient, small: Small) -> None:
     assert "unsafe" not in policy
     assert ' style="' not in text
     assert site.get("/api/openapi.json").json()["servers"] == [{"url": "/api"}]
+
+
+# --- files: brokers', mapped, whole ledgers -------------------------------------------------------------------
+
+
+def test_a_table_of_unknown_format_is_mapped_and_its_map_kept(small: Small, portfolio: str) -> None:
+    client, query, day = small.client("anna"), {"portfolio": portfolio}, bar_days(small.now)[-20]
+    text = f"Dnia;Co;Papier;Ile;Po ile\n{day:%d.%m.%Y};zakup;ACME;2;10,50\n"
+    csv_file = {"content": text.encode(), "headers": {"Content-Type": "text/csv"}}
+    dry = client.post("/v1/transactions/import", params=query, **csv_file).json()
+    assert (dry["format"], dry["rows"], dry["to_map"]["columns"]) == (
+        "unknown",
+        0,
+        ["Dnia", "Co", "Papier", "Ile", "Po ile"],
+    )
+    problem(
+        client.post("/v1/transactions/import", params=query | {"dry_run": "false"}, **csv_file), 422, "unknown-format"
+    )
+    mine = {"columns": {"date": "Dnia", "kind": "Co", "symbol": "Papier", "quantity": "Ile", "price": "Po ile"}, "kinds": {"zakup": "buy"},
+            "decimal": ",", "delimiter": ";"}  # fmt: skip
+    found = client.post("/v1/transactions/import", params=query | {"map": json.dumps(mine)}, **csv_file).json()
+    assert (found["format"], found["good"]) == ("map", 1)
+    kept = client.post("/v1/import-maps", json={"name": "Polish", "columns": dry["to_map"]["columns"], "map": mine})
+    assert kept.status_code == 201
+    assert [m["name"] for m in client.get("/v1/import-maps").json()] == ["Polish"]
+    assert small.client("ben").get("/v1/import-maps").json() == []
+    problem(small.client("ben").delete(f"/v1/import-maps/{kept.json()['map_id']}"), 404, "no-such-map")
+    done = client.post("/v1/transactions/import", params=query | {"dry_run": "false"}, **csv_file).json()
+    assert (done["title"], done["booked"]) == ("Polish", 1)
+    problem(
+        client.post("/v1/transactions/import", params=query | {"map": '{"columns": {"colour": "x"}}'}, **csv_file),
+        422,
+        "not-bookable",
+    )
+    problem(client.post("/v1/transactions/import", params=query | {"map": "[" * 5000}, **csv_file), 422, "not-bookable")
+    assert client.delete(f"/v1/import-maps/{kept.json()['map_id']}").status_code == 200
+
+
+def test_unknown_securities_are_chosen_an_import_undone_and_a_ledger_taken_along(small: Small, portfolio: str) -> None:
+    client, query, day = small.client("anna"), {"portfolio": portfolio}, bar_days(small.now)[-20].isoformat()
+    text = (f"Action,Time,ISIN,Ticker,Name,No. of shares,Price / share,Currency (Price / share),Exchange rate,Result,Currency (Result),Total,Currency (Total)\n"
+            f"Market buy,{day} 09:30:00,US0000000983,WWWW,Wholly New,2,10,USD,1,,USD,20,USD\n")  # fmt: skip
+    form = {"files": {"file": ("t.csv", text.encode(), "text/csv")}}
+    dry = client.post("/v1/transactions/import", params=query, **form).json()
+    [unknown] = dry["unknown_securities"]
+    assert (dry["format"], unknown["symbol"], unknown["rows"], unknown["proposed"]["currency"]) == (
+        "trading212",
+        "WWWW",
+        1,
+        "USD",
+    )
+    skipped = client.post(
+        "/v1/transactions/import", params=query, data={"matches": json.dumps({unknown["key"]: "skip"})}, **form
+    ).json()
+    assert (skipped["skipped"], skipped["verdicts"][0]["lines"]) == (1, [2])
+    for wrong in ("[]", '{"x": 1.5}', '{"x": {"colour": "red"}}', "no"):
+        problem(client.post("/v1/transactions/import", params=query | {"matches": wrong}, **form), 422, "not-bookable")
+    taken = {"dry_run": "false", "matches": json.dumps({unknown["key"]: "create"})}
+    done = client.post("/v1/transactions/import", params=query | taken, **form).json()
+    assert (done["booked"], done["verdicts"][0]["net"]) == (1, "-20.00")
+    whole = client.get("/v1/transactions/export", params=query)
+    assert whole.headers["content-type"].startswith("text/csv")
+    again = client.post(
+        "/v1/transactions/import", params=query, content=whole.content, headers={"Content-Type": "text/csv"}
+    ).json()
+    assert (again["format"], again["duplicates"]) == ("ledger", 1)
+    [listed] = client.get("/v1/transactions/imports", params=query).json()
+    assert (listed["import_id"], listed["standing"]) == (done["import_id"], 1)
+    path = f"/v1/transactions/imports/{done['import_id']}/undo"
+    problem(small.client("ben").post(path, params=query), 404, "no-such-portfolio")
+    assert client.post(path, params=query).json()["reversed"] == 1
+    problem(client.post(path, params=query), 404, "no-such-import")

@@ -13,9 +13,9 @@ import pytest
 from core.importing import NotReadable
 from core.ledger import Draft, LedgerError, OverSold, Security
 from core.valuation import cash_of, lots_of
-from db import access, books, engine, ledger, market, portfolios
+from db import access, books, engine, imports, ledger, market, portfolios
 from db.access import AccessDenied, User
-from db.ledger import NothingBooked
+from db.imports import NothingBooked
 from db.portfolios import StaleEdit
 
 TODAY = date(2026, 6, 1)
@@ -41,8 +41,8 @@ class Desk:
     def count(self) -> int:
         return len(ledger.transactions(self.anna, self.portfolio))
 
-    def put(self, raw: bytes, **options: bool) -> ledger.Import:
-        return ledger.import_csv(self.anna, self.portfolio, HEAD + raw, "test.csv", TODAY, **options)
+    def put(self, raw: bytes, **options: bool) -> imports.Import:
+        return imports.import_file(self.anna, self.portfolio, HEAD + raw, "test.csv", TODAY, **options)
 
 
 @pytest.fixture
@@ -109,12 +109,12 @@ def test_fifty_bad_rows_are_named_and_nothing_is_booked_unless_asked(desk: Desk)
 )  # fmt: skip
 def test_a_file_that_makes_no_sense_says_why(desk: Desk, raw: bytes, why: str) -> None:
     with pytest.raises(NotReadable, match=why):
-        ledger.import_csv(desk.anna, desk.portfolio, raw, "x.csv", TODAY)
+        imports.import_file(desk.anna, desk.portfolio, raw, "x.csv", TODAY)
 
 
 def test_semicolons_quotes_bom_and_windows_letters_are_read(desk: Desk) -> None:
     raw = 'date;type;ticker;shares;price;note\r\n2026-01-06;Buy;acme;10;5.5;"Café; zwei"\r\n'.encode("cp1252")
-    result = ledger.import_csv(desk.anna, desk.portfolio, raw, "x.csv", TODAY, dry_run=False)
+    result = imports.import_file(desk.anna, desk.portfolio, raw, "x.csv", TODAY, dry_run=False)
     assert result.booked == 1
     assert ledger.transactions(desk.anna, desk.portfolio)[0][15] == "Café; zwei"
 

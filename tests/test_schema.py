@@ -162,11 +162,13 @@ def test_the_web_role_does_not_write_market_data(owner: Connection) -> None:
     assert writable == [
         "cost_methods",
         "grants",
+        "import_maps",
         "imports",
         "limits",
         "portfolios",
         "reconciliation_signoffs",
         "reconciliations",
+        "security_matches",
         "transactions",
     ]
 

@@ -14,8 +14,9 @@ import pytest
 from psycopg import sql
 from small import MARK, ODD, Small, installed
 
+from core.brokers import ColumnMap
 from core.reports import REPORTS
-from db import access
+from db import access, imports
 
 SECRETS = (MARK, ODD, "4242.42")
 OPEN = {("post", "/v1/auth/login"), ("get", "/health")}
@@ -168,6 +169,11 @@ def call(
     """Call an operation with Anna's ids wherever it takes one, and a body that would do."""
     values = {"portfolio": portfolio, "name": "holdings", "security": str(small.securities["ACME"]),
               "transaction_id": str(small.booked["dollars"][1]), "reconciliation_id": str(small.reconciled["dollars"])} | path_values  # fmt: skip
+    if "{import_id}" in path:
+        (made, *_) = imports.done(small.anna, small.portfolios[f"{MARK} dollars"])
+        values["import_id"] = str(made.import_id)
+    if "{map_id}" in path:
+        values["map_id"] = str(imports.keep_map(small.anna, "Anna's", ColumnMap({"date": "Day"}), ["Day"]))
     query = {}
     for p in operation.get("parameters", []):
         if p["in"] == "path":
@@ -189,6 +195,7 @@ def call(
             f"/v1/transactions/{values['transaction_id']}": {"date": "2026-01-05", "kind": "deposit", "gross": "1"},
             f"/v1/portfolios/{portfolio}/methods": {"valid_from": "2026-01-05", "method": "lifo"},
             f"/v1/portfolios/{portfolio}": {"version": 1, "name": "taken over"},
+            "/v1/import-maps": {"name": "his", "columns": ["Day"], "map": {"columns": {"date": "Day"}}},
             "/v1/portfolios": {"name": "one more", "base_currency": "USD"},
             f"/v1/portfolios/{portfolio}/reconciliations/{values['reconciliation_id']}/signoffs": {
                 "rows": ["*"],

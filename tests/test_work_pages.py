@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from core.importing import by_symbol
 from core.scope import Scope
 from core.table import Table
-from db import access, books, ledger, market, portfolios, reports
+from db import access, books, imports, ledger, market, portfolios, reports
 from ui import entry, session, show
 
 Opened = Callable[..., AppTest]
@@ -235,8 +235,8 @@ def test_what_is_no_such_file_is_said(opened: Opened, small: Small, name: str, r
 
 def test_a_file_is_judged_once(opened: Opened, small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    real = ledger.import_csv
-    monkeypatch.setattr(ledger, "import_csv", lambda *a, **k: (calls.append(1), real(*a, **k))[1])
+    real = imports.import_file
+    monkeypatch.setattr(imports, "import_file", lambda *a, **k: (calls.append(1), real(*a, **k))[1])
     at = opened("transactions", portfolio="Empty", tab="Import CSV")
     at.get("file_uploader")[0].upload("a.csv", b"date,kind,gross\n2020-01-02,deposit,1\n").run()
     at.run()
@@ -349,3 +349,57 @@ def test_archiving_asks_first(opened: Opened, small: Small) -> None:
 
 def portfolio(small: Small, name: str) -> Any:
     return next(p for p in reports.portfolios(small.user("anna")) if p.portfolio_id == small.portfolios[name])
+
+
+# --- broker exports, tables of unknown format ----------------------------------------------------
+
+
+def test_a_brokers_export_asks_about_its_securities_and_is_undone(opened: Opened, small: Small) -> None:
+    day = bar_days(small.now)[9].isoformat()
+    file = (f"Action,Time,ISIN,Ticker,Name,No. of shares,Price / share,Currency (Price / share),Exchange rate,Result,Currency (Result),Total,Currency (Total)\n"
+            f"Market buy,{day} 09:30:00,US0000000991,QQQQ,Quite New,2,10,USD,1,,USD,20,USD\n").encode()  # fmt: skip
+    at = opened("transactions", portfolio="Files", tab="Import CSV")
+    at.get("file_uploader")[0].upload("export.csv", file).run()
+    assert not at.exception, at.exception[0].value
+    assert "Recognised: **Trading 212" in words(at)
+    assert {m.label: m.value for m in at.metric}["Refused"] == "1"
+    (choice,) = [s for s in at.selectbox if str(s.key).startswith("unknown_")]
+    choice.select("create").run()
+    assert not at.exception, at.exception[0].value
+    assert {m.label: m.value for m in at.metric} == {"To book": "1", "Already booked": "0", "Refused": "0"}
+    before = len(rows(small, "Files").rows)
+    click(at, "Book 1 transaction")
+    assert "QQQQ" in {s.symbol for s in market.securities(small.anna)}
+    assert len(rows(small, "Files").rows) == before + 1
+    (undo,) = [b for b in at.button if str(b.key).startswith("undo_sure_last")]
+    undo.click().run()
+    assert any("import was undone" in str(s.value) for s in at.success)
+    assert [r["kind"] for r in rows(small, "Files").records() if r["symbol"] == "QQQQ"] == ["reversal", "buy"]
+
+
+def test_an_unknown_table_is_mapped_on_the_page_and_known_the_next_time(opened: Opened, small: Small) -> None:
+    day = bar_days(small.now)[9]
+    file = f"Dnia;Co;Papier;Ile;Po ile;Razem\n{day:%d.%m.%Y};Buy;ACME;2;10,50;21,00\n{day:%d.%m.%Y};Deposit;;;;5,00\n".encode()
+    at = opened("transactions", portfolio="Files", tab="Import CSV")
+    at.get("file_uploader")[0].upload("polska.csv", file).run()
+    assert not at.exception, at.exception[0].value
+    assert "a format that is not known yet" in words(at)
+    assert any("choose the column of the date" in str(w.value) for w in at.warning)
+    for name, theirs in (
+        ("date", "Dnia"),
+        ("kind", "Co"),
+        ("symbol", "Papier"),
+        ("quantity", "Ile"),
+        ("price", "Po ile"),
+        ("gross", "Razem"),
+    ):
+        (select,) = [s for s in at.selectbox if str(s.key).startswith("map_") and str(s.key).endswith(f"_{name}")]
+        select.select(theirs).run()
+        assert not at.exception, at.exception[0].value
+    assert "2 records: 2 can be booked" in words(at)
+    click(at, "Keep this map and go on")
+    assert {m.label: m.value for m in at.metric} == {"To book": "2", "Already booked": "0", "Refused": "0"}
+    again = opened("transactions", portfolio="Empty", tab="Import CSV")
+    again.get("file_uploader")[0].upload("polska-2.csv", file).run()
+    assert "Recognised: **polska**" in words(again)
+    assert {m.label: m.value for m in again.metric}["To book"] == "2"

@@ -16,7 +16,7 @@ from core.scope import BadScope
 from db.access import AccessDenied
 from db.books import NoSuchPortfolio
 from db.corrections import Conflict
-from db.ledger import NothingBooked
+from db.imports import NoSuchImport, NoSuchMap, NothingBooked
 from db.portfolios import StaleEdit
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
@@ -33,6 +33,8 @@ MESSAGES: tuple[tuple[type[Exception], str, str], ...] = (
     (NotReadable, "The file cannot be read", "{error}. Nothing was changed."),
     (NothingBooked, "Nothing was booked", "{error}."),
     (Conflict, "Somebody was faster", "{error}."),
+    (NoSuchImport, "There is nothing to undo", "{error}."),
+    (NoSuchMap, "There is no such column map", "{error}."),
     (StaleEdit, "Somebody was faster", "{error}."),
     (NotExplained, "This number cannot be explained", "{error}."),
     (NoSuchReconciliation, "There is no such reconciliation", "{error}. Choose one from the list."),

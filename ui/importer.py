@@ -1,13 +1,15 @@
-"""The import wizard: template, file, a verdict per row without booking anything, then booking, with progress throughout.
+"""The import wizard: file, what it is, unknown securities, a verdict per record without booking anything, booking, undoing.
 
-The dry run happens once per file and state of the ledger: what it said is kept in the session under the file's digest, the
-portfolio's version and the day. Only what is shown is kept (the verdicts as CSV and the first rows of each outcome).
+The dry run happens once per file, map, choices and state of the ledger: what it said is kept in the session. Only what is shown
+is kept (the verdicts as CSV and the first rows of each outcome). A table of unknown format goes through ui.mapping first.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,18 +18,26 @@ import streamlit as st
 
 from core import VERSION, importing
 from core.book import Portfolio
+from core.brokers import ColumnMap
 from core.importing import NotReadable
+from core.ledger import LedgerError
+from core.matching import NewSecurity
+from core.recognition import LEDGER, MAPPED, OWN, UnknownFormat
 from core.table import Column, Context, Kind, Table
-from db import ledger, market
+from db import engine, imports, installation, market
 from db.access import AccessDenied, User
-from ui import show
+from db.imports import Choice, Unknown
+from ui import errors, mapping, show
 
 SHOWN = 1_000  # rows of each outcome that travel to the browser; the CSV has all
-WORDS = {"book": "✓ to book", "duplicate": "= already booked", "refused": "✕ refused"}
+ASKED = 25  # unknown securities that are asked about one by one
+WORDS = {"book": "✓ to book", "duplicate": "= already booked", "skipped": "– left out", "refused": "✕ refused"}
+TITLES = {"refused": "Refused", "book": "To book", "skipped": "Left out", "duplicate": "Already booked"}
+CLASSES = ("Equity", "Fund", "Fixed Income", "Commodity", "Real Estate", "Crypto", "Other")
 COLUMNS = (
-    Column("line", "Line", Kind.COUNT, "in the file, the header is line 1"),
+    Column("line", "Line", Kind.COUNT, "in the file, the first one is 1"),
     Column("verdict", "Verdict"),
-    Column("reason", "Why", note="what is wrong and what would be right"),
+    Column("reason", "Why", note="what is wrong and what would be right, or why it is left out"),
     Column("kind", "Kind"),
     Column("symbol", "Symbol"),
     Column("traded_on", "Date", Kind.DATE),
@@ -36,7 +46,7 @@ COLUMNS = (
     Column("net", "Net cash", Kind.MONEY, "posted, with its sign, in the cash currency"),
     Column("cash_currency", "Cash in", wide_only=True),
     Column("settles_on", "Settles", Kind.DATE, wide_only=True),
-    Column("row", "Row as it stands in the file", wide_only=True),
+    Column("row", "As it was read", wide_only=True),
 )
 
 
@@ -48,74 +58,278 @@ class Checked:
     first: dict[str, tuple[tuple[Any, ...], ...]]
     csv: str
     unreadable: str = ""
+    unknown_format: UnknownFormat | None = None
+    format: str = ""
+    title: str = ""
+    notes: tuple[str, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
 
 
-def said(portfolio: UUID) -> None:
-    """What the last import into this portfolio booked."""
-    if done := _state(portfolio)["done"]:
-        st.success(done, icon=":material/check_circle:")
+def said(user: User, portfolio: UUID) -> None:
+    """What the last import into this portfolio booked, with its undoing."""
+    state = _state(portfolio)
+    if not state["done"]:
+        return
+    st.success(state["done"], icon=":material/check_circle:")
+    if state["undo"]:
+        number, count = state["undo"]
+        _undo(user, portfolio, number, count, "last")
+
+
+def _undo(user: User, portfolio: UUID, number: UUID, count: int, where: str) -> None:
+    """The button that takes an import back, after a second word."""
+    with st.popover("Undo this import", icon=":material/undo:", key=f"undo_{where}_{number}"):
+        st.markdown(
+            f"This books {_count(count)} reversal{'' if count == 1 else 's'}. Nothing is deleted; the file may be imported again."
+        )
+        if st.button("Reverse all of it", type="primary", key=f"undo_sure_{where}_{number}"):
+            with errors.told():
+                done = imports.undo(user.user_id, portfolio, number)
+                _finish(portfolio, f"The import was undone: {_count(done)} entries are reversed.")
+
+
+def _finish(portfolio: UUID, done: str, undo: tuple[UUID, int] | None = None) -> None:
+    """Say what was done on a clean page."""
+    every: dict[UUID, Any] = st.session_state["imports"]
+    every[portfolio] = _fresh() | {"done": done, "undo": undo}
+    st.rerun()
+
+
+def _fresh() -> dict[str, Any]:
+    return {"key": uuid4().hex[:12], "done": "", "undo": None, "checked": {}, "map": None}
 
 
 def _state(portfolio: UUID) -> dict[str, Any]:
-    """The open import of this portfolio: its number, what the last one said, and the verdicts on the file at hand."""
-    fresh = {"key": uuid4().hex[:12], "done": "", "checked": {}}
-    found: dict[str, Any] = st.session_state.setdefault("imports", {}).setdefault(portfolio, fresh)
+    """The open import of this portfolio: its number, what the last one said, the verdicts on the file at hand and its map."""
+    found: dict[str, Any] = st.session_state.setdefault("imports", {}).setdefault(portfolio, _fresh())
     return found
 
 
 def wizard(user: User, portfolio: Portfolio) -> None:
-    """Draw the whole way from the template to the result, for somebody who may book."""
+    """Draw the whole way from the file to the result, for somebody who may book."""
     state = _state(portfolio.portfolio_id)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button("Template", importing.TEMPLATE, "transactions-template.csv", "text/csv", on_click="ignore",
                            icon=":material/download:", key="import_template")  # fmt: skip
-        st.caption("Columns in any order: " + ", ".join(importing.COLUMNS) + ". `date` and `kind` are required.")
-    file = st.file_uploader("CSV file of transactions", key=f"import_{state['key']}",
-                            help="UTF-8 or Windows-1252; separated by comma, semicolon or tab; up to 100,000 rows go smoothly.")  # fmt: skip
+        export(user, portfolio, "import")
+    file = st.file_uploader("CSV or XML file of transactions", key=f"import_{state['key']}",
+                            help="A broker's export as it was downloaded, our own CSV, a whole ledger exported here, or any table: then you say which column "
+                            "is which. Up to 100,000 rows go smoothly.")  # fmt: skip
     if file is None:
-        st.caption("The file is checked first; nothing is booked before you say so. The same file twice adds nothing.")
+        state["map"] = None
+        st.caption(
+            "Exports of Schwab, Fidelity, Interactive Brokers, DEGIRO, Trading 212, eToro, Revolut, Parqet, Saxo, XTB and Freetrade are recognised by "
+            "what is in them. The file is checked first; nothing is booked before you say so. The same file twice adds nothing."
+        )
+        _earlier(user, portfolio)
         return
     raw, today = file.getvalue(), datetime.now(UTC).date()
-    key = (hashlib.sha256(raw).hexdigest(), portfolio.version, today)
-    checked = state["checked"].get(key)
-    if checked is None:
-        checked = _dry_run(user, portfolio, raw, file.name, today)
-        state["checked"] = {key: checked}
+    digest = hashlib.sha256(raw).hexdigest()
+    if state["map"] is not None and state["map"][0] != digest:
+        state["map"] = None  # another file
+    column_map: ColumnMap | None = state["map"][1] if state["map"] else None
+    checked = _checked(user, portfolio, state, raw, file.name, today, column_map, {})
+    if checked.unknown_format is not None:
+        chosen = mapping.screen(user, portfolio, raw, file.name, checked.unknown_format, state["key"])
+        if chosen is not None:
+            state["map"] = (digest, chosen)
+            st.rerun()
+        return
     if checked.unreadable:
         st.error(f"{file.name} cannot be read: {checked.unreadable}.", icon=":material/error:")
         return
+    _recognised(checked, state, digest)
+    choices = _unknown(portfolio, checked.unknown, state["key"]) if checked.unknown else {}
+    if choices is None:
+        return
+    if choices:
+        checked = _checked(user, portfolio, state, raw, file.name, today, column_map, choices)
+        if checked.unreadable:
+            st.warning(f"{checked.unreadable[:1].upper()}{checked.unreadable[1:]}.", icon=":material/edit:")
+            return
     _verdicts(checked, portfolio, today, state["key"])
-    _book(user, portfolio, raw, file.name, today, checked, state)
+    _book(user, portfolio, raw, file.name, today, checked, state, column_map, choices)
 
 
-def _dry_run(user: User, portfolio: Portfolio, raw: bytes, name: str, today: date) -> Checked:
+def export(user: User, portfolio: Portfolio, where: str) -> None:
+    """The whole ledger as a file that can be imported again."""
+    st.download_button("Export this ledger", lambda: imports.export(user.user_id, portfolio.portfolio_id).encode(),
+                       f"ledger-{portfolio.portfolio_id}.csv", "text/csv", on_click="ignore", icon=":material/upload_file:", key=f"export_{where}",
+                       help="Every entry with its id, reversals and corrections too: imported into an empty portfolio it is the same ledger.")  # fmt: skip
+
+
+def _earlier(user: User, portfolio: Portfolio) -> None:
+    """The imports that were made, each with its undoing."""
+    made = imports.done(user.user_id, portfolio.portfolio_id, 10)
+    if not made:
+        return
+    with st.expander("Earlier imports", icon=":material/history:"):
+        for d in made:
+            left, right = st.columns([4, 1], vertical_alignment="center")
+            stands = "nothing of it still counts" if not d.standing else f"{_count(d.standing)} entries count"
+            left.markdown(
+                f"**{show.plain(d.file_name)}** · {d.at:%Y-%m-%d %H:%M} UTC · {show.plain(d.by)} · booked {_count(d.booked)}, "
+                f"left out {_count(d.skipped)}, refused {_count(d.refused)}, already there {_count(d.duplicates)} · {stands}"
+            )
+            if d.standing:
+                with right:
+                    _undo(user, portfolio.portfolio_id, d.import_id, d.standing, "list")
+
+
+def _checked(
+    user: User,
+    portfolio: Portfolio,
+    state: dict[str, Any],
+    raw: bytes,
+    name: str,
+    today: date,
+    column_map: ColumnMap | None,
+    choices: Mapping[str, Choice],
+) -> Checked:
+    """The dry run of this file under this map and these choices, made once."""
+    asked = json.dumps([column_map.as_json() if column_map else None, sorted((k, repr(c)) for k, c in choices.items())])
+    key = (hashlib.sha256(raw).hexdigest(), portfolio.version, today, asked)
+    found: Checked | None = state["checked"].get(key)
+    if found is None:
+        found = _dry_run(user, portfolio, raw, name, today, column_map, choices)
+        kept = [(k, v) for k, v in state["checked"].items() if k[:3] == key[:3]][-3:]
+        state["checked"] = {**dict(kept), key: found}
+    return found
+
+
+def _dry_run(
+    user: User,
+    portfolio: Portfolio,
+    raw: bytes,
+    name: str,
+    today: date,
+    column_map: ColumnMap | None,
+    choices: Mapping[str, Choice],
+) -> Checked:
     """Ask for the verdicts, with a progress bar."""
     bar = st.progress(0.0, f"Reading {name}")
     try:
-        found = ledger.import_csv(user.user_id, portfolio.portfolio_id, raw, name, today, progress=bar.progress)
-    except NotReadable as e:
+        found = imports.import_file(user.user_id, portfolio.portfolio_id, raw, name, today, column_map=column_map, choices=choices,
+                                    progress=bar.progress)  # fmt: skip
+    except UnknownFormat as e:
+        bar.empty()
+        return Checked({}, {}, "", str(e), e)
+    except (NotReadable, LedgerError) as e:
         bar.empty()
         return Checked({}, {}, "", str(e))
     bar.progress(1.0, "Writing the verdicts")
     symbols = {s.security_id: s.symbol for s in market.securities(user.user_id)}
-    lines = importing.decoded(raw).lstrip("\r\n").split("\n")
-    rows = [_row(v, symbols, lines) for v in found.verdicts]
+    rows = [_row(v, symbols) for v in found.verdicts]
     bar.empty()
     first = {
         outcome: tuple([r for r, v in zip(rows, found.verdicts, strict=True) if v.outcome == outcome][:SHOWN])
         for outcome in WORDS
     }
-    return Checked({o: found.count(o) for o in WORDS}, first, _table(tuple(rows), portfolio, today).as_csv())
+    return Checked({o: found.count(o) for o in WORDS}, first, _table(tuple(rows), portfolio, today).as_csv(), format=found.format,
+                   title=found.title, notes=found.notes, unknown=found.unknown)  # fmt: skip
 
 
-def _row(v: ledger.Verdict, symbols: dict[int, str], lines: list[str]) -> tuple[Any, ...]:
+def _row(v: imports.Verdict, symbols: dict[int, str]) -> tuple[Any, ...]:
     p = v.posting
-    line = lines[v.line - 1].strip() if v.line <= len(lines) else ""
+    line = " · ".join(f"{name} {text}" for name, text in v.cells.items() if text)[:300]
     if p is None:
         return (v.line, WORDS[v.outcome], v.reason, None, None, None, None, None, None, None, None, line)
     symbol = symbols.get(p.security_id) if p.security_id else None
+    symbol = symbol or v.cells.get("symbol") or v.cells.get("isin") or None
     return (v.line, WORDS[v.outcome], v.reason, p.kind, symbol, p.traded_on, p.quantity, p.price, p.net, p.cash_currency,
             p.settles_on, line)  # fmt: skip
+
+
+def _recognised(checked: Checked, state: dict[str, Any], digest: str) -> None:
+    """What the file is, and the way to the mapping screen where it was read under a map."""
+    named = {OWN: "our own format", LEDGER: "a whole ledger exported here: its entries keep their ids"}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f":material/task_alt: Recognised: **{show.plain(named.get(checked.format, checked.title))}**")
+        if (
+            checked.format == MAPPED
+            and state["map"]
+            and st.button("Change the map", type="tertiary", key=f"import_remap_{state['key']}")
+        ):
+            state["map"] = None
+            st.rerun()
+    for note in checked.notes:
+        st.caption(show.plain(note))
+
+
+# --- unknown securities ------------------------------------------------------------------------------------------------
+
+
+def _unknown(portfolio: Portfolio, unknown: tuple[Unknown, ...], key: str) -> dict[str, Choice]:
+    """What is decided about the securities that are not known; those that are not decided are refused with their rows."""
+    choices: dict[str, Choice] = {}
+    count = len(unknown)
+    st.subheader("Securities that are not known yet", anchor=False)
+    st.caption(
+        f"The file names {_count(count)} {'security' if count == 1 else 'securities'} that cannot be matched for certain. Say what is meant; the "
+        "next file of this source then matches by itself. Rows of one that is left open are refused."
+    )
+    every = st.segmented_control("For all of them", ["one by one", "create as proposed", "leave out"], default="one by one", required=True,
+                                 key=f"unknown_all_{key}", label_visibility="collapsed")  # fmt: skip
+    if every == "leave out":
+        return {u.key: Choice() for u in unknown}
+    if every == "create as proposed":
+        listed = ", ".join(f"{u.proposed.symbol} ({u.proposed.exchange}, {u.proposed.currency})" for u in unknown[:40])
+        st.caption(f"To be created: {show.plain(listed)}{' …' if count > 40 else ''}")
+        return {u.key: Choice(create=u.proposed) for u in unknown}
+    for u in unknown[:ASKED]:
+        with st.container(border=True):
+            if (choice := _asked(u, key)) is not None:
+                choices[u.key] = choice
+    if count > ASKED:
+        st.caption(f"{_count(count - ASKED)} more: decide about these first, or about all at once.")
+    return choices
+
+
+def _asked(u: Unknown, key: str) -> Choice | None:
+    """One unknown security: the choice, None while it is open."""
+    n, slot = u.named, f"unknown_{key}_{hashlib.sha256(u.key.encode()).hexdigest()[:10]}"
+    title = n.symbol or n.isin or n.name
+    more = " · ".join(
+        x for x in (n.name if n.name != title else "", n.isin if n.isin != title else "", n.exchange, n.currency) if x
+    )
+    rows = f"{_count(u.rows)} row{'' if u.rows == 1 else 's'}"
+    words = {"": "Decide …"}
+    for c in u.candidates:
+        s = c.security
+        words[f"use:{s.security_id}"] = (
+            f"It is {s.symbol} · {s.exchange} · {s.name} · {s.currency} ({c.score:.0%} alike)"
+        )
+    words |= {
+        "create": f"Create {u.proposed.symbol} on {u.proposed.exchange} in {u.proposed.currency}",
+        "skip": f"Leave its {rows} out",
+    }
+    said = st.selectbox(
+        f"**{show.plain(title)}** {show.plain(more)} · {rows}", list(words), format_func=words.__getitem__, key=slot
+    )
+    if said == "skip":
+        return Choice()
+    if said.startswith("use:"):
+        return Choice(use=int(said[4:]))
+    if said != "create":
+        return None
+    return Choice(create=_new(u.proposed, slot))
+
+
+def _new(p: NewSecurity, slot: str) -> NewSecurity:
+    """The fields of a security to create."""
+    with engine.session(None) as c:
+        currencies, exchanges = list(installation.currencies(c)), installation.exchanges(c)
+    one, two, three, four = st.columns(4)
+    symbol = one.text_input("Symbol", p.symbol, max_chars=32, key=f"{slot}_symbol")
+    places = [p.exchange, *(e for e in exchanges if e != p.exchange)]
+    exchange = two.selectbox(
+        "Exchange", places, format_func=lambda e: f"{e} · {exchanges.get(e, '')}", key=f"{slot}_exchange"
+    )
+    coins = [p.currency, *(c for c in currencies if c != p.currency)]
+    currency = three.selectbox("Currency", coins, key=f"{slot}_currency")
+    kind = four.selectbox("Class", CLASSES, index=CLASSES.index(p.asset_class), key=f"{slot}_class")
+    name = st.text_input("Name", p.name, max_chars=200, key=f"{slot}_name")
+    return replace(p, symbol=symbol, exchange=exchange, currency=currency, asset_class=kind, name=name)
 
 
 def _count(number: int) -> str:
@@ -130,31 +344,41 @@ def _table(rows: tuple[tuple[Any, ...], ...], portfolio: Portfolio, today: date)
 def _verdicts(checked: Checked, portfolio: Portfolio, today: date, key: str) -> None:
     """The summary, and the rows: refused first, or one outcome."""
     counts = checked.counts
-    grid = st.grid(3, min_column_width=110)
-    for outcome, title in (("book", "To book"), ("duplicate", "Already booked"), ("refused", "Refused")):
-        grid.metric(title, _count(counts[outcome]), border=True)
-    there = [o for o in ("refused", "book", "duplicate") if counts[o]]
-    names = {"": "All rows", "refused": "Refused", "book": "To book", "duplicate": "Already booked"}
+    cards = [o for o in ("book", "duplicate", "skipped", "refused") if o != "skipped" or counts[o]]
+    grid = st.grid(len(cards), min_column_width=110)
+    for outcome in cards:
+        grid.metric(TITLES[outcome], _count(counts[outcome]), border=True)
+    there = [o for o in ("refused", "book", "skipped", "duplicate") if counts[o]]
+    names = {"": "All rows", **TITLES}
     with st.container(horizontal=True, vertical_alignment="center"):
         only = st.segmented_control("Rows", ["", *there], default="", required=True, format_func=names.__getitem__,
                                     label_visibility="collapsed", key=f"import_only_{key}")  # fmt: skip
         st.download_button("All verdicts as CSV", checked.csv.encode, "import-verdicts.csv", "text/csv", on_click="ignore",
                            icon=":material/download:", key=f"import_csv_{key}")  # fmt: skip
     rows = tuple(r for o in there if only in ("", o) for r in checked.first[o])
-    show.table(_table(rows, portfolio, today), key=f"import_rows_{key}_{only}", foot=False)
+    why = ("line", "verdict", "reason", "row") if only not in ("", "book") else ()
+    show.table(_table(rows, portfolio, today), key=f"import_rows_{key}_{only}", foot=False, only=why)
     total = sum(counts[o] for o in there if only in ("", o))
     if len(rows) < total:
         st.caption(f"{_count(len(rows))} of {_count(total)} rows are shown; the CSV has all.")
 
 
 def _book(
-    user: User, portfolio: Portfolio, raw: bytes, name: str, today: date, checked: Checked, state: dict[str, Any]
+    user: User,
+    portfolio: Portfolio,
+    raw: bytes,
+    name: str,
+    today: date,
+    checked: Checked,
+    state: dict[str, Any],
+    column_map: ColumnMap | None,
+    choices: Mapping[str, Choice],
 ) -> None:
     """The button that books, and what came of it. A second click finds every row booked and adds nothing."""
     good, refused = checked.counts["book"], checked.counts["refused"]
     take_good = False
     if not good:
-        st.info("There is nothing to book in this file." if refused else "Every row of this file is in the ledger already: nothing to book.",
+        st.info("There is nothing to book in this file." if refused else "Every row of this file is in the ledger already, or left out: nothing to book.",
                 icon=":material/info:")  # fmt: skip
         return
     if refused:
@@ -171,15 +395,14 @@ def _book(
     ):
         bar = st.progress(0.0, "Checking once more")
         try:
-            done = ledger.import_csv(user.user_id, portfolio.portfolio_id, raw, name, today, dry_run=False, take_good=take_good,
-                                     progress=bar.progress)  # fmt: skip
-        except (ledger.NothingBooked, NotReadable, AccessDenied) as e:
+            done = imports.import_file(user.user_id, portfolio.portfolio_id, raw, name, today, dry_run=False, take_good=take_good,
+                                       column_map=column_map, choices=choices, progress=bar.progress)  # fmt: skip
+        except (imports.NothingBooked, NotReadable, AccessDenied, LedgerError) as e:
             bar.empty()
             st.error(f"Nothing was booked: {e}.", icon=":material/error:")
             return
-        left = [f"{_count(done.count(o))} {words}" for o, words in (("duplicate", "were in the ledger already"),
+        left = [f"{_count(done.count(o))} {words}" for o, words in (("duplicate", "were in the ledger already"), ("skipped", "were left out"),
                                                                         ("refused", "were refused")) if done.count(o)]  # fmt: skip
         said = f"Booked {_count(done.booked)} transactions from {name}" + "".join(f"; {each}" for each in left) + "."
-        imports: dict[UUID, Any] = st.session_state["imports"]
-        imports[portfolio.portfolio_id] = {"key": uuid4().hex[:12], "done": said, "checked": {}}
-        st.rerun()
+        undo = (done.import_id, done.booked) if done.import_id and done.booked else None
+        _finish(portfolio.portfolio_id, said, undo)

@@ -243,3 +243,71 @@ REVOKE ALL ON FUNCTION recorded(), recording(uuid), settled(uuid), keep_rate(), 
 GRANT EXECUTE ON FUNCTION recorded(), recording(uuid), settled(uuid), closes_known(integer[], timestamptz), rates_known(text[], timestamptz)
   TO ballast_web, ballast_jobs;
 GRANT EXECUTE ON FUNCTION keep_rate() TO ballast_jobs;
+
+-- ── imports: which entries came with which file, kept column maps, whom a file means by a name ──────────
+ALTER TABLE transactions ADD COLUMN import_id uuid;                -- the import that booked it; no foreign key, as above
+ALTER TABLE imports
+  ADD COLUMN format  text NOT NULL DEFAULT 'own',                  -- own, a broker's format, map
+  ADD COLUMN skipped integer NOT NULL DEFAULT 0;
+CREATE TABLE import_maps (
+  map_id      uuid PRIMARY KEY DEFAULT uuidv7(),
+  user_id     uuid REFERENCES users,                               -- whose it is; null: everybody's
+  name        text NOT NULL CHECK (length(trim(name)) BETWEEN 1 AND 80),
+  fingerprint text NOT NULL,                                       -- of the header, see core.recognition
+  mapping     jsonb NOT NULL,
+  created_by  uuid NOT NULL REFERENCES users,
+  created_at  timestamptz NOT NULL DEFAULT now(),
+  UNIQUE NULLS NOT DISTINCT (user_id, name)
+);
+CREATE TABLE security_matches (
+  match_id    uuid PRIMARY KEY DEFAULT uuidv7(),
+  user_id     uuid REFERENCES users,                               -- null: everybody's
+  source      text NOT NULL,                                       -- the format
+  called      text NOT NULL CHECK (length(called) BETWEEN 1 AND 200), -- what the file calls the security
+  security_id integer NOT NULL REFERENCES securities,
+  created_by  uuid NOT NULL REFERENCES users,
+  created_at  timestamptz NOT NULL DEFAULT now(),
+  UNIQUE NULLS NOT DISTINCT (user_id, source, called)
+);
+DO $$
+DECLARE t text;
+BEGIN
+  FOREACH t IN ARRAY ARRAY['import_maps', 'security_matches'] LOOP
+    EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
+    EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
+    EXECUTE format('CREATE POLICY owner_all ON %I TO ballast_owner USING (true) WITH CHECK (true)', t);
+    EXECUTE format('CREATE POLICY jobs_all ON %I TO ballast_jobs USING (true) WITH CHECK (true)', t);
+    EXECUTE format('CREATE POLICY web_reads ON %I FOR SELECT TO ballast_web USING (user_id = app_user() OR (user_id IS NULL AND app_user() IS NOT NULL))', t);
+    EXECUTE format('CREATE POLICY web_adds ON %I FOR INSERT TO ballast_web WITH CHECK (created_by = app_user() AND (user_id IS NULL OR user_id = app_user()))', t);
+    EXECUTE format('CREATE POLICY web_edits ON %I FOR UPDATE TO ballast_web USING (created_by = app_user()) WITH CHECK (created_by = app_user() AND (user_id IS NULL OR user_id = app_user()))', t);
+    EXECUTE format('CREATE POLICY web_drops ON %I FOR DELETE TO ballast_web USING (created_by = app_user())', t);
+    EXECUTE format('GRANT SELECT, INSERT, DELETE ON %I TO ballast_web', t);
+    EXECUTE format('GRANT SELECT ON %I TO ballast_jobs', t);
+  END LOOP;
+END $$;
+GRANT UPDATE (user_id, name, fingerprint, mapping) ON import_maps TO ballast_web;
+GRANT UPDATE (security_id) ON security_matches TO ballast_web;
+-- listed somewhere that has no calendar here; its sessions are the weekdays
+INSERT INTO exchanges VALUES ('XOFF', 'Another exchange, or none', 'UTC', 'EUR') ON CONFLICT DO NOTHING;
+-- The web role writes no market data; an import may propose the securities that it names, and no more than that.
+CREATE FUNCTION propose_security(its_symbol text, its_exchange text, its_name text, its_isin text, its_currency text, its_class text)
+RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE id integer;
+BEGIN
+  IF NOT EXISTS (SELECT FROM users WHERE user_id = app_user() AND role <> 'viewer' AND disabled_at IS NULL) THEN
+    RAISE EXCEPTION 'only analysts and admins add securities' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  INSERT INTO securities (symbol, exchange, name, isin, currency, asset_class)
+  VALUES (its_symbol, its_exchange, its_name, nullif(its_isin, ''), its_currency, its_class)
+  ON CONFLICT (exchange, symbol) DO NOTHING RETURNING security_id INTO id;
+  IF id IS NULL THEN  -- somebody was faster: the same security, or another one under this symbol
+    SELECT security_id INTO id FROM securities
+     WHERE symbol = its_symbol AND exchange = its_exchange AND currency = its_currency
+       AND (isin IS NULL OR nullif(its_isin, '') IS NULL OR isin = its_isin);
+    RETURN id;
+  END IF;
+  UPDATE data_versions SET version = version + 1, updated_at = clock_timestamp() WHERE name = 'securities';
+  RETURN id;
+END $$;
+REVOKE ALL ON FUNCTION propose_security(text, text, text, text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION propose_security(text, text, text, text, text, text) TO ballast_web;
