@@ -24,7 +24,7 @@ from core.scope import Scope
 from core.table import Context
 from core.valuation import lots_of, value
 from core.view import View
-from db import access, books, changes, engine, ledger, market, portfolios, reports
+from db import access, books, changes, engine, imports, ledger, market, portfolios, reports
 
 HISTORIES, STEPS, DAYS = 100, 12, 12
 METHODS = ("fifo", "lifo", "hifo", "average")
@@ -327,7 +327,7 @@ def test_readers_of_the_past_hold_nobody_up(desk: Desk) -> None:
 
 def test_all_of_one_booking_is_known_at_once(desk: Desk, owner: psycopg.Connection) -> None:
     rows = "".join(f"{desk.today},deposit,{n}.00\n" for n in range(1, 500))
-    ledger.import_csv(
+    imports.import_file(
         desk.anna, desk.portfolio, b"date,kind,gross\n" + rows.encode(), "x.csv", desk.today, dry_run=False
     )
     assert owner.execute("SELECT count(DISTINCT recorded_at), count(*) FROM transactions").fetchone() == (1, 499)
