@@ -14,14 +14,13 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 
+from api import uploads
 from api.answers import Exact, PortfolioQuery
 from api.people import Who
 from api.portfolios import portfolio_of
 from core import importing
 from core.brokers import ColumnMap
-from core.importing import NotReadable
 from core.ledger import LedgerError
 from core.matching import NewSecurity
 from core.recognition import UnknownFormat
@@ -167,26 +166,11 @@ class NewMap(BaseModel):
     shared: bool = Field(False, description="everybody may use it")
 
 
-_FILE = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "map": {"type": "string", "description": "as the query's"},
-                        "matches": {"type": "string", "description": "as the query's"},
-                    },
-                }
-            },
-            "text/csv": {"schema": {"type": "string", "example": importing.TEMPLATE}},
-            "application/xml": {"schema": {"type": "string"}},
-        },
-    }
-}
+_FILE = uploads.body(
+    importing.TEMPLATE,
+    {name: {"type": "string", "description": "as the query's"} for name in ("map", "matches")},
+    **{"application/xml": {"schema": {"type": "string"}}},
+)
 
 
 @router.post("/transactions/import", response_model=ImportAnswer, openapi_extra=_FILE)
@@ -211,7 +195,7 @@ async def import_transactions(
     """Read a file of transactions (our CSV, a broker's CSV or XML, any table under a map): a verdict per record and, with
     dry_run=false, its records booked in one transaction. The same file twice adds nothing."""
     found = await run_in_threadpool(portfolio_of, who, portfolio)
-    name, raw, fields = await _file(request)
+    name, raw, fields = await uploads.sent(request, "upload.csv")
     column_map = _map_of(fields.get("map") or map)
     asked = _json("matches", fields.get("matches") or matches or "{}")
 
@@ -337,21 +321,6 @@ def _choice(key: str, said: Any, proposed: Mapping[str, NewSecurity]) -> Choice:
     raise LedgerError(
         "matches", key[:60], f'a security_id, "create", "skip" or an object of {", ".join(names)} is needed'
     )
-
-
-async def _file(request: Request) -> tuple[str, bytes, dict[str, str]]:
-    """(name, contents, text fields) of the file sent, as a form or as the body itself."""
-    fields: dict[str, str] = {}
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        async with request.form(max_files=1, max_fields=10) as form:
-            file = form.get("file")
-            if not isinstance(file, UploadFile):
-                raise NotReadable("the form has no file: send it in the field 'file'")
-            name, raw = file.filename or "upload.csv", await file.read()
-            fields = {k: v for k, v in form.items() if isinstance(v, str)}
-    else:
-        name, raw = "upload.csv", await request.body()
-    return "".join(c for c in name if c.isprintable())[:200], raw, fields
 
 
 def _answer(portfolio: UUID, name: str, dry_run: bool, done: imports.Import) -> ImportAnswer:

@@ -14,13 +14,12 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 
+from api import uploads
 from api.answers import Exact
 from api.people import Who
 from api.portfolios import Named, portfolio_of
 from core import statement
-from core.importing import NotReadable
 from core.reconciliation import Change, Reconciliation, Row, Tolerances
 from core.reports.reconciliation import table
 from core.statement import Statement
@@ -199,26 +198,13 @@ def _answer(portfolio: UUID, r: Reconciliation) -> ReconciliationAnswer:
     )  # fmt: skip
 
 
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
-                }
-            },
-            "text/csv": {"schema": {"type": "string", "example": statement.TEMPLATE}},
-            "application/json": {"schema": {
-                "type": "object", "required": ["lines"],
-                "properties": {"lines": {"type": "array", "items": {"type": "object", "properties": {
-                    name: {"type": "string"} for name in NewLine.model_fields}}}},
-            }},
-        },
-    }
-}  # fmt: skip
+_LINES = {name: {"type": "string"} for name in NewLine.model_fields}
+_JSON = {
+    "type": "object",
+    "required": ["lines"],
+    "properties": {"lines": {"type": "array", "items": {"type": "object", "properties": _LINES}}},
+}
+_BODY = uploads.body(statement.TEMPLATE, **{"application/json": {"schema": _JSON}})
 
 
 @router.post("", response_model=ReconciliationAnswer, openapi_extra=_BODY)
@@ -266,17 +252,10 @@ async def reconcile(
 
 async def _sent(request: Request) -> tuple[str, bytes, Statement | None]:
     """(name, contents, lines where they came as JSON) of the statement sent: a form, the CSV itself, or JSON."""
-    kind = request.headers.get("content-type", "")
-    if kind.startswith("multipart/form-data"):
-        async with request.form(max_files=1, max_fields=10) as form:
-            file = form.get("file")
-            if not isinstance(file, UploadFile):
-                raise NotReadable("the form has no file: send it in the field 'file'")
-            name, raw = file.filename or "statement.csv", await file.read()
-        return "".join(c for c in name if c.isprintable())[:200], raw, None
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        name, raw, _ = await uploads.sent(request, "statement.csv")
+        return name, raw, None
     raw = await request.body()
-    if not kind.startswith("application/json"):
-        return "statement.csv", raw, None
     try:
         given = NewStatement.model_validate_json(raw)
     except ValidationError as e:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from api.answers import AsOf, Cell, ColumnAnswer, KnownAt, PortfolioQuery, TableAnswer
@@ -22,6 +22,32 @@ from db.reports import NoSuchReport
 
 router = APIRouter(prefix="/v1/reports", tags=["Reports"])
 NOBODY = UUID(int=0)  # stands in the scope of a report that no portfolio is asked for
+
+
+def scope_query(
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+    period: Annotated[str | None, Query(description="one of " + ", ".join(PERIODS) + "; default 1Y")] = None,
+    by: Annotated[str | None, Query(description="one of " + ", ".join(GROUPS) + "; default sector")] = None,
+    security: Annotated[str | None, Query(description="a security's number")] = None,
+    year: Annotated[str | None, Query(description="calendar year of a tax report; default that of as_of")] = None,
+    since: Annotated[
+        str | None, Query(description="of what moved: the earlier time of knowledge; default a week before")
+    ] = None,
+) -> dict[str, str | None]:
+    """The parameters of a scope, as text: `core.scope.Scope.read` says what is wrong with them."""
+    return {
+        "as_of": as_of,
+        "known_at": known_at,
+        "period": period,
+        "by": by,
+        "security": security,
+        "year": year,
+        "since": since,
+    }
+
+
+Asked = Annotated[dict[str, str | None], Depends(scope_query)]
 
 
 class ReportAnswer(BaseModel):
@@ -61,29 +87,12 @@ def list_reports(who: Who) -> list[ReportAnswer]:
 def read_report(
     who: Who,
     name: Annotated[str, Path(description="one of GET /v1/reports", max_length=60)],
+    asked: Asked,
     portfolio: PortfolioQuery = None,
-    as_of: AsOf = None,
-    known_at: KnownAt = None,
-    period: Annotated[str | None, Query(description="one of " + ", ".join(PERIODS) + "; default 1Y")] = None,
-    by: Annotated[str | None, Query(description="one of " + ", ".join(GROUPS) + "; default sector")] = None,
-    security: Annotated[str | None, Query(description="a security's number")] = None,
-    year: Annotated[str | None, Query(description="calendar year of a tax report; default that of as_of")] = None,
-    since: Annotated[
-        str | None, Query(description="of what moved: the earlier time of knowledge; default a week before")
-    ] = None,
     format: Annotated[Literal["json", "csv"], Query(description="json, or csv as a file")] = "json",
 ) -> Any:
     """One report: the object the page shows, as JSON or CSV. Money is exact, as strings; missing is null (CSV: empty)."""
-    query = {
-        "as_of": as_of,
-        "known_at": known_at,
-        "period": period,
-        "by": by,
-        "security": security,
-        "year": year,
-        "since": since,
-    }
-    table, named = read(who, name, portfolio, query)
+    table, named = read(who, name, portfolio, asked)
     if format == "json":
         return table.as_json()
     known = "" if table.context.known_at is None else f"known-{table.context.known_at:%Y-%m-%dT%H-%M}"
@@ -134,18 +143,13 @@ class ExplanationAnswer(BaseModel):
 def explain_number(
     who: Who,
     name: Annotated[str, Path(description="one of GET /v1/reports", max_length=60)],
+    asked: Asked,
     column: Annotated[str | None, Query(description="the key of a column", max_length=60)] = None,
     row: Annotated[int | None, Query(ge=0, description="the row, from 0; leave out for the total")] = None,
     figure: Annotated[
         str | None, Query(description="the key of a figure, instead of column and row", max_length=60)
     ] = None,
     portfolio: PortfolioQuery = None,
-    as_of: AsOf = None,
-    known_at: KnownAt = None,
-    period: Annotated[str | None, Query(description="one of " + ", ".join(PERIODS) + "; default 1Y")] = None,
-    by: Annotated[str | None, Query(description="one of " + ", ".join(GROUPS) + "; default sector")] = None,
-    security: Annotated[str | None, Query(description="a security's number")] = None,
-    since: Annotated[str | None, Query(description="of what moved: the earlier time of knowledge")] = None,
     limit: Annotated[int, Query(ge=1, le=100_000, description="rows listed of each piece of evidence")] = 1000,
 ) -> ExplanationAnswer:
     """How one number of a report comes about: its formula, its inputs, and the transactions and prices behind it."""
@@ -157,8 +161,7 @@ def explain_number(
         if portfolio or reports.OF_A_PORTFOLIO & set(report.inputs)
         else NOBODY
     )
-    query = {"as_of": as_of, "known_at": known_at, "period": period, "by": by, "security": security, "since": since}
-    found = reports.explain(who, name, Scope.read(number, query), column, row, figure)
+    found = reports.explain(who, name, Scope.read(number, asked), column, row, figure)
     return ExplanationAnswer(
         title=found.title, value=plain(found.value), recomputed=plain(found.recomputed), kind=found.kind.value, currency=found.currency,
         reason=found.reason, formula=found.formula, note=found.note, as_of=found.context.as_of, known_at=found.context.known_at,

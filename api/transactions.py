@@ -372,7 +372,9 @@ def replace_transaction(
     """Correct an entry: its reversal and the new one, both or neither. 409 with both versions where somebody was faster."""
     found = portfolio_of(who, portfolio)
     if new.reinvest_price is not None:
-        raise LedgerError("reinvest_price", new.reinvest_price, "a correction books one entry: correct the purchase by its own id")
+        raise LedgerError(
+            "reinvest_price", new.reinvest_price, "a correction books one entry: correct the purchase by its own id"
+        )
     return _correct(who, found, transaction_id, _read(who, found, new.cells()))
 
 
