@@ -24,8 +24,8 @@ from core.brokers import ColumnMap
 from core.ledger import LedgerError
 from core.matching import NewSecurity
 from core.recognition import UnknownFormat
-from db import imports
-from db.imports import Choice
+from db import exports, import_maps, import_securities, imports
+from db.import_securities import Choice
 
 router = APIRouter(prefix="/v1", tags=["Transactions"])
 TEXT = "^[^\\x00]*$"
@@ -237,7 +237,7 @@ async def import_transactions(
 def export_transactions(who: Who, portfolio: PortfolioQuery = None) -> Response:
     """The whole ledger as one CSV, reversals and ids included: imported into an empty portfolio it is the same ledger."""
     found = portfolio_of(who, portfolio)
-    text = imports.export(who.user_id, found.portfolio_id)
+    text = exports.export(who.user_id, found.portfolio_id)
     name = f'attachment; filename="ledger-{found.portfolio_id}.csv"'
     return Response(text.encode(), media_type="text/csv; charset=utf-8", headers={"Content-Disposition": name})
 
@@ -266,7 +266,7 @@ def list_maps(who: Who) -> list[MapAnswer]:
     """The column maps that you may use: your own and those shared with everybody."""
     return [
         MapAnswer(map_id=m.map_id, name=m.name, shared=m.shared, mine=m.mine, map=m.column_map.as_json())
-        for m in imports.maps(who.user_id)
+        for m in import_maps.maps(who.user_id)
     ]
 
 
@@ -274,14 +274,14 @@ def list_maps(who: Who) -> list[MapAnswer]:
 def keep_map(who: Who, new: NewMap) -> MapAnswer:
     """Keep a column map; of the same name it takes the place of the old one."""
     column_map = ColumnMap.from_json(new.map)
-    number = imports.keep_map(who.user_id, new.name, column_map, new.columns, new.shared)
+    number = import_maps.keep_map(who.user_id, new.name, column_map, new.columns, new.shared)
     return MapAnswer(map_id=number, name=new.name.strip(), shared=new.shared, mine=True, map=column_map.as_json())
 
 
 @router.delete("/import-maps/{map_id}", response_model=Dropped)
 def drop_map(who: Who, map_id: UUID) -> Dropped:
     """Forget a column map of your own."""
-    imports.drop_map(who.user_id, map_id)
+    import_maps.drop_map(who.user_id, map_id)
     return Dropped(map_id=map_id)
 
 
@@ -344,7 +344,7 @@ def _answer(portfolio: UUID, name: str, dry_run: bool, done: imports.Import) -> 
     )
 
 
-def _unknown(u: imports.Unknown) -> UnknownAnswer:
+def _unknown(u: import_securities.Unknown) -> UnknownAnswer:
     listed = [
         CandidateAnswer(security_id=s.security_id, symbol=s.symbol, exchange=s.exchange, name=s.name, currency=s.currency, score=x.score)
         for x in u.candidates

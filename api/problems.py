@@ -25,7 +25,8 @@ from db.access import AccessDenied, SignInRefused
 from db.books import NoSuchPortfolio
 from db.corrections import Conflict
 from db.engine import Unreachable
-from db.imports import NoSuchImport, NoSuchMap, NothingBooked
+from db.import_maps import NoSuchMap
+from db.imports import NoSuchImport, NothingBooked
 from db.portfolios import StaleEdit
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport

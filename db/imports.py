@@ -1,4 +1,4 @@
-"""Importing and exporting ledgers: a file is recognised, judged row by row and booked in one transaction; it can be undone.
+"""Importing ledgers: a file is recognised, judged row by row and booked in one transaction; it can be undone.
 
 Where a file is read is core.recognition, which security it means core.matching. Idempotency: every row has a key made from what
 it says and how often the file says it, so the same file, or the days that two statements share, add nothing twice.
@@ -19,28 +19,23 @@ import numpy as np
 import psycopg
 from psycopg.types.json import Jsonb
 
-from core import exporting, importing, matching
+from core import exporting, importing
 from core.booking import impossible
 from core.brokers import ColumnMap, Record
-from core.brokers.totals import IN_ITS_OWN
-from core.exporting import Entry
 from core.fx import day_of
 from core.importing import NotReadable
 from core.ledger import (
     KINDS,
-    WITH_SECURITY,
     Impossible,
     LedgerError,
     OverSold,
     Posting,
-    Security,
     around,
     spoken,
 )
-from core.matching import ELSEWHERE, Candidate, Listed, Master, Named, NewSecurity
-from core.recognition import LEDGER, OWN, KeptMap, Recognised, fingerprint, recognise, settled
-from db import books, engine
-from db.access import AccessDenied
+from core.recognition import LEDGER, OWN, Recognised, recognise, settled
+from db import engine, import_maps
+from db.import_securities import Choice, Names, Unknown
 from db.ledger import Desk, complete, mark_moved, open_desk, refusals
 
 Progress = Callable[[float, str], None]
@@ -62,26 +57,6 @@ class Verdict:
     key: str
     lines: tuple[int, ...] = ()
     cells: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """A security that a file names and the master does not have for certain. `key` is what a choice about it is given under."""
-
-    key: str
-    named: Named
-    rows: int
-    candidates: tuple[Candidate, ...]
-    proposed: NewSecurity
-    choice: str = ""  # what the caller said: use, create, skip
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What to do about an unknown security: use that one, create this one, or leave its rows out (neither)."""
-
-    use: int | None = None
-    create: NewSecurity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +82,6 @@ class NothingBooked(ValueError):
 
 class NoSuchImport(LookupError):
     """There is no such import, or it booked nothing that could be undone."""
-
-
-class NoSuchMap(LookupError):
-    """There is no such column map, or it is somebody else's."""
 
 
 # --- the pipeline --------------------------------------------------------------------------------------------------
@@ -143,11 +114,11 @@ def import_file(
     with engine.session(user) as c:
         c.execute("SET LOCAL statement_timeout = '300s'")
         desk = open_desk(c, portfolio, lock=not dry_run)
-        kept = _maps(c, user)
+        kept = import_maps.kept(c, user)
         if isinstance(column_map, UUID):
             mine = [k for k in kept if k.map_id == column_map]
             if not mine:
-                raise NoSuchMap("there is no such column map, or it is somebody else's")
+                raise import_maps.NoSuchMap("there is no such column map, or it is somebody else's")
             column_map = mine[0].column_map
         say(0.02, "Reading the file")
         found = recognise(raw, kept, column_map)
@@ -193,15 +164,6 @@ class _Placed:
     link: UUID | None = None
 
 
-@dataclass(slots=True)
-class _Meant:
-    """What a record's names stand for: the security, or why its rows are refused or left out."""
-
-    security: Security | None = None
-    error: LedgerError | None = None
-    left_out: bool = False
-
-
 class _Judge:
     """The verdicts on the records of one file."""
 
@@ -221,7 +183,7 @@ class _Judge:
         self.base = desk.portfolio.base_currency
         self.records = settled(found, self.base)
         self.whole = found.format == LEDGER
-        self.names = _Names(c, user, desk, found, self.records, choices, create)
+        self.names = Names(c, user, desk, found, self.records, choices, create)
         self.keys, self.ids, self.alias = self._keys()
         self.first: dict[UUID | None, int] = {}
         self.first_key: dict[str, int] = {}
@@ -527,270 +489,6 @@ class _Keys:
         return f"{bare}^{self._last[bare] + 1}" if bare in self._last else key
 
 
-_PRICED = frozenset({*IN_ITS_OWN, "transfer_in", "transfer_out", "return_of_capital"})
-
-
-class _Names:
-    """Which securities the records of a file mean: matched, kept from an earlier file, chosen now, or unknown."""
-
-    def __init__(
-        self,
-        c: psycopg.Connection,
-        user: UUID,
-        desk: Desk,
-        found: Recognised,
-        records: Sequence[Record],
-        choices: Mapping[str, Choice],
-        create: bool,
-    ) -> None:
-        self.c, self.desk, self.found, self.choices, self.create = c, desk, found, choices, create
-        self.base, self.own = desk.portfolio.base_currency, found.format in (OWN, LEDGER)
-        isins: dict[int, str] = dict(
-            c.execute("SELECT security_id, isin FROM securities WHERE isin IS NOT NULL").fetchall()
-        )
-        every = {s.security_id: s for s in books.securities_of(c)}
-        self.by_number = every
-        self.master = Master(Listed(s, isins.get(n)) for n, s in every.items())
-        self.kept: dict[str, int] = dict(
-            c.execute(
-                "SELECT called, security_id FROM security_matches WHERE source = %s ORDER BY user_id NULLS FIRST",
-                (found.source,),
-            ).fetchall()
-        )
-        self.exchanges: dict[str, str] = dict(c.execute("SELECT exchange, currency FROM exchanges").fetchall())
-        self.chosen: dict[str, int] = {}
-        self._meant: dict[tuple[str, ...], _Meant] = {}
-        self._root: dict[str, str] = {}
-        self._isins: dict[str, dict[str, None]] = {}
-        self._currencies: dict[str, dict[str, None]] = {}
-        self._foreign: set[str] = set()
-        self._learn(records)
-        self.unknown = self._decide(records)
-
-    def _learn(self, records: Sequence[Record]) -> None:
-        """What the file as a whole says: which symbols and ISINs are one security, the currency in which it trades."""
-        for r in records:
-            nodes = self._nodes(r, "symbol")
-            for node in nodes:
-                self._root.setdefault(node, node)
-            if len(nodes) == 2 and self._one_of(nodes[0]) != self._one_of(nodes[1]):
-                self._root[self._one_of(nodes[1])] = self._one_of(nodes[0])
-        for r in records:
-            for node in self._nodes(r, "symbol"):
-                if node.startswith("isin:"):
-                    self._isins.setdefault(self._one_of(node), {})[node[5:]] = None
-        for r in records:
-            if not (r.books and r.cells.get("kind") in _PRICED and (found := self._who(r, "symbol"))):
-                continue
-            if currency := r.cells.get("currency", "").upper():
-                self._currencies.setdefault(found[0], {})[currency] = None
-            elif r.cells.get("fx"):
-                self._foreign.add(found[0])
-
-    def _one_of(self, node: str) -> str:
-        """What stands for all names of one security in this file."""
-        while (up := self._root.get(node, node)) != node:
-            node = up
-        return node
-
-    def _nodes(self, r: Record, field: str) -> list[str]:
-        """The names of a record's security, each as one word."""
-        cells = r.cells
-        symbol, exchange = cells.get(field, "").upper(), cells.get("exchange", "").upper()
-        out = [f"isin:{isin}"] if field == "symbol" and (isin := cells.get("isin", "").upper()) else []
-        if symbol:
-            here, anywhere = f"symbol:{exchange}:{symbol}", f"symbol::{symbol}"
-            out.append(anywhere if field == "into" and here not in self._root else here)
-        elif not out and field == "symbol" and (name := cells.get("name", "")) and cells.get("kind") in WITH_SECURITY:
-            out.append(f"name:{name}")
-        return out
-
-    def _who(self, r: Record, field: str) -> tuple[str, Named] | None:
-        """(what identifies it in this file, what is said of it) of the security in a cell; None where there is none."""
-        nodes = self._nodes(r, field)
-        if not nodes:
-            return None
-        who, cells = self._one_of(nodes[0]), r.cells
-        isin = next(iter(self._isins.get(who, ())), "")
-        name = cells.get("name", "") if field == "symbol" else ""
-        return who, Named(cells.get(field, "").upper(), cells.get("exchange", "").upper(), isin, name)
-
-    def named(self, r: Record, field: str) -> Named | None:
-        """What a record says of its security, with the currency that it trades in, as far as the file tells."""
-        found = self._who(r, field)
-        if found is None:
-            return None
-        who, named = found
-        currency = r.cells.get("currency", "").upper() if r.cells.get("kind") in _PRICED else ""
-        if not currency and field == "into":  # it trades in the currency of what it comes from
-            from_ = self.named(r, "symbol")
-            currency = from_.currency if from_ else ""
-        if not currency:
-            currency = next(iter(self._currencies.get(who, ())), "")
-        if not currency and not self.own and who not in self._foreign and r.cells.get("kind") in _PRICED:
-            currency = self.base  # the file says no currency and no rate: cash moved as the price says
-        return replace(named, currency=currency)
-
-    def meant(self, r: Record) -> tuple[_Meant, _Meant]:
-        """The record's security, and what it ends in."""
-        return self._one(r, "symbol"), self._one(r, "into")
-
-    def _signature(self, r: Record, field: str) -> tuple[str, ...]:
-        c = r.cells
-        return (field, c.get(field, ""), c.get("exchange", ""), c.get("isin", "") if field == "symbol" else "",
-                c.get("name", "") if field == "symbol" else "", c.get("currency", ""), c.get("kind", ""))  # fmt: skip
-
-    def _one(self, r: Record, field: str) -> _Meant:
-        if not (r.cells.get(field) or (field == "symbol" and (r.cells.get("isin") or r.cells.get("name")))):
-            return _Meant()
-        signature = self._signature(r, field)
-        if (known := self._meant.get(signature)) is None:
-            known = self._meant[signature] = self._resolve(r, field)
-        return known
-
-    def _match(self, named: Named, field: str) -> Security | None:
-        """The security, by an earlier choice or by what is said of it."""
-        for called in self._called(named):
-            if (number := self.kept.get(called.key)) is not None and number in self.by_number:
-                return self.by_number[number]
-        find = self.master.into if field == "into" else self.master.find
-        for called in self._called(named):
-            found = find(called) or (find(replace(called, currency="")) if self.own else None)
-            if found is not None:
-                return found
-        return None
-
-    def _called(self, named: Named) -> list[Named]:
-        """A name under each ISIN that the file has for it: a reverse split gives a new one."""
-        if not named.isin:
-            return [named]
-        return [
-            replace(named, isin=isin)
-            for isin in self._isins.get(self._one_of(f"isin:{named.isin}"), {named.isin: None})
-        ]
-
-    def _resolve(self, r: Record, field: str) -> _Meant:
-        named = self.named(r, field)
-        if named is None:
-            return _Meant()
-        decided = self._decided.get(named.key)
-        if decided is not None:
-            return decided
-        found = self._match(named, field)
-        if found is not None:
-            return _Meant(found)
-        where = f" on {named.exchange}" if named.exchange else ""
-        shown = named.symbol or named.isin or named.name
-        return _Meant(
-            None,
-            LedgerError(
-                field, shown, f"no such security{where}: choose which one is meant, create it, or leave its rows out"
-            ),
-        )
-
-    def _decide(self, records: Sequence[Record]) -> tuple[Unknown, ...]:
-        """The unknown securities, with what was chosen about them carried out."""
-        self._decided: dict[str, _Meant] = {}
-        seen: dict[tuple[str, ...], Named | None] = {}
-        wanted = self._wanted = dict[str, Named]()
-        rows: dict[str, int] = {}
-        for r in records:
-            if not r.books:
-                continue
-            for field_ in ("symbol", "into"):
-                if not (r.cells.get(field_) or (field_ == "symbol" and (r.cells.get("isin") or r.cells.get("name")))):
-                    continue
-                signature = self._signature(r, field_)
-                if signature not in seen:
-                    named = self.named(r, field_)
-                    seen[signature] = named if named and self._match(named, field_) is None else None
-                if (who := seen[signature]) is not None:
-                    rows[who.key] = rows.get(who.key, 0) + 1
-                    old = wanted.get(who.key, who)
-                    wanted[who.key] = replace(
-                        old,
-                        symbol=old.symbol or who.symbol,
-                        exchange=old.exchange or who.exchange,
-                        name=max(old.name, who.name, key=len),
-                    )
-        out, provisional = [], -1
-        taken = {(s.exchange, s.symbol) for s in self.by_number.values()}
-        for key, named in wanted.items():
-            root = self._one_of(f"isin:{named.isin}" if named.isin else f"symbol:{named.exchange}:{named.symbol}")
-            new = matching.proposed(named, self.base, self.exchanges, root in self._foreign)
-            if (new.exchange, new.symbol) in taken:
-                other = f"{new.symbol}.{named.isin or named.currency}"[:32]
-                new = replace(new, symbol=other if " ".join(named.symbol.split()) == new.symbol else named.symbol[:32])
-            taken.add((new.exchange, new.symbol))
-            choice = self.choices.get(key)
-            said = ""
-            if choice is not None:
-                said = "use" if choice.use is not None else "create" if choice.create is not None else "skip"
-                self._decided[key] = self._carried_out(key, choice, provisional)
-                provisional -= 1
-            out.append(Unknown(key, named, rows[key], self.master.candidates(named), new, said))
-        return tuple(sorted(out, key=lambda u: (-u.rows, u.key)))
-
-    def kept_as(self) -> list[tuple[str, int]]:
-        """(name, security) of every choice, under each ISIN that the file has for it."""
-        return [
-            (called.key, number) for key, number in self.chosen.items() for called in self._called(self._wanted[key])
-        ]
-
-    def _carried_out(self, key: str, choice: Choice, provisional: int) -> _Meant:
-        if choice.use is not None:
-            if choice.use not in self.by_number:
-                raise LedgerError("matches", choice.use, "there is no security of this number")
-            self.chosen[key] = choice.use
-            return _Meant(self.by_number[choice.use])
-        if choice.create is None:
-            return _Meant(left_out=True)
-        new = checked(choice.create, self.exchanges, self.desk.currencies)
-        number = propose_security(self.c, new) if self.create else provisional
-        if self.create:
-            self.chosen[key] = number
-        security = Security(number, new.symbol, new.name, new.exchange, new.currency, new.asset_class)
-        self.desk.securities.setdefault(new.symbol, security)
-        self.desk.securities[f"{new.exchange}:{new.symbol}"] = security
-        return _Meant(security)
-
-
-def checked(new: NewSecurity, exchanges: Mapping[str, str], currencies: frozenset[str]) -> NewSecurity:
-    """A security to create, brought into form. Raises LedgerError."""
-    symbol, isin = new.symbol.strip().upper(), new.isin.strip().upper()
-    if not symbol or len(symbol) > 32:
-        raise LedgerError("symbol", symbol, "a symbol of 1 to 32 characters is needed")
-    if new.exchange not in exchanges:
-        raise LedgerError(
-            "exchange", new.exchange, f"expected one of {', '.join(sorted(exchanges))} ({ELSEWHERE}: another)"
-        )
-    if new.currency not in currencies:
-        raise LedgerError("currency", new.currency, "an ISO code such as USD or EUR is needed")
-    if isin and not re.fullmatch(r"[A-Z]{2}[A-Z0-9]{9}[0-9]", isin):
-        raise LedgerError("isin", isin, "twelve characters such as US0378331005 are needed")
-    return replace(new, symbol=symbol, isin=isin, name=new.name.strip()[:200] or symbol)
-
-
-def propose_security(c: psycopg.Connection, new: NewSecurity) -> int:
-    """Add a security that a file names; its number. LedgerError where the symbol is taken, AccessDenied for viewers."""
-    try:
-        with c.transaction():
-            row = c.execute(
-                "SELECT propose_security(%s, %s, %s, %s, %s, %s)",
-                (new.symbol, new.exchange, new.name, new.isin, new.currency, new.asset_class),
-            ).fetchone()
-    except psycopg.errors.InsufficientPrivilege as e:
-        raise AccessDenied("only analysts and admins add securities") from e
-    except psycopg.errors.ForeignKeyViolation as e:
-        raise LedgerError("asset_class", new.asset_class, "an asset class such as Equity or Fund is needed") from e
-    if row is None or row[0] is None:
-        raise LedgerError(
-            "symbol", new.symbol, f"another security has this symbol on {new.exchange}: choose it, or another symbol"
-        )
-    number: int = row[0]
-    return number
-
-
 _STAGED = ("kind", "security_id", "quantity", "price", "ratio", "gross", "fees", "taxes", "currency", "fx", "net", "cash_currency",
            "traded_on", "settles_on", "note", "into_id", "fraction", "basis", "basis_base", "acquired_on")  # fmt: skip
 _REFERS = ("lots", "reverses", "corrects", "link", "idempotency_key", "transaction_id")
@@ -915,79 +613,3 @@ def undo(user: UUID, portfolio: UUID, import_id: UUID) -> int:
         )
         mark_moved(c, portfolio, (on for *_, on in rows), None)
         return len(rows)
-
-
-# --- the whole ledger as a file --------------------------------------------------------------------------------------
-
-
-def export(user: UUID, portfolio: UUID) -> str:
-    """The whole ledger as CSV (core.exporting), in booking order. Raises NoSuchPortfolio."""
-    with engine.session(user) as c:
-        books.portfolio_of(c, portfolio)
-        rows = c.execute(
-            """SELECT t.kind, t.traded_on, t.settles_on, t.security_id, t.quantity, t.price, t.ratio, t.gross, t.fees, t.taxes, t.currency, t.fx,
-                      t.net, t.cash_currency, t.note, '', t.into_id, t.fraction, t.basis, t.basis_base, t.acquired_on, t.lots,
-                      t.transaction_id, t.idempotency_key, s.symbol, s.exchange, s.isin, s.name, i.exchange || ':' || i.symbol, t.reverses,
-                      t.corrects, x.transaction_id, t.link
-                 FROM transactions t LEFT JOIN transactions x ON x.portfolio_id = t.portfolio_id AND x.seq = t.place LEFT JOIN securities s ON s.security_id = t.security_id LEFT JOIN securities i ON i.security_id = t.into_id
-                WHERE t.portfolio_id = %s ORDER BY t.seq""",
-            (portfolio,),
-        ).fetchall()
-    links = exporting.within({row[22]: row[32] for row in rows})
-    return exporting.ledger_csv(_entry(row, links.get(row[22])) for row in rows)
-
-
-def _entry(row: Sequence[Any], link: UUID | None) -> Entry:
-    lots = tuple((UUID(lot), importing.number("lots", units)) for lot, units in row[21] or [])
-    number, key, symbol, exchange, isin, name, into, reverses, corrects, place, _ = row[22:]
-    return Entry(number, Posting(*row[:21], lots), key, symbol or "", exchange or "", isin or "", name or "", into or "", reverses, corrects, place, link)  # type: ignore[call-arg]  # fmt: skip
-
-
-# --- kept column maps ------------------------------------------------------------------------------------------------
-
-
-def _maps(c: psycopg.Connection, user: UUID) -> list[KeptMap]:
-    return [
-        KeptMap(number, name, print_, ColumnMap.from_json(stored), owner is None, by == user)
-        for number, name, print_, stored, owner, by in c.execute(
-            "SELECT map_id, name, fingerprint, mapping, user_id, created_by FROM import_maps ORDER BY name, created_at"
-        ).fetchall()
-    ]
-
-
-def maps(user: UUID) -> list[KeptMap]:
-    """The column maps that somebody may use, by name."""
-    with engine.session(user) as c:
-        return _maps(c, user)
-
-
-def keep_map(user: UUID, name: str, column_map: ColumnMap, columns: Sequence[str], shared: bool = False) -> UUID:
-    """Keep a map for files with these columns; of the same name it takes the place of the old one. LedgerError, AccessDenied."""
-    name = name.strip()
-    if not 1 <= len(name) <= 80:
-        raise LedgerError("name", name, "a name of 1 to 80 characters is needed")
-    missing = [theirs for theirs in column_map.columns.values() if theirs not in columns]
-    if missing:
-        raise LedgerError("columns", missing[0], f"the file has {', '.join(columns)}")
-    with engine.session(user) as c:
-        role = c.execute("SELECT role FROM users WHERE user_id = app_user()").fetchone()
-        if role is None or role[0] == "viewer":
-            raise AccessDenied("a viewer imports nothing, and so keeps no column map")
-        try:
-            row = c.execute(
-                "INSERT INTO import_maps (user_id, name, fingerprint, mapping, created_by) VALUES (%s, %s, %s, %s, %s) "
-                "ON CONFLICT (user_id, name) DO UPDATE SET fingerprint = EXCLUDED.fingerprint, mapping = EXCLUDED.mapping RETURNING map_id",
-                (None if shared else user, name, fingerprint(columns), Jsonb(column_map.as_json()), user),
-            ).fetchone()
-        except psycopg.errors.InsufficientPrivilege as e:
-            raise AccessDenied(f"{name} is somebody else's: choose another name") from e
-    assert row is not None
-    number: UUID = row[0]
-    return number
-
-
-def drop_map(user: UUID, map_id: UUID) -> None:
-    """Forget a map. Raises NoSuchMap where it is not one's own."""
-    with engine.session(user) as c:
-        if c.execute("DELETE FROM import_maps WHERE map_id = %s", (map_id,)).rowcount == 0:
-            raise NoSuchMap("there is no such column map, or it is somebody else's")

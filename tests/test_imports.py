@@ -23,9 +23,23 @@ from core.importing import NotReadable
 from core.ledger import Draft, LedgerError, Security
 from core.matching import Listed, Master, Named, proposed
 from core.recognition import UnknownFormat, fingerprint
-from db import access, books, corrections, engine, imports, ledger, market, portfolios
+from db import (
+    access,
+    books,
+    corrections,
+    engine,
+    exports,
+    import_maps,
+    import_securities,
+    imports,
+    ledger,
+    market,
+    portfolios,
+)
 from db.access import AccessDenied, User
-from db.imports import Choice, NoSuchImport, NoSuchMap, NothingBooked
+from db.import_maps import NoSuchMap
+from db.import_securities import Choice
+from db.imports import NoSuchImport, NothingBooked
 
 TODAY = date(2026, 6, 1)
 # the currency of the account where a file does not say it
@@ -59,7 +73,7 @@ class Desk:
 
     def rows(self, portfolio: UUID) -> list[Mapping[str, str]]:
         """The ledger as its own export has it, oldest first."""
-        return list(csv.DictReader(io.StringIO(imports.export(self.anna, portfolio), newline="")))
+        return list(csv.DictReader(io.StringIO(exports.export(self.anna, portfolio), newline="")))
 
 
 @pytest.fixture
@@ -332,7 +346,7 @@ def test_a_security_is_created_with_the_booking_or_not_at_all(desk: Desk) -> Non
     [made] = [s for s in market.securities(desk.anna) if s.symbol == "NEWS"]
     assert (made.exchange, made.currency, made.name, made.status) == ("XNYS", "USD", "Brand News", "active")
     with engine.session(desk.vera) as c, pytest.raises(AccessDenied):
-        imports.propose_security(c, unknown.proposed)
+        import_securities.propose_security(c, unknown.proposed)
 
 
 # --- kept column maps --------------------------------------------------------------------------------------------------
@@ -354,7 +368,7 @@ def test_an_unknown_table_is_mapped_and_its_map_found_again(desk: Desk) -> None:
         ("book", "buy"),
         ("book", "deposit"),
     ]
-    number = imports.keep_map(desk.anna, "From Poland", MAP, COLUMNS)
+    number = import_maps.keep_map(desk.anna, "From Poland", MAP, COLUMNS)
     moved = "Wyciąg konta\n\n".encode() + POLISH  # the table begins further down in the next file
     kept = desk.put(portfolio, moved, dry_run=False)
     assert (kept.format, kept.title, kept.booked) == ("map", "From Poland", 2)
@@ -363,29 +377,29 @@ def test_an_unknown_table_is_mapped_and_its_map_found_again(desk: Desk) -> None:
 
 
 def test_maps_are_ones_own_or_shared(desk: Desk) -> None:
-    mine = imports.keep_map(desk.anna, "Mine", MAP, COLUMNS)
+    mine = import_maps.keep_map(desk.anna, "Mine", MAP, COLUMNS)
     portfolio = portfolios.create_portfolio(desk.ben, "Ben's", "USD", None, "fifo", "")
     with pytest.raises(UnknownFormat):
         desk.put(portfolio, POLISH, user=desk.ben)
     with pytest.raises(NoSuchMap):
         desk.put(portfolio, POLISH, user=desk.ben, column_map=mine)
     with pytest.raises(NoSuchMap):
-        imports.drop_map(desk.ben, mine)
-    shared = imports.keep_map(desk.anna, "For all", MAP, COLUMNS, shared=True)
+        import_maps.drop_map(desk.ben, mine)
+    shared = import_maps.keep_map(desk.anna, "For all", MAP, COLUMNS, shared=True)
     assert desk.put(portfolio, POLISH, user=desk.ben).title == "For all"
-    assert [(m.name, m.mine, m.shared) for m in imports.maps(desk.ben)] == [("For all", False, True)]
+    assert [(m.name, m.mine, m.shared) for m in import_maps.maps(desk.ben)] == [("For all", False, True)]
     with pytest.raises(NoSuchMap):
-        imports.drop_map(desk.ben, shared)
+        import_maps.drop_map(desk.ben, shared)
     with pytest.raises(AccessDenied, match="somebody else's"):
-        imports.keep_map(desk.ben, "For all", MAP, COLUMNS, shared=True)
-    assert imports.keep_map(desk.anna, "Mine", ColumnMap(dict(MAP.columns), delimiter=";"), COLUMNS) == mine, (
+        import_maps.keep_map(desk.ben, "For all", MAP, COLUMNS, shared=True)
+    assert import_maps.keep_map(desk.anna, "Mine", ColumnMap(dict(MAP.columns), delimiter=";"), COLUMNS) == mine, (
         "it takes the old one's place"
     )
     with pytest.raises(AccessDenied):
-        imports.keep_map(desk.vera, "Hers", MAP, COLUMNS)
+        import_maps.keep_map(desk.vera, "Hers", MAP, COLUMNS)
     with pytest.raises(LedgerError, match="Razem"):
-        imports.keep_map(desk.anna, "Wrong", MAP, COLUMNS[:-1])
-    imports.drop_map(desk.anna, shared)
+        import_maps.keep_map(desk.anna, "Wrong", MAP, COLUMNS[:-1])
+    import_maps.drop_map(desk.anna, shared)
     with pytest.raises(UnknownFormat):
         desk.put(portfolio, POLISH, user=desk.ben)
 
@@ -403,10 +417,10 @@ def test_a_viewer_imports_and_undoes_nothing(desk: Desk) -> None:
     ):
         with pytest.raises(AccessDenied):
             attempt()
-    assert imports.export(desk.vera, portfolio) == imports.export(desk.anna, portfolio), (
+    assert exports.export(desk.vera, portfolio) == exports.export(desk.anna, portfolio), (
         "she may read, so she may take it along"
     )
-    for attempt in (lambda: imports.export(desk.ben, portfolio), lambda: desk.put(portfolio, b"", user=desk.ben)):
+    for attempt in (lambda: exports.export(desk.ben, portfolio), lambda: desk.put(portfolio, b"", user=desk.ben)):
         with pytest.raises(books.NoSuchPortfolio):
             attempt()
     assert imports.done(desk.ben, portfolio) == []
@@ -538,12 +552,12 @@ def whole_ledger(desk: Desk, portfolio: UUID) -> None:
 def test_a_whole_ledger_goes_out_and_in_again_byte_for_byte(desk: Desk) -> None:
     first, second = desk.fresh("EUR", method="fifo"), desk.fresh("EUR", "Copy", "fifo")
     whole_ledger(desk, first)
-    text = imports.export(desk.anna, first)
+    text = exports.export(desk.anna, first)
     assert text.splitlines()[0] == ",".join((*importing.COLUMNS, "id", "reverses", "corrects", "place", "link", "key"))
     assert "\r\n" in text
     found = desk.put(second, text.encode(), dry_run=False)
     assert (found.format, found.count("refused"), found.count("duplicate")) == ("ledger", 0, 0)
-    assert imports.export(desk.anna, second) == text
+    assert exports.export(desk.anna, second) == text
     one, two = (books.live(desk.anna, p).book.ledger for p in (first, second))
     for name in (
         "kind",
@@ -570,11 +584,11 @@ def test_a_whole_ledger_goes_out_and_in_again_byte_for_byte(desk: Desk) -> None:
         sum(r["kind"] == "reversal" for r in desk.rows(second))
         == sum(r["kind"] == "reversal" for r in desk.rows(first)) + 2
     )
-    assert text == imports.export(desk.anna, first), "a link of the copy does not reach into the first"
-    text = imports.export(desk.anna, second)
+    assert text == exports.export(desk.anna, first), "a link of the copy does not reach into the first"
+    text = exports.export(desk.anna, second)
     third = desk.fresh("EUR", "Third")
     found = desk.put(third, text.encode(), dry_run=False)
-    assert imports.export(desk.anna, third) == text
+    assert exports.export(desk.anna, third) == text
     first, second = second, third
     here = desk.put(first, text.encode(), dry_run=False)
     assert (here.booked, here.count("duplicate")) == (0, len(found.verdicts))
@@ -591,7 +605,7 @@ def test_a_whole_ledger_meets_a_portfolio_that_has_a_part_of_it(desk: Desk) -> N
     ledger.reverse(desk.anna, first, UUID(rows[0]["id"]))
     chosen = f"date,kind,symbol,quantity,price,lots\n2026-04-01,sell,ACME,1,15,{rows[1]['id']}:1\n".encode()
     desk.put(first, chosen, dry_run=False)
-    found = desk.put(second, imports.export(desk.anna, first).encode(), dry_run=False)
+    found = desk.put(second, exports.export(desk.anna, first).encode(), dry_run=False)
     assert (found.booked, found.count("duplicate")) == (2, 4)
     theirs = desk.rows(second)
     assert theirs[4]["reverses"] == theirs[0]["id"] != rows[0]["id"]
@@ -615,7 +629,7 @@ def test_a_damaged_ledger_is_refused_by_the_row(desk: Desk, old: str, new: str, 
         Draft("deposit", date(2025, 5, 2), "USD", gross=Decimal(5)),
     ]
     other, last = ledger.append(desk.anna, first, drafts, TODAY)
-    lines = imports.export(desk.anna, first).splitlines()
+    lines = exports.export(desk.anna, first).splitlines()
     words = {"id": str(last), "other": str(other)}
     text, what = old.format(**words), new.format(**words)
     at = lines[2].rindex(text) if old.startswith("own") else lines[2].index(text)

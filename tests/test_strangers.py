@@ -16,7 +16,7 @@ from small import MARK, ODD, Small, installed
 
 from core.brokers import ColumnMap
 from core.reports import REPORTS
-from db import access, imports
+from db import access, import_maps, imports
 
 SECRETS = (MARK, ODD, "4242.42")
 OPEN = {("post", "/v1/auth/login"), ("get", "/health")}
@@ -173,7 +173,7 @@ def call(
         (made, *_) = imports.done(small.anna, small.portfolios[f"{MARK} dollars"])
         values["import_id"] = str(made.import_id)
     if "{map_id}" in path:
-        values["map_id"] = str(imports.keep_map(small.anna, "Anna's", ColumnMap({"date": "Day"}), ["Day"]))
+        values["map_id"] = str(import_maps.keep_map(small.anna, "Anna's", ColumnMap({"date": "Day"}), ["Day"]))
     query = {}
     for p in operation.get("parameters", []):
         if p["in"] == "path":

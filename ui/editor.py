@@ -76,7 +76,9 @@ def _grid(user: User, book: Book, listed: Table) -> None:
         state["frame"] = _frame(listed.records(), search.lower().split())
     frame: pd.DataFrame = state["frame"]
     if frame.empty:
-        st.info("No entry fits this search." if listed.rows else "There is nothing to edit yet.", icon=":material/inbox:")
+        st.info(
+            "No entry fits this search." if listed.rows else "There is nothing to edit yet.", icon=":material/inbox:"
+        )
         return
     edited = st.data_editor(frame, key=n, hide_index=True, num_rows="delete", disabled=["what"], column_config=_columns(), height=430,
                             column_order=PHONE if session.on_phone() else None, alt="Editable entries of the ledger")  # fmt: skip

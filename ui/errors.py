@@ -16,7 +16,8 @@ from core.scope import BadScope
 from db.access import AccessDenied
 from db.books import NoSuchPortfolio
 from db.corrections import Conflict
-from db.imports import NoSuchImport, NoSuchMap, NothingBooked
+from db.import_maps import NoSuchMap
+from db.imports import NoSuchImport, NothingBooked
 from db.portfolios import StaleEdit
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport

@@ -24,9 +24,9 @@ from core.ledger import LedgerError
 from core.matching import NewSecurity
 from core.recognition import LEDGER, MAPPED, OWN, UnknownFormat
 from core.table import Column, Context, Kind, Table
-from db import engine, imports, installation, market
+from db import engine, exports, imports, installation, market
 from db.access import AccessDenied, User
-from db.imports import Choice, Unknown
+from db.import_securities import Choice, Unknown
 from ui import errors, mapping, show
 
 SHOWN = 1_000  # rows of each outcome that travel to the browser; the CSV has all
@@ -153,7 +153,7 @@ def wizard(user: User, portfolio: Portfolio) -> None:
 
 def export(user: User, portfolio: Portfolio, where: str) -> None:
     """The whole ledger as a file that can be imported again."""
-    st.download_button("Export this ledger", lambda: imports.export(user.user_id, portfolio.portfolio_id).encode(),
+    st.download_button("Export this ledger", lambda: exports.export(user.user_id, portfolio.portfolio_id).encode(),
                        f"ledger-{portfolio.portfolio_id}.csv", "text/csv", on_click="ignore", icon=":material/upload_file:", key=f"export_{where}",
                        help="Every entry with its id, reversals and corrections too: imported into an empty portfolio it is the same ledger.")  # fmt: skip
 

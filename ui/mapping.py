@@ -21,7 +21,7 @@ from core.importing import NotReadable
 from core.ledger import BOOKABLE, LedgerError, spoken
 from core.recognition import UnknownFormat, words_of_kind
 from core.table import Column, Context, Kind, Table
-from db import imports
+from db import import_maps, imports
 from db.access import User
 from ui import errors, session, show
 
@@ -260,7 +260,7 @@ def _keep(user: User, table: Sheet, column_map: ColumnMap, name: str, key: str) 
             key=f"map_keep_{key}",
         ):
             with errors.told():
-                imports.keep_map(user.user_id, called, column_map, table.columns, shared)
+                import_maps.keep_map(user.user_id, called, column_map, table.columns, shared)
                 return replace(column_map)
         if st.button("Use it this once", key=f"map_once_{key}"):
             return column_map
