@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gzip
 import io
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -34,6 +36,8 @@ SHARED = HERE.parents[1] / "shared" / "data" / "broker"
 SAMPLES = sorted((HERE / "brokers").iterdir())
 EXPORTS = sorted(SHARED.glob("exports/*.csv"))
 FLEX = sorted(SHARED.glob("ibflex/*.xml"))
+CLIENTS = sorted(SHARED.glob("portfolio_performance/*.xml"))
+FILLED = SHARED / "pyfolio_portfolio" / "test_txn.csv.gz"
 absent = pytest.mark.skipif(not EXPORTS, reason="the folder ../shared/data/broker is not beside the checkout")
 NAMES = {"ibkr-dividends": "ibkr_flex_cash", "ibkr-trades": "ibkr_flex_trades", "revolut-invest": "revolut"}
 
@@ -184,6 +188,21 @@ EXPECTED: dict[str, list[tuple[int, str]]] = {
         (4, "2024-07-22 interest gross=-0.13"),
         (3, "2024-09-26 dividend OAK gross=2.23 taxes=0.33"),
     ],
+    "portfolio_performance": [
+        (30, "2024-01-02 deposit gross=5000 EUR"),
+        (39, "2024-01-03 buy MUST.DE quantity=40.5 gross=1000 fees=9.5 taxes=2.5 EUR"),
+        # 1 EUR of fees at 200 / 180 is 1.11 USD; 181.00 / 201.11
+        (65, "2024-01-04 buy OAK quantity=10 gross=200 fees=1.11 fx=0.9000049724 cash_currency=EUR USD"),
+        (97, "2024-02-01 transfer_in MUST.DE quantity=2 gross=50 EUR"),
+        (157, "2024-02-05 dividend OAK gross=10 taxes=1.5 fx=0.9 cash_currency=EUR USD"),  # 7.65 / 8.50
+        (178, "2024-02-06 fx_out gross=100 EUR"),
+        (178, "2024-02-06 fx_in gross=110 USD"),
+        (200, "2024-02-07 interest gross=-3 USD"),
+        (208, "2024-02-08 fee gross=-1.2 USD"),
+        (109, "-"),
+        (139, "! reference"),
+        (223, "! kind"),
+    ],
     "freetrade": [
         (7, "2021-12-13 transfer_in THRD quantity=1 price=14.6 USD"),
         (6, "2022-01-28 deposit gross=1000 GBP"),
@@ -215,6 +234,11 @@ def data_lines(raw: bytes) -> set[int]:
     """The lines of a file in which data stands, by plain means: below the header of a table, or the event elements."""
     text = raw.decode("utf-8-sig")
     lines = re.split(r"\r\n|\n|\r", text)
+    if "<client>" in text[:200]:
+        entries = re.finditer(
+            r"<((account|portfolio)(-t|T)ransaction|transaction(From|To))(?![^>]*reference)[^>]*>", text
+        )
+        return {text.count("\n", 0, e.start()) + 1 for e in entries}
     if text.lstrip().startswith("<"):
         sections = [
             "Trades",
@@ -255,7 +279,7 @@ def drafted(record: brokers.Record) -> Draft:
     return importing.draft(cells, known, CURRENCIES, "EUR")
 
 
-@pytest.mark.parametrize("path", [*SAMPLES, *EXPORTS, *FLEX], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [*SAMPLES, *EXPORTS, *FLEX, *CLIENTS], ids=lambda p: p.stem)
 def test_every_line_is_in_one_record_and_every_booked_one_makes_a_draft(path: Path) -> None:
     raw = path.read_bytes()
     text = text_of(raw)
@@ -276,7 +300,7 @@ def test_every_line_is_in_one_record_and_every_booked_one_makes_a_draft(path: Pa
             assert r.skipped or (r.error and r.error.field and r.error.expected)
 
 
-@pytest.mark.parametrize("path", [*SAMPLES, *EXPORTS, *FLEX], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [*SAMPLES, *EXPORTS, *FLEX, *CLIENTS], ids=lambda p: p.stem)
 def test_what_books_passes_the_ledgers_own_check(path: Path) -> None:
     """But for what somebody blackened out in the shared exports, see SPOILT, and what a statement does not tell."""
     found = brokers.read(path.read_bytes())
@@ -562,6 +586,219 @@ def test_a_flex_query_adds_up_to_what_its_attributes_say(path: Path) -> None:
     want = without_nothing({s: n for s, n in units.items() if s not in gone})
     want |= {"GCM": Decimal(480)} if "GCM.OLD" in units else {}
     assert {s: n for s, n in sums.units.items() if s not in gone} == {s.upper(): n for s, n in want.items()}
+
+
+# --- Portfolio Performance: the two sides of every event, followed through the references -----------------------------
+
+# decimals of a number of units, which the version decides
+UNIT = {"client_performance_snapshot": 8, "currency_sample": 6, "kommer": 8, "trade_test_case": 6, "volatility": 5}
+CONVERSIONS = {"client_performance_snapshot": 1, "trade_test_case": 1}  # transfers between accounts of two currencies
+INTO_ACCOUNT = ("DEPOSIT", "INTEREST", "DIVIDENDS", "FEES_REFUND", "TAX_REFUND", "SELL", "TRANSFER_IN")
+WORDS_OF_CLIENT = {
+    "DEPOSIT": "deposit", "REMOVAL": "withdrawal", "INTEREST": "interest", "INTEREST_CHARGE": "interest",
+    "DIVIDENDS": "dividend", "FEES": "fee", "FEES_REFUND": "fee", "TAXES": "tax", "TAX_REFUND": "tax", "BUY": "buy",
+    "SELL": "sell", "DELIVERY_INBOUND": "transfer_in", "DELIVERY_OUTBOUND": "transfer_out",
+}  # fmt: skip
+
+
+def client_count(path: Path) -> tuple[Count, dict[str, Decimal]]:
+    """(kinds, units by symbol, cash by currency), and gross dividends by symbol."""
+    root = ET.parse(path).getroot()
+    around = {child: e for e in root.iter() for child in e}
+
+    def meant(e: ET.Element) -> ET.Element:
+        while "reference" in e.attrib:
+            at = e
+            for step in e.attrib["reference"].split("/"):
+                name, _, place = step.rstrip("]").partition("[")
+                at = around[at] if step == ".." else at.findall(name)[int(place or 1) - 1]
+            e = at
+        return e
+
+    kinds, units, cash = Counter[str](), defaultdict[str, Decimal](Decimal), defaultdict[str, Decimal](Decimal)
+    dividends = defaultdict[str, Decimal](Decimal)
+    tags = ("account-transaction", "accountTransaction", "portfolio-transaction", "portfolioTransaction",
+            "transactionFrom", "transactionTo")  # fmt: skip
+    for e in root.iter():
+        if e.tag not in tags or "reference" in e.attrib:
+            continue
+        what, amount, shares = e.findtext("type", ""), d(e.findtext("amount", "")) / 100, d(e.findtext("shares", ""))
+        security = e.find("security")
+        symbol = meant(security).findtext("tickerSymbol", "") if security is not None else ""
+        in_units = e.tag.startswith("portfolio") or (e.tag.startswith("transaction") and bool(symbol))
+        if in_units:
+            sign = 1 if what in ("BUY", "DELIVERY_INBOUND", "TRANSFER_IN") else -1
+            units[symbol] += sign * shares / 10 ** UNIT[path.stem]
+        else:
+            cash[e.findtext("currencyCode", "")] += amount if what in INTO_ACCOUNT else -amount
+        if not what.startswith("TRANSFER") and (in_units or what not in ("BUY", "SELL")):
+            kinds[WORDS_OF_CLIENT[what]] += 1
+        if what == "DIVIDENDS":
+            costs = sum((d(u.find("amount").attrib["amount"]) for u in e.iter("unit")), Decimal(0))  # type: ignore[union-attr]
+            dividends[symbol] += amount + costs / 100
+    for kind in ("fx_out", "fx_in"):
+        kinds[kind] += CONVERSIONS.get(path.stem, 0)
+    return (kinds, dict(units), dict(cash)), dict(dividends)
+
+
+@absent
+@pytest.mark.shared
+@pytest.mark.parametrize("path", CLIENTS, ids=lambda p: p.stem)
+def test_a_client_file_adds_up_to_what_both_sides_of_its_entries_say(path: Path) -> None:
+    (kinds, units, cash), dividends = client_count(path)
+    found = brokers.read(path.read_bytes())
+    assert found is not None
+    assert not [r for r in found.records if r.error]
+    assert +Counter(r.cells["kind"] for r in found.records if r.books) == +kinds
+    sums = brokers.balances(found)
+    assert dict(sums.units) == without_nothing(units)
+    assert dict(sums.dividends) == dividends
+    for currency in {*sums.cash, *without_nothing(cash)}:
+        assert abs(sums.cash.get(currency, 0) - cash[currency]) < Decimal("0.000001"), currency
+
+
+def client(name: str = "") -> str:
+    return (HERE / "brokers" / "portfolio_performance.xml").read_text(encoding="utf-8").replace("<version>60", f"<version>{name or 60}")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("version", "units"), [("25", "40500"), ("26", "4050"), ("48", "4050"), ("49", "40.5"), ("69", "40.5")]
+)
+def test_the_version_of_a_client_file_says_what_a_unit_is(version: str, units: str) -> None:
+    found = brokers.read(client(version).encode())
+    assert found is not None
+    assert found.records[1].cells["quantity"] == units
+
+
+def test_a_client_file_with_ids_reads_the_same_as_one_with_paths() -> None:
+    text = client()
+    root = ET.fromstring(text.encode())
+    around = {child: e for e in root.iter() for child in e}
+    for n, e in enumerate(root.iter()):
+        if "reference" not in e.attrib and e.tag != "version":  # plain values have none
+            e.attrib["id"] = str(n)
+    for e in root.iter():
+        if "reference" in e.attrib and "[9]" not in e.attrib["reference"]:
+            at = e
+            for step in e.attrib["reference"].split("/"):
+                name, _, place = step.rstrip("]").partition("[")
+                at = around[at] if step == ".." else at.findall(name)[int(place or 1) - 1]
+            e.attrib["reference"] = at.attrib["id"]
+    found = brokers.read(ET.tostring(root))
+    assert found is not None
+    assert [said(r) for r in found.records] == [text for _, text in EXPECTED["portfolio_performance"]]
+
+
+def test_a_client_file_in_one_line_counts_its_entries() -> None:
+    found = brokers.read(re.sub(r">\s+<", "><", client()).encode())
+    assert found is not None
+    assert sorted(n for r in found.records for n in r.lines) == list(range(1, 16))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("<amount>500000<", "<amount>5000.00<", "gross"), ("<date>2024-01-02T00:00<", "<date>soon<", "date"),
+        ("<type>DEPOSIT<", "<type>GIFT<", "kind"), ("<shares>4050000000<", "<shares>0<", "quantity"),
+        ('<forex currency="USD" amount="20000"/>', "", "fx"),
+        ("<amount>101200</amount>\n                  <security", "<amount>101300</amount>\n                  <security", "gross"),
+    ],
+)  # fmt: skip
+def test_an_entry_of_a_client_file_says_what_is_wrong_with_it(old: str, new: str, field: str) -> None:
+    text = client()
+    assert old in text
+    found = brokers.read(text.replace(old, new).encode())
+    assert found is not None
+    assert sorted(r.error.field for r in found.records if r.error) == sorted(["kind", "reference", field])
+
+
+def test_a_client_file_that_is_too_old_or_says_no_version_is_refused() -> None:
+    with pytest.raises(NotReadable, match="very old"):
+        brokers.read(client("9").encode())
+    with pytest.raises(NotReadable, match="version"):
+        brokers.read(client("new").encode())
+
+
+# --- fills that only say bought or sold -------------------------------------------------------------------------------
+
+FILLS = (
+    ",amount,price,sid,symbol,txn_dollars\n"
+    "2024-01-02 00:00:00+00:00,100,10.5,0,OAK,-1050.0\n"
+    "2024-01-03 00:00:00+00:00,-150,11.0,0,OAK,1650.0\n"
+    "2024-01-03 00:00:00+00:00,-20,5.0,1,ELM,100.0\n"
+    "2024-01-04 00:00:00+00:00,-10,11.5,0,OAK,115.0\n"
+    "2024-01-05 00:00:00+00:00,90,12.0,0,OAK,-1080.0\n"
+)
+FILLS_READ = [
+    (2, "2024-01-02 buy OAK quantity=100 price=10.5 gross=1050 USD"),
+    (3, "2024-01-03 sell OAK quantity=100 price=11 gross=1100 USD"),
+    (3, "2024-01-03 short OAK quantity=50 price=11 gross=550 USD"),
+    (4, "2024-01-03 short ELM quantity=20 price=5 gross=100 USD"),
+    (5, "2024-01-04 short OAK quantity=10 price=11.5 gross=115 USD"),
+    (6, "2024-01-05 cover OAK quantity=60 price=12 gross=720 USD"),
+    (6, "2024-01-05 buy OAK quantity=30 price=12 gross=360 USD"),
+]
+FILLS_MAP = {"date": "column 1", "quantity": "amount", "price": "price", "symbol": "symbol", "gross": "txn_dollars"}
+
+
+def test_fills_are_told_apart_by_what_is_held() -> None:
+    found = proposed(FILLS)
+    assert found.columns == FILLS_MAP
+    told = read_under(FILLS, ColumnMap(FILLS_MAP, currency="USD", sided=True))
+    assert [(r.line, said(r)) for r in told.records] == FILLS_READ
+    assert [r.lines for r in told.records] == [(2,), (3,), (), (4,), (5,), (6,), ()]
+    assert {r.cells["kind"] for r in read_under(FILLS, found).records} == {"buy", "sell"}, "only where it is asked for"
+    assert ColumnMap.from_json(ColumnMap(FILLS_MAP, sided=True).as_json()).sided
+
+
+def test_fees_of_a_fill_that_goes_through_nothing_are_parted_to_the_last_cent() -> None:
+    text = "Date,Ticker,Quantity,Price,Fees,Currency\n2024-01-02,OAK,1,10,0,USD\n2024-01-03,OAK,-3,10,1,USD\n"
+    told = read_under(text, replace(proposed(text), sided=True))
+    assert [said(r) for r in told.records[1:]] == [
+        "2024-01-03 sell OAK quantity=1 price=10 fees=0.333333 USD",
+        "2024-01-03 short OAK quantity=2 price=10 fees=0.666667 USD",
+    ]
+
+
+def fills() -> tuple[Counter[str], dict[str, Decimal], Decimal]:
+    """Of the shared fills: kinds, units by symbol, and the dollars that moved."""
+    kinds, held, cash = Counter[str](), defaultdict[str, Decimal](Decimal), Decimal(0)
+    for row in csv.DictReader(io.StringIO(gzip.decompress(FILLED.read_bytes()).decode())):
+        units, before = int(row["amount"]), int(held[row["symbol"]])
+        after = before + units
+        if units > 0:
+            kinds["cover"] += before < 0
+            kinds["buy"] += after > 0
+        else:
+            kinds["sell"] += before > 0
+            kinds["short"] += after < 0
+        held[row["symbol"]] += units
+        cash += Decimal(row["txn_dollars"])
+    return kinds, dict(held), cash
+
+
+@absent
+@pytest.mark.shared
+def test_the_shared_fills_add_up() -> None:
+    kinds, units, cash = fills()
+    told = read_under(text_of(FILLED.read_bytes()), ColumnMap(FILLS_MAP, currency="USD", sided=True))
+    assert Counter(r.cells["kind"] for r in told.records if r.books) == kinds
+    assert [n for r in told.records for n in r.lines] == list(range(2, 9369))
+    sums = brokers.balances(told)
+    assert dict(sums.units) == units
+    assert abs(sums.cash["USD"] - cash) < Decimal("0.01")
+
+
+def test_a_compressed_file_is_read_as_what_is_in_it() -> None:
+    raw = (HERE / "brokers" / "trading212.csv").read_bytes()
+    found, packed = brokers.read(raw), brokers.read(gzip.compress(raw))
+    assert packed == found
+    for broken in (gzip.compress(raw)[:-20], b"\x1f\x8b\x08 no archive", gzip.compress(raw)[:12] + b"\xff" * 40):
+        assert brokers.detect(broken) is None
+        with pytest.raises(NotReadable, match="broken or cut off"):
+            text_of(broken)
+    with pytest.raises(NotReadable, match="holds more than 64 MB"):
+        text_of(gzip.compress(b"a" * (64 * 2**20 + 1)))
 
 
 # --- detection ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,20 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from ledgers import BASE, FIRST, SECURITIES, Told, ledgers
-from test_brokers import COUNTS, EXPORTS, FLEX, SAMPLES, absent, data_lines, without_nothing
+from test_brokers import (
+    CLIENTS,
+    COUNTS,
+    EXPORTS,
+    FILLED,
+    FILLS_MAP,
+    FLEX,
+    SAMPLES,
+    absent,
+    client_count,
+    data_lines,
+    fills,
+    without_nothing,
+)
 
 from core import exporting, importing
 from core.brokers import ColumnMap
@@ -44,6 +57,7 @@ from db.imports import NoSuchImport, NothingBooked
 TODAY = date(2026, 6, 1)
 # the currency of the account where a file does not say it
 BASES = {"xtb": "EUR", "trading212": "EUR", "freetrade": "GBP", "ibkr_history": "GBP", "parqet": "EUR", "degiro": "EUR"}
+BASES |= {path.stem: "EUR" for path in CLIENTS} | {"portfolio_performance": "EUR"}
 
 
 class Desk:
@@ -88,10 +102,11 @@ REASONS = (
     "are held", "is not named", "the file gives the units added", "one side of the split", "a date such as", "no kind of transaction",
     "the statement does not say", "the statement does not name", "none of it is held", "does not agree with", "it belongs to another booking", "spin-off", "the other side of this exchange",
     "it trades in", "would make a later entry impossible", "no units", "is held", "is open", "none is held", "nothing is held",
+    "the file holds nothing in this place", "the other side of this purchase",
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("path", [*SAMPLES, *EXPORTS, *FLEX], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [*SAMPLES, *EXPORTS, *FLEX, *CLIENTS], ids=lambda p: p.stem)
 def test_no_line_of_a_sample_is_dropped_and_the_second_time_adds_nothing(desk: Desk, path: Path) -> None:
     raw = path.read_bytes()
     portfolio = desk.fresh(BASES.get(path.stem.replace("-export", ""), "USD"))
@@ -182,6 +197,64 @@ def test_what_is_booked_is_what_the_raw_columns_say(desk: Desk, name: str) -> No
             booked[v.cells["currency"]] -= paid
     for currency, amount in without_nothing(cash).items():
         assert abs(booked[currency or base] - amount) < Decimal("0.05"), currency
+
+
+@absent
+@pytest.mark.shared
+@pytest.mark.parametrize("base", ["EUR", "USD"])
+@pytest.mark.parametrize("path", CLIENTS, ids=lambda p: p.stem)
+def test_what_is_booked_is_what_a_client_file_says(desk: Desk, path: Path, base: str) -> None:
+    raw = path.read_bytes()
+    (kinds, units, cash), dividends = client_count(path)
+    desk.taken(desk.fresh(base), raw)  # creates the securities
+    portfolio = desk.fresh(base, "Opened")
+    if path.stem == "trade_test_case":  # sells what was bought before the file begins
+        desk.put(portfolio, opening(desk, base), dry_run=False)
+    done = desk.put(portfolio, raw, dry_run=False)
+    assert done.count("refused") == 0
+    rows = [r for r in desk.rows(portfolio) if r["note"] != "opening"]
+    got, held = counted(rows)
+    for n in range(sum(r["note"].startswith("conversion for") and r["kind"] == "fx_out" for r in rows)):
+        kinds.update(["fx_out", "fx_in"])  # what an account in another currency than the security's paid
+    assert got == +kinds
+    for symbol, number in without_nothing(units).items():
+        (row, *_) = [v.cells for v in done.verdicts if v.cells.get("symbol") == symbol and v.outcome == "book"]
+        assert held[row["isin"] if row.get("isin") else symbol] == number, symbol
+    paid: dict[str, Decimal] = defaultdict(Decimal)
+    for r in rows:
+        if r["kind"] == "dividend":
+            paid[r["isin"] or r["symbol"]] += Decimal(r["gross"])
+    assert sorted(paid.values()) == sorted(dividends.values())
+    booked: dict[str, Decimal] = defaultdict(Decimal)
+    for t in ledger.transactions(desk.anna, portfolio):
+        booked[t[12]] += t[11]
+    for currency, amount in without_nothing(cash).items():
+        assert booked[currency or base] == amount, currency
+    again = desk.put(portfolio, raw, dry_run=False)
+    assert (again.booked, again.count("duplicate")) == (0, done.booked)
+
+
+@absent
+@pytest.mark.shared
+def test_compressed_fills_are_booked_to_the_last_one_and_once(desk: Desk) -> None:
+    kinds, units, cash = fills()
+    portfolio = desk.fresh("USD")
+    raw = FILLED.read_bytes()
+    with pytest.raises(UnknownFormat) as e:
+        desk.put(portfolio, raw, FILLED.name)
+    assert e.value.proposed is not None
+    assert e.value.proposed.columns.items() >= FILLS_MAP.items()
+    column_map = ColumnMap(FILLS_MAP, currency="USD", sided=True)
+    done = desk.taken(portfolio, raw, column_map=column_map)
+    assert [n for v in done.verdicts for n in v.lines] == list(range(2, 9369))
+    assert done.booked == len(done.verdicts) == sum(kinds.values())
+    got, held = counted(desk.rows(portfolio))
+    assert got == kinds
+    assert {s: held[s] for s in units} == units
+    booked = sum((t[11] for t in ledger.transactions(desk.anna, portfolio)), Decimal(0))
+    assert abs(booked - cash) < Decimal("0.01") * sum(kinds.values())
+    again = desk.put(portfolio, raw, column_map=column_map, dry_run=False)
+    assert (again.booked, again.count("duplicate")) == (0, done.booked)
 
 
 # --- once, however often it comes --------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ def wizard(user: User, portfolio: Portfolio) -> None:
         export(user, portfolio, "import")
     file = st.file_uploader("CSV or XML file of transactions", key=f"import_{state['key']}",
                             help="A broker's export as it was downloaded, our own CSV, a whole ledger exported here, or any table: then you say which column "
-                            "is which. Up to 100,000 rows go smoothly.")  # fmt: skip
+                            "is which. A .gz file is read as what is in it. Up to 100,000 rows go smoothly.")  # fmt: skip
     if file is None:
         state["map"] = None
         st.caption(

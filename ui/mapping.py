@@ -160,6 +160,12 @@ def _asked(table: Sheet, proposed: ColumnMap | None, text: str, key: str) -> Col
     )
     signed = one.toggle("A minus means money that went out", base.signed, key=f"{n}_its_signed")
     net = two.toggle("The amount is after fees and taxes", base.net, key=f"{n}_its_net")
+    sided = one.toggle(
+        "Sold beyond what is held is a short",
+        base.sided,
+        key=f"{n}_its_sided",
+        help="For fills that only say bought or sold, in a file that begins with nothing held.",
+    )
     zone = three.text_input(
         "Time zone of timestamps with an offset",
         base.zone,
@@ -182,6 +188,7 @@ def _asked(table: Sheet, proposed: ColumnMap | None, text: str, key: str) -> Col
         net,
         base.implied_fees,
         currency,
+        sided,
     )
 
 

@@ -29,7 +29,7 @@ from core.brokers.sheet import (
     sheet,
 )
 from core.importing import NotReadable
-from core.ledger import BOOKABLE, INTO, TRADES, LedgerError
+from core.ledger import BOOKABLE, INTO, TRADES, LedgerError, sides
 from core.money import MINOR_QUOTES, posted
 
 # beside the ledger's kinds, what a map may answer for a word: the sign decides
@@ -68,7 +68,8 @@ class ColumnMap:
     "." or ",": asked where a cell has two meanings, so a thousands separator needs no entry of its own. `zone`: where
     the trade date of a timestamp with an offset is taken. `signed`: a negative amount is money that went out.
     `net`: the amount is after fees and taxes. `implied_fees`: what the amount has beyond quantity × price is a fee.
-    `currency` for tables without such a column.
+    `currency` for tables without such a column. `sided`: fills that only say bought or sold, of an account that goes
+    short: what is held by then in this file, from nothing, tells a sale from a short and a purchase from a cover.
     """
 
     columns: Mapping[str, str]
@@ -82,6 +83,7 @@ class ColumnMap:
     net: bool = False
     implied_fees: bool = False
     currency: str = ""
+    sided: bool = False
 
     def __post_init__(self) -> None:
         """Raises LedgerError naming what is wrong, so that a map from a form or a file is checked in one place."""
@@ -114,7 +116,7 @@ class ColumnMap:
             if name not in cls.__slots__:
                 raise LedgerError("map", name, f"expected only {', '.join(cls.__slots__)}")
             wanted: type = {"columns": Mapping, "kinds": Mapping, "header_line": int}.get(name, str)
-            wanted = bool if name in ("signed", "net", "implied_fees") else wanted
+            wanted = bool if name in ("signed", "net", "implied_fees", "sided") else wanted
             if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
                 raise LedgerError(name, value, f"a {wanted.__name__.lower()} is needed")
             if isinstance(value, Mapping) and not all(
@@ -199,6 +201,8 @@ def statement(
     """The rows of a table as records, grouped and oldest first."""
     records = [r for row in table.rows for r in row_records(table, row, column_map, prepare)]
     records = in_order(records)
+    if column_map.sided:
+        records = with_sides(records)
     accounts = dict.fromkeys(a for r in records if (a := r.cells.get("account")))
     if len(accounts) > 1:
         notes = (*notes, f"The file holds {len(accounts)} accounts: {', '.join(accounts)}.")
@@ -577,6 +581,37 @@ def with_ratios(records: list[Record]) -> list[Record]:
     return out
 
 
+def with_sides(records: list[Record]) -> list[Record]:
+    """Purchases and sales as what they are to the units held by then: one that goes through nothing becomes two bookings.
+
+    Nothing is held before the first record. Amount, fees and taxes are parted by the units.
+    """
+    held: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    out = []
+    for r in records:
+        key = r.cells.get("account", ""), r.cells.get("isin") or r.cells.get("symbol", "")
+        kind, quantity = r.cells.get("kind", ""), amount_of(r, "quantity") if r.books else Decimal(0)
+        if not quantity or kind not in (*TRADES, "transfer_in", "transfer_out"):
+            if kind == "split" and r.books:
+                held[key] *= amount_of(r, "ratio") or 1
+            out.append(r)
+            continue
+        units = quantity if kind in ("buy", "cover", "transfer_in") else -quantity
+        before, held[key] = held[key], held[key] + units
+        if kind not in ("buy", "sell"):
+            out.append(r)
+            continue
+        rest = {n: amount_of(r, n) for n in ("gross", "fees", "taxes") if r.cells.get(n)}
+        parts = sides(before, units)
+        for i, (side, part) in enumerate(parts):
+            last = i == len(parts) - 1
+            own = {n: v if last else fitted(n, WIDE.divide(v * part, quantity)) for n, v in rest.items()}
+            rest = {n: rest[n] - own[n] for n in rest}
+            cells = filled(r.cells, kind=side, quantity=part, **own)
+            out.append(replace(r, lines=r.lines if not i else (), cells=cells))
+    return out
+
+
 def simple_ratio(new: Decimal, old: Decimal) -> Decimal | None:
     """new / old where it is a ratio of small whole numbers (to the rounding of fractional units), else None."""
     exact = new / old
@@ -656,11 +691,35 @@ def _guessed(table: Sheet) -> dict[str, str]:
                 ours = "settlement"  # a currency in Dutch, the value date in German
             claims[ours].append((not any(row.cells.get(name) for row in table.rows), rank, name))
     found = {ours: min(names)[2] for ours, names in claims.items()}
+    if "date" not in found and table.columns[0] == "column 1" and _are_dates(table):
+        found["date"] = "column 1"
+    units = next((c for c in table.columns if words.bare(c) == "amount" and c != found.get("gross")), None)
+    if units is not None and "quantity" not in found and _multiply(table, units, found):
+        found["quantity"] = units
     if "kind" not in found and "note" in found:
         texts = [row.cells.get(found["note"], "") for row in table.rows]
         if texts and sum(words.kind_of(t) is not None for t in texts) * 2 > len(texts):
             found["kind"] = found["note"]
     return found
+
+
+def _are_dates(table: Sheet) -> bool:
+    """Whether the first column, which has no name, holds dates."""
+    try:
+        return all(moment("date", row.cells.get("column 1", ""))[0] for row in table.rows[:20])
+    except LedgerError:
+        return False
+
+
+def _multiply(table: Sheet, units: str, found: Mapping[str, str]) -> bool:
+    """Whether this column times the price is the amount."""
+    for row in table.rows[:20]:
+        number_of, price, amount = (
+            _try(row.cells.get(c, ""), ".") for c in (units, found.get("price", ""), found.get("gross", ""))
+        )
+        if not price or abs(abs(number_of * price) - abs(amount)) > Decimal("0.01"):
+            return False
+    return True
 
 
 def _try(text: str, decimal: str) -> Decimal:

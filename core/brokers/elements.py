@@ -41,11 +41,14 @@ class Element:
         return found.text.strip() if (found := self.child(tag)) else ""
 
 
-DEEPEST = 200
+DEEPEST = 1000  # a file of Portfolio Performance puts every further account into the first that speaks of it
 
 
-def tree(text: str) -> Element:
-    """The root element. Raises NotReadable where the text is no XML, is cut off, or brings a document type along."""
+def tree(text: str, without: frozenset[str] = frozenset()) -> Element:
+    """The root element, less the elements of the names in `without` and all that is in them.
+
+    Raises NotReadable where the text is no XML, is cut off, or brings a document type along.
+    """
     root: list[Element] = []
     open_: list[Element] = []
     parser = expat.ParserCreate()
@@ -55,7 +58,8 @@ def tree(text: str) -> Element:
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         element = Element(tag, attributes, parser.CurrentLineNumber, open_[-1] if open_ else None)
-        (open_[-1].inside if open_ else root).append(element)
+        if tag not in without:
+            (open_[-1].inside if open_ else root).append(element)
         open_.append(element)
         if len(open_) > DEEPEST:
             raise NotReadable(f"the file has elements within elements, more than {DEEPEST} deep")

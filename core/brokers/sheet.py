@@ -7,7 +7,10 @@ A number or date is read in every way that leaves no doubt; only where a way of 
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timezone
@@ -20,10 +23,16 @@ from core.ledger import LedgerError
 
 DELIMITERS = ",;\t|"
 LOOK_AHEAD = 40  # lines in which a header is looked for
+LARGEST_TEXT = 64 * 2**20  # bytes that a compressed file may unfold to
 
 
 def text_of(raw: bytes) -> str:
-    """The text of a file: UTF-8 or UTF-16 (with or without a mark), else Windows-1252. NotReadable on binary data."""
+    """The text of a file: UTF-8 or UTF-16 (with or without a mark), else Windows-1252; of a .gz file what is in it.
+
+    Raises NotReadable on binary data, and on a compressed file that is broken or unfolds to more than LARGEST_TEXT.
+    """
+    if raw.startswith(b"\x1f\x8b"):
+        raw = unfolded(raw)
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = raw.decode("utf-16", errors="replace")
     elif b"\x00" in raw:
@@ -39,6 +48,18 @@ def text_of(raw: bytes) -> str:
     if "\x00" in text:
         raise NotReadable("this is not a text file: a broker's export as CSV or XML is needed")
     return text.lstrip("\ufeff")
+
+
+def unfolded(raw: bytes) -> bytes:
+    """What a gzip file holds, never more than LARGEST_TEXT of it in memory. Raises NotReadable."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as packed:
+            found = packed.read(LARGEST_TEXT + 1)
+    except (OSError, EOFError, zlib.error):
+        raise NotReadable("the compressed file is broken or cut off: download it again") from None
+    if len(found) > LARGEST_TEXT:
+        raise NotReadable(f"the compressed file holds more than {LARGEST_TEXT // 2**20} MB: split it")
+    return found
 
 
 class Cells(dict[str, str]):
@@ -96,12 +117,15 @@ class Sheet:
 
 
 def header_names(cells: list[str]) -> tuple[str, ...]:
-    """Names of the columns: as written, without blanks around; a nameless or repeated one gets the number of its place."""
+    """Names of the columns: as written, without blanks around; a nameless or repeated one gets the number of its place.
+
+    A nameless one at the beginning, the index of a table that a program wrote, is "column 1".
+    """
     names: list[str] = []
     before = ""
     for cell in cells:
-        name = cell.strip().lstrip("\ufeff").strip('"') or before
-        before = name
+        name = cell.strip().lstrip("\ufeff").strip('"') or before or f"column {len(names) + 1}"
+        before = "" if name == f"column {len(names) + 1}" else name
         again = sum(1 for n in names if n == name or n.startswith(f"{name}."))
         names.append(f"{name}.{again + 1}" if again else name)
     return tuple(names)

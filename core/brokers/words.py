@@ -46,7 +46,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
         *("average price", "rate", "kurs", "preis", "kurs pro stuck", "koers", "prijs", "cours", "prix", "t price"),
     ),
     "gross": (
-        *("gross", "gross amount", "amount", "total amount", "net amount", "settle amount net", "total", "value"),
+        *("gross", "gross amount", "txn dollars", "amount", "total amount", "net amount", "settle amount net", "total", "value"),
         *("settle amount", "market value", "betrag", "gesamtbetrag", "wert", "umsatz", "ausmachender betrag"),
         *("bedrag", "totaal", "mutatie", "montant", "montant net", "montant brut", "trade value", "net cash"),
     ),
