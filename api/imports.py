@@ -161,7 +161,7 @@ class NewMap(BaseModel):
     name: str = Field(min_length=1, max_length=80, pattern=TEXT)
     columns: list[str] = Field(min_length=1, max_length=200, description="all columns of the file's header")
     map: dict[str, Any] = Field(
-        description="columns (ours → theirs), kinds, dates, decimal, zone, delimiter, header_line, signed, net, …"
+        description="columns (ours → theirs), kinds, dates, decimal, zone, delimiter, header_line, signed, net, sided, …"
     )
     shared: bool = Field(False, description="everybody may use it")
 

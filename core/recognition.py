@@ -14,7 +14,7 @@ from uuid import UUID
 
 from core import brokers, importing
 from core.brokers import ColumnMap, Record, Statement
-from core.brokers.sheet import DELIMITERS, first_rows, header_names, sheet, text_of
+from core.brokers.sheet import DELIMITERS, first_rows, header_names, moment, number, sheet, text_of
 from core.importing import NotReadable
 from core.ledger import KINDS, LedgerError
 
@@ -175,7 +175,24 @@ def _unknown(text: str, own: NotReadable | None) -> NotReadable:
     if not table.rows:
         return own or NotReadable("the file has a header but no rows")
     rows = tuple(tuple(row.cells.get(c, "") for c in table.columns) for row in table.rows[:20])
+    if column_map is None and _by_day(rows):
+        return NotReadable(
+            "a number per day in every column (positions, returns, weights) is no list of transactions: "
+            "which security was bought or sold, how many units and at what price is missing"
+        )
     return UnknownFormat(column_map, table.columns, rows, line, delimiter)
+
+
+def _by_day(rows: tuple[tuple[str, ...], ...]) -> bool:
+    """Whether every row is a date and then nothing but numbers."""
+    try:
+        for first, *others in rows:
+            moment("date", first)
+            for cell in others:
+                number("gross", cell)
+    except LedgerError:
+        return False
+    return all(len(row) > 2 for row in rows)
 
 
 def words_of_kind(text: str, column_map: Mapping[str, Any]) -> dict[str, int]:
