@@ -46,11 +46,8 @@ KINDS = (
 )
 CODE = {kind: i for i, kind in enumerate(KINDS)}
 BOOKABLE = KINDS[:-1]
-WORDS = {
-    "spin_off": "spin-off",
-    "fx_in": "currency bought",
-    "fx_out": "currency sold",
-}  # of kinds that underscores do not make words of
+# of kinds that underscores do not make words of
+WORDS = {"spin_off": "spin-off", "fx_in": "currency bought", "fx_out": "currency sold"}
 NAMED = {"sell": "a sale", "short": "a short sale", "interest": "an interest payment", "tax": "a tax payment", "fx_in": "a currency exchange",
          "fx_out": "a currency exchange"}  # fmt: skip
 TRADES = frozenset({"buy", "sell", "short", "cover"})
