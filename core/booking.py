@@ -30,6 +30,7 @@ from core.ledger import (
     Impossible,
     Ledger,
     OverSold,
+    named,
     spoken,
     whole,
 )
@@ -526,9 +527,7 @@ class Booking:
         """The detail of a row that cannot be without one."""
         detail = self.detail(n)
         if detail is None:
-            raise Impossible(
-                "into", None, f"a {spoken(KINDS[self.cols['kind'][n]])} needs the security that it ends in"
-            )
+            raise Impossible("into", None, f"{named(KINDS[self.cols['kind'][n]])} needs the security that it ends in")
         return detail
 
     def target(self, n: int, lots: Sequence[Lot], detail: Detail) -> list[Lot]:

@@ -19,6 +19,7 @@ from core.book import Book
 from core.fx import EPOCH, Rates, Series, day_of
 from core.ledger import KINDS, MICRO, UNITS, Impossible, Ledger, spoken
 from core.lots import said_units
+from core.methods import SPOKEN
 from core.money import posted
 from core.valuation import Valuation, lots_of, net_flow, value
 
@@ -324,7 +325,7 @@ def _steps(story: Story, as_of: int, most: int) -> list[_Step]:
     steps = [*entries]
     for m in story.methods:
         since = "" if m.valid_from <= -25_567 else f" from {day_of(m.valid_from)}"
-        steps.append(_Step(m.at, METHOD, f"{m.method}{since}", frozenset({m.by}), 1, method=m))
+        steps.append(_Step(m.at, METHOD, f"{SPOKEN[m.method].lower()}{since}", frozenset({m.by}), 1, method=m))
     for number, versions in story.prices.items():
         security = story.book.securities[number]
         for cause, some in _by_cause(versions, "price", before, as_of):

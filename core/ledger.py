@@ -46,6 +46,10 @@ KINDS = (
 )
 CODE = {kind: i for i, kind in enumerate(KINDS)}
 BOOKABLE = KINDS[:-1]
+# of kinds that underscores do not make words of
+WORDS = {"spin_off": "spin-off", "fx_in": "currency bought", "fx_out": "currency sold"}
+NAMED = {"sell": "a sale", "short": "a short sale", "interest": "an interest payment", "tax": "a tax payment", "fx_in": "a currency exchange",
+         "fx_out": "a currency exchange"}  # fmt: skip
 TRADES = frozenset({"buy", "sell", "short", "cover"})
 TRANSFERS = frozenset({"transfer_in", "transfer_out"})  # of cash, or in kind where a security is named
 ACTIONS = frozenset({"split", "spin_off", "merger", "symbol_change"})  # corporate actions: before the day's trades
@@ -233,7 +237,7 @@ def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Pos
     if d.settles_on is not None and d.settles_on < d.traded_on:
         raise LedgerError("settlement", d.settles_on, f"it may not lie before the trade date, {d.traded_on}")
     if d.kind in WITH_SECURITY and d.security is None:
-        raise LedgerError("symbol", None, f"a {spoken(d.kind)} needs a security")
+        raise LedgerError("symbol", None, f"{named(d.kind)} needs a security")
     if d.security is not None and not d.security.tradable:
         raise LedgerError("symbol", d.security.symbol, "an index cannot be traded")
     in_kind = d.kind in TRANSFERS and d.security is not None
@@ -321,14 +325,19 @@ def draft_of(p: Posting, security: Security | None, into: Security | None = None
 
 
 def spoken(kind: str) -> str:
-    """A kind in words: "return of capital"."""
-    return kind.replace("_", " ")
+    """A kind in words: "return of capital", "spin-off"."""
+    return WORDS.get(kind, kind.replace("_", " "))
+
+
+def named(kind: str) -> str:
+    """A kind with its article, as sentences about what it needs have it: "a return of capital", "an interest payment"."""
+    return NAMED.get(kind, f"a {spoken(kind)}")
 
 
 def _check_into(d: Draft) -> None:
     """What a spin-off, merger or symbol change ends in."""
     if d.into is not None and d.kind not in INTO:
-        raise LedgerError("into", d.into.symbol, f"a {spoken(d.kind)} does not end in another security: leave it empty")
+        raise LedgerError("into", d.into.symbol, f"{named(d.kind)} does not end in another security: leave it empty")
     if d.fraction is not None and d.kind != "spin_off":
         raise LedgerError("fraction", d.fraction, "only a spin-off moves a share of the cost")
     if d.kind not in INTO:
@@ -337,7 +346,7 @@ def _check_into(d: Draft) -> None:
     if d.into is None:
         if d.kind == "merger" and d.ratio is None:
             return  # for cash alone
-        raise LedgerError("into", None, f"a {spoken(d.kind)} needs the security that it ends in")
+        raise LedgerError("into", None, f"{named(d.kind)} needs the security that it ends in")
     if d.into.security_id == d.security.security_id:
         raise LedgerError("into", d.into.symbol, "another security than the one it starts from is needed")
     if not d.into.tradable:
@@ -355,7 +364,7 @@ def _check_lots(d: Draft, in_kind: bool) -> None:
     """Chosen lots, and what a transfer in kind brings along."""
     if d.lots:
         if d.kind not in DISPOSING or (d.kind == "transfer_out" and not in_kind):
-            raise LedgerError("lots", len(d.lots), f"a {spoken(d.kind)} takes no units: lots cannot be chosen")
+            raise LedgerError("lots", len(d.lots), f"{named(d.kind)} takes no units: lots cannot be chosen")
         if any(units <= 0 for _, units in d.lots):
             raise LedgerError(
                 "lots", min(units for _, units in d.lots), "a positive number of units of each lot is needed"
@@ -384,18 +393,18 @@ def _gross(d: Draft, in_kind: bool) -> Decimal:
             d.kind, "new units for one old"
         )
         if stock and (d.ratio is None or d.ratio <= 0):
-            raise LedgerError("ratio", d.ratio, f"a {spoken(d.kind)} needs its ratio: {what}")
+            raise LedgerError("ratio", d.ratio, f"{named(d.kind)} needs its ratio: {what}")
     elif d.ratio is not None:
-        raise LedgerError("ratio", d.ratio, f"a {spoken(d.kind)} has no ratio: leave it empty")
+        raise LedgerError("ratio", d.ratio, f"{named(d.kind)} has no ratio: leave it empty")
     if d.kind in ACTIONS and d.quantity is not None:
-        raise LedgerError("quantity", d.quantity, f"a {spoken(d.kind)} takes every unit that is held: leave it empty")
+        raise LedgerError("quantity", d.quantity, f"{named(d.kind)} takes every unit that is held: leave it empty")
     if d.kind in ("split", "spin_off", "symbol_change"):
         for name in ("gross", "fees", "taxes", "price"):
             if getattr(d, name):
                 raise LedgerError(
                     name,
                     getattr(d, name),
-                    f"a {spoken(d.kind)} moves no cash: book what was paid as a transaction of its own",
+                    f"{named(d.kind)} moves no cash: book what was paid as a transaction of its own",
                 )
         return Decimal(0)
     if d.kind == "merger":
@@ -411,11 +420,11 @@ def _gross(d: Draft, in_kind: bool) -> Decimal:
         return posted(cash, d.currency)
     if d.kind in TRADES or in_kind:
         if d.quantity is None or d.quantity <= 0:
-            raise LedgerError("quantity", d.quantity, f"a {spoken(d.kind)} needs a positive number of units")
+            raise LedgerError("quantity", d.quantity, f"{named(d.kind)} needs a positive number of units")
         given = d.gross if d.gross is not None or not in_kind else d.basis if d.price is None else None
         if d.price is None and given is None:
             wanted = "its market value: a price or a gross amount" if in_kind else "a price or a gross amount"
-            raise LedgerError("price", None, f"a {spoken(d.kind)} needs {wanted}")
+            raise LedgerError("price", None, f"{named(d.kind)} needs {wanted}")
         if d.price is not None and d.price < 0:
             raise LedgerError("price", d.price, "a price may not be negative")
         if given is not None and given < 0:
@@ -432,9 +441,9 @@ def _gross(d: Draft, in_kind: bool) -> Decimal:
     if amount is None and d.quantity is not None and d.price is not None:
         amount = d.quantity * d.price
     if amount is None:
-        raise LedgerError("gross", None, f"a {spoken(d.kind)} needs its amount")
+        raise LedgerError("gross", None, f"{named(d.kind)} needs its amount")
     if amount == 0 or (amount < 0 and d.kind not in REFUNDABLE):
-        raise LedgerError("gross", amount, f"the amount of a {spoken(d.kind)} is given as a positive number")
+        raise LedgerError("gross", amount, f"the amount of {named(d.kind)} is given as a positive number")
     return posted(amount, d.currency)
 
 

@@ -142,9 +142,12 @@ def effect(book: Book, entries: Sequence[tuple[Draft, Posting]]) -> Effect:
     old = part.upto(day)
     before = derive(old, methods, [book.base], book.rates)
     after = derive(ledger.upto(day), methods, [book.base], book.rates)
+    was, will = _lots(before.open, old, known), _lots(after.open, ledger, known)
+    # what an earlier spin-off or merger joined to it is derived along, and shown only where it changes
+    shown = {s for p in moving for s in (p.security_id, p.into_id)} | {x.security.security_id for x in {*was} ^ {*will}}
     return Effect(
-        _lots(before.open, old, known),
-        _lots(after.open, ledger, known),
+        tuple(x for x in was if x.security.security_id in shown),
+        tuple(x for x in will if x.security.security_id in shown),
         tuple(_closed(d, ledger, known) for d in after.disposals if new[d.row]),
         tuple(
             Delivered(

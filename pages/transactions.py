@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui import changes, editor, entry, explain, frame, importer, session
+from ui import changes, editor, entry, explain, frame, importer, session, show
 
 KEY = (
     "traded_on",
@@ -43,8 +43,15 @@ if listed.open:
         table = here.answer("transactions")
         text = st.text_input("Search", type="search", live="300ms", placeholder="Symbol, kind, note, date, person …", key="transactions_search",
                              label_visibility="collapsed")  # fmt: skip
-        words = text.lower().split()
-        places = [i for i, r in enumerate(table.rows) if all(any(w in str(cell).lower() for cell in r) for w in words)]
+        keys = [c.key for c in table.columns]
+        places = [
+            i
+            for i, r in enumerate(table.rows)
+            if all(
+                any(w in str(cell).lower() or w in show.words(cell, key) for key, cell in zip(keys, r, strict=True))
+                for w in text.lower().split()
+            )
+        ]
         found = [table.rows[i] for i in places]
         shown = replace(table, rows=tuple(found), empty="No entry fits this search." if table.rows else table.empty)
         row = explain.table(

@@ -409,6 +409,16 @@ def test_the_preview_of_a_merger_keeps_the_cost_to_the_cent(desk: Desk) -> None:
     assert desk.cost() == 170
 
 
+def test_the_preview_leaves_out_what_an_earlier_spin_off_made_and_this_does_not_touch(desk: Desk) -> None:
+    """10 at 10; half of it, and a quarter of the cost, was spun off: 75 of cost stay. Selling 4 of 10 leaves 45."""
+    desk.buy(5, "10", "10")
+    desk.put(desk.draft(9, "spin_off", "ACME", into="BOLT", ratio="0.5", fraction="0.25"))
+    draft = desk.draft(20, "sell", "ACME", quantity="4", price="12")
+    seen = effect(desk.book(), [(draft, ledger.complete(_desk(desk), draft, desk.today))])
+    assert [(x.security.symbol, x.units, x.cost) for x in seen.before] == [("ACME", 10, 75)]
+    assert [(x.security.symbol, x.units, x.cost) for x in seen.after] == [("ACME", 6, 45)]
+
+
 def _desk(desk: Desk) -> ledger.Desk:
     from db import engine
 

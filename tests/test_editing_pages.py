@@ -14,7 +14,7 @@ from test_work_pages import choose, click, field, filled, words
 
 from core.preview import open_lots, preset
 from db import access, corrections, ledger
-from ui import session
+from ui import editor, session
 
 Opened = Callable[..., AppTest]
 
@@ -252,3 +252,11 @@ def test_a_method_is_changed_after_a_look(opened: Opened, desk: Desk) -> None:
     at.selectbox(key=f"method_{desk.portfolio}").set_value("lifo").run()
     click(at, "Show what it changes")
     assert "it is in force on" in words(at)
+
+
+@pytest.mark.parametrize(
+    ("value", "places", "said"),
+    [("559.1", 2, "559.10"), ("4000", 2, "4000.00"), ("12.345", 2, "12.345"), ("40", 0, "40"), ("0", 2, ""), (None, 2, "")],
+)  # fmt: skip
+def test_amounts_in_the_grid_have_their_cents(value: str | None, places: int, said: str) -> None:
+    assert editor._text(None if value is None else D(value), places) == said

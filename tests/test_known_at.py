@@ -377,7 +377,7 @@ def test_each_cause_has_its_effect(desk: Desk) -> None:
     ]
     assert of("price correction") == [(Decimal(-22), 0, Decimal(-22), f"EUR0 on {desk.days[8]}: 28 → 26")]
     assert of("new price") == [(Decimal(11), 0, Decimal(11), f"EUR0 on {desk.days[10]}")]
-    assert of("cost method") == [(0, Decimal(-8), Decimal(8), "lifo")]
+    assert of("cost method") == [(0, Decimal(-8), Decimal(8), "last in, first out")]
     assert of("reversal") == [(Decimal(-500), 0, 0, f"deposit 500.00 EUR of {desk.days[2]}")]
     assert of("total") == [(Decimal(19), Decimal(-8), Decimal(27), "")]
     assert first is not None

@@ -23,6 +23,7 @@ from core.book import Book, Portfolio
 from core.fx import Rates, day_number, day_of
 from core.household import Household, parcels_of, settled, warnings_before
 from core.ledger import MICRO, UNITS, Draft, Posting, Security, from_postings, post
+from core.reports.tax import sales
 from core.scope import BadScope, Scope
 from core.tax import WINDOW, Parcel, Piece, holding_term, in_wash_window, wash_sales
 from db import access, ledger, portfolios, reports, tax
@@ -418,6 +419,24 @@ def test_crypto_is_not_a_security() -> None:
         entry("buy", "2024-06-04", "100", "8", COIN),
     )
     assert disallowed(washed(book(*coins))) == 0
+
+
+def test_cash_that_only_lowers_the_cost_is_no_sale() -> None:
+    """100 at 10 get 50 back, then 40 more per unit than they cost is left: 1,000 - 50 = 950 is no gain; of 1,200 more, 250 is one."""
+    pieces = [
+        p
+        for p in washed(
+            book(
+                entry("buy", "2024-01-02", "100", "10"),
+                entry("return_of_capital", "2024-03-01", gross="50"),
+                entry("return_of_capital", "2024-04-01", gross="1200"),
+            )
+        )
+        if p.parcel.closed_on is not None
+    ]
+    (line,) = sales(pieces)
+    assert money(line.proceeds - line.cost) == 250
+    assert day_of(line.piece.parcel.closed_on or 0) == date(2024, 4, 1)
 
 
 def test_amounts_of_another_base_currency_are_missing_without_a_rate() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.importing import by_symbol
 from core.scope import Scope
-from core.table import Table
+from core.table import Column, Context, Kind, Table
 from db import access, books, imports, ledger, market, portfolios, reports
 from ui import entry, session, show
 
@@ -118,6 +119,45 @@ def test_what_will_be_booked_is_said_then_booked_then_undone(opened: Opened, sma
     assert sorted(rows(small, "Desk").column("state"))[-2:] != ["booked", "booked"]
     assert len(rows(small, "Desk").rows) == before + 2
     assert any("Undone by a reversal" in str(s.value) for s in at.success)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "said"),
+    [
+        (
+            "spin_off",
+            {"symbol": "XNYS:ACME"},
+            "complete **Spun off**, **New units for one held**, **Share of the cost**",
+        ),
+        ("exchange", {}, "complete **Amount given**, **Amount received**"),
+    ],
+)
+def test_what_is_missing_is_named_as_the_form_names_it(
+    opened: Opened, kind: str, cells: dict[str, str], said: str
+) -> None:
+    at = choose(opened("transactions", portfolio="Desk", tab="New entry"), kind)
+    click(filled(at, **cells), BOOK)
+    assert f"Nothing was booked yet: {said}." in [str(e.value) for e in at.error]
+
+
+def test_errors_name_kinds_in_english(opened: Opened) -> None:
+    at = choose(opened("transactions", portfolio="Desk", tab="New entry"), "interest")
+    assert "An interest payment needs it" in words(click(at, BOOK))
+    assert "A spin-off needs it" in words(click(choose(at, "spin_off"), BOOK))
+    assert "Effective date" in [d.label for d in at.date_input]
+
+
+def test_the_other_side_of_an_exchange_is_a_usual_currency(opened: Opened) -> None:
+    at = choose(opened("transactions", portfolio="Desk", tab="New entry"), "exchange")
+    assert {field(at, "currency").value, field(at, "receivedin").value} == {"USD", "EUR"}
+
+
+def test_tables_say_kinds_in_words_and_their_data_do_not() -> None:
+    table = Table("t", "T", (Column("kind", "Kind"), Column("n", "N", Kind.COUNT)), (("return_of_capital", 1), ("spin_off", 2)),
+                  Context(date(2026, 1, 2), None, "1"))  # fmt: skip
+    _, shown, _ = show._data(table, ("kind", "n"), 2, False)
+    assert list(shown.data["kind"]) == ["return of capital", "spin-off"]
+    assert table.column("kind")[0] == "return_of_capital"
 
 
 @pytest.mark.parametrize(

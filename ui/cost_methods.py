@@ -38,7 +38,7 @@ def history(here: Here) -> None:
     show.table(table, key=f"methods_{p.portfolio_id}_{len(rows)}", foot=False)
     st.caption("A sale takes its cost by the method in force on its day; the first one holds from the beginning.")
     if p.access != "manage" or here.user.role == "viewer":
-        st.caption("Only who manages this portfolio may change its cost method.")
+        st.caption("Only those who manage this portfolio may change its cost method.")
         return
     _change(here)
 

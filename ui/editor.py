@@ -34,6 +34,7 @@ TEXTS = {
     "taxes": "Taxes",
     "fx": "FX",
 }
+AMOUNTS = ("gross", "fees", "taxes", "basis")
 OTHERS = {"ratio": "Ratio", "fraction": "Cost share", "basis": "Cost carried in"}  # shown where an entry has them
 LABELS = {"date": "Date", **TEXTS, **OTHERS, "settlement": "Settles", "note": "Note", "acquired": "Bought", "lots": "Chosen lots"}  # fmt: skip
 SOURCE = {"date": "traded_on", "settlement": "settles_on"}  # the report's name of a cell
@@ -156,7 +157,7 @@ def _frame(records: Iterable[Mapping[str, Any]], words: Sequence[str]) -> pd.Dat
             continue
         what = " ".join(x for x in (spoken(r["kind"]), r["symbol"] or "", f"→ {r['into']}" if r["into"] else "", r["currency"]) if x)  # fmt: skip
         cells: dict[str, Any] = {"date": r["traded_on"], "what": what}
-        cells |= {name: _text(r[name]) for name in (*TEXTS, *OTHERS)}
+        cells |= {name: _text(r[name], 2 if name in AMOUNTS else 0) for name in (*TEXTS, *OTHERS)}
         rows[UUID(r["transaction_id"])] = cells | {"settlement": r["settles_on"], "note": r["note"]}
         if len(rows) == ROWS:
             break
@@ -165,8 +166,12 @@ def _frame(records: Iterable[Mapping[str, Any]], words: Sequence[str]) -> pd.Dat
     return frame.drop(columns=empty)
 
 
-def _text(value: Any) -> str:
-    return importing.plain(value) if value else ""
+def _text(value: Any, places: int) -> str:
+    """A number as one types it, with at least so many decimals; empty for none."""
+    if not value:
+        return ""
+    whole, _, decimals = importing.plain(value).partition(".")
+    return f"{whole}.{decimals:0<{places}}" if decimals or places else whole
 
 
 def _columns() -> dict[str, Any]:

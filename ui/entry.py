@@ -13,14 +13,27 @@ import streamlit as st
 
 from core import importing
 from core.book import Book, Portfolio
-from core.ledger import ACTIONS, DISPOSING, TRANSFERS, LedgerError
+from core.ledger import ACTIONS, DISPOSING, TRANSFERS, LedgerError, spoken
 from core.preview import Effect, effect
 from core.table import Column, Kind
 from db import corrections, engine, installation, ledger, market, reports, tax, transfers
 from db.access import AccessDenied, User
 from db.corrections import Conflict, Correction
 from ui import errors, lot_picker, show
-from ui.entry_fields import ASKED, FIELDS, GROUPS, KINDS, Checked, check, draw, kind_of, reinvestment, sentence, title
+from ui.entry_fields import (
+    ASKED,
+    FIELDS,
+    GROUPS,
+    KINDS,
+    Checked,
+    called,
+    check,
+    draw,
+    kind_of,
+    reinvestment,
+    sentence,
+    title,
+)
 
 __all__ = ["FIELDS", "KINDS", "check", "details", "form", "may_book", "said", "why_not"]
 SHOWN = 1_500  # rows of the ledger that travel to the browser; the CSV has all
@@ -98,7 +111,7 @@ def _form(user: User, book: Book, held: dict[str, Any]) -> None:
             else:
                 _open_next(portfolio, asked, "Booked", words, ids)
                 st.rerun()
-    _tell(wrong, slots, told, state["tried"])
+    _tell(wrong, slots, told, state["tried"], asked)
     if words:
         told.info(f"This will book: {words}.", icon=":material/edit_note:")
 
@@ -151,7 +164,7 @@ def _book(user: User, portfolio: UUID, asked: str, cells: dict[str, str], checke
     return [made.out]
 
 
-def _tell(wrong: dict[str, LedgerError], slots: dict[str, Any], told: Any, tried: bool) -> None:
+def _tell(wrong: dict[str, LedgerError], slots: dict[str, Any], told: Any, tried: bool, asked: str) -> None:
     """Each error beside its field, in words; what is only missing is said once the form was sent."""
     for field, e in wrong.items():
         if e.value in (None, "") and not tried:
@@ -162,12 +175,14 @@ def _tell(wrong: dict[str, LedgerError], slots: dict[str, Any], told: Any, tried
         else:
             told.error(f"{e}.", icon=":material/error:")
     if tried and wrong and all(field in slots for field in wrong):
-        told.error(f"Nothing was booked yet: {_named(wrong)} above.", icon=":material/error:")
+        told.error(f"Nothing was booked yet: {_named(wrong, asked)}.", icon=":material/error:")
 
 
-def _named(wrong: dict[str, LedgerError]) -> str:
-    labels = [ASKED[f][0].removesuffix(" (optional)").lower() if f in ASKED else f for f in wrong]
-    return f"correct {', '.join(labels)}"
+def _named(wrong: dict[str, LedgerError], asked: str) -> str:
+    """The fields that are missing or wrong, by the labels they have in this form."""
+    return "complete " + ", ".join(
+        f"**{called(f, asked).removesuffix(' (optional)')}**" if f in ASKED else f for f in wrong
+    )
 
 
 def _instance(portfolio: UUID) -> dict[str, Any]:
@@ -226,7 +241,9 @@ def details(user: User, portfolio: Portfolio, entry: dict[str, Any], columns: tu
     """One entry of the ledger in full, and its reversal for whom may book."""
     currencies = {"net": entry["cash_currency"]}
     shown = {
-        c.title: show.text(entry[c.key], c.kind, currencies.get(c.key, entry["currency"]), signed=c.key == "net")
+        c.title: spoken(entry[c.key])
+        if c.key == "kind"
+        else show.text(entry[c.key], c.kind, currencies.get(c.key, entry["currency"]), signed=c.key == "net")
         for c in columns
         if entry[c.key] not in (None, "")
     }

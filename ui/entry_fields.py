@@ -19,7 +19,7 @@ from core import importing
 from core.book import Book
 from core.calendar import settlement_date
 from core.income import reinvested
-from core.ledger import INTO, TRADES, Draft, LedgerError, Posting, Security, post, spoken
+from core.ledger import INTO, TRADES, Draft, LedgerError, Posting, Security, named, post, spoken
 from core.table import Kind
 from ui import show
 
@@ -54,7 +54,7 @@ ASKED = {
     "symbol": ("Security", "Type a symbol or a name", "Any security of the master; indices cannot be traded."),
     "into": ("Becomes", "Type a symbol or a name", "The security that it ends in, of the same currency."),
     "target": ("To portfolio", "Choose one of yours", "Another portfolio in which you may book."),
-    "date": ("Trade date", "", "Not after today."),
+    "date": ("Date", "", "Not after today."),
     "quantity": ("Quantity", "10", "Units, always positive: the kind gives the direction. Up to 10 decimals."),
     "price": ("Price", "185.50", "For one unit, in the security's currency, with a decimal point."),
     "gross": ("Amount", "10000.00", "Before fees and taxes, with a decimal point."),
@@ -94,8 +94,10 @@ ALSO = {
     ("price", "merger"): "Price of the new unit (optional)",
     ("gross", "exchange"): "Amount given",
     ("currency", "exchange"): "Given in",
-    ("date", "merger"): "Date",
+    **{("date", kind): "Trade date" for kind in ("buy", "sell", "short", "cover")},
+    **{("date", kind): "Effective date" for kind in ("split", "spin_off", "merger", "symbol_change")},
 }
+USUAL = ("USD", "EUR")  # offered first as the other side of an exchange
 NUMBERS = ("quantity", "price", "gross", "received", "fees", "taxes", "fx", "ratio", "fraction", "basis")
 DATES = ("date", "settlement", "acquired")
 OPTIONAL = ("fees", "taxes", "fx", "settlement", "note", "basis", "acquired")
@@ -184,8 +186,7 @@ def _missing(name: str, form: str) -> str:
     if name == "target":
         return "choose the portfolio that it goes to"
     example = f", such as {ASKED[name][1]}" if name in NUMBERS else ""
-    what = "currency exchange" if form == "exchange" else spoken(kind_of(form))
-    return f"a {what} needs it{example}"
+    return f"{'a transfer' if form.startswith('between') else named(kind_of(form))} needs it{example}"
 
 
 def _rows(form: str, cells: Mapping[str, str]) -> list[dict[str, str]]:
@@ -252,7 +253,9 @@ def draw(
             elif field in ("currency", "receivedin"):
                 first = currencies.index(currency) if currency in currencies else 0
                 if field == "receivedin":
-                    first = next(i for i, c in enumerate(currencies) if c != currency)
+                    first = currencies.index(
+                        next(c for c in (book.base, *USUAL, *currencies) if c != currency and c in currencies)
+                    )
                 cells[field] = st.selectbox(label, currencies, index=first, help=note, key=f"{key}_{currency}",
                                             persist_state="session")  # fmt: skip
                 currency = cells[field] if field == "currency" else currency

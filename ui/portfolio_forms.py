@@ -135,7 +135,7 @@ def edit(here: Here) -> None:
         slots["goal"] = middle.empty()
         goal_on = right.date_input("Goal date (optional)", was.goal_on, format="YYYY-MM-DD", key=f"edit_goal_on_{key}")
         note = st.text_area("Note (optional)", was.note, max_chars=2000, height="content", key=f"edit_note_{key}")
-        st.caption(f"Base currency {p.base_currency} stands since the portfolio was made.")
+        st.caption(f"The base currency, {p.base_currency}, cannot be changed.")
         slots[""] = st.empty()
         sent = st.form_submit_button("Save", type="primary", icon=":material/save:")
     if opened["stale"] and not sent:
@@ -205,7 +205,7 @@ def sharing(here: Here) -> None:
         key=f"grants_{len(rows)}",
     )
     if p.access != "manage" or user.role == "viewer":
-        st.caption("Only who manages this portfolio sees everybody it is shared with, and may share it.")
+        st.caption("Only those who manage this portfolio see everybody it is shared with, and may share it.")
         return
     others = {
         name: f"{name} · {shown} ({role})" for _, name, shown, role in access.users(user) if name != user.username

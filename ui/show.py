@@ -21,6 +21,7 @@ from typing import Any, Literal
 import streamlit as st
 
 from core import VERSION
+from core.ledger import CODE, spoken
 from core.money import minor_units
 from core.reasons import Reason
 from core.reports import REPORTS
@@ -36,6 +37,9 @@ SIGNED = CHANGES | {
     *("return", "price_return", "net", "net_flow", "value_change", "mwr", "mwr_annualised", "dietz", "local_twr", "share"),
     *("local_gain", "currency_gain", "unrealised_local", "unrealised_currency", "realised_local", "realised_currency"),
 }  # fmt: skip
+SIGNED_FIGURES = frozenset(
+    {"day", "ytd", "change", "unrealised", "realised", "active", "gain", "net_flow", "value_change", "short_gain", "long_gain"}
+)  # fmt: skip
 REMARKS = frozenset({"reason", "note", "error", "beyond", "detail"})  # empty where there is nothing to say
 STYLED_ROWS = 1500  # above, the browser formats the numbers: exact text for each cell costs too much
 ROW, SHOWN_ROWS = 31, 14
@@ -73,6 +77,11 @@ def text(value: Any, kind: Kind = Kind.TEXT, currency: str | None = None, signed
     if kind is Kind.COUNT or isinstance(value, int):
         return _sign(number, signed, _places(abs(number), 0))
     return _sign(number, signed, _places(abs(number), 2))
+
+
+def words(cell: Any, key: str) -> str:
+    """A cell of text; a kind of transaction as one says it, where files and the API write return_of_capital."""
+    return spoken(cell) if key == "kind" and cell in CODE else str(cell)
 
 
 def change(value: float | None, kind: Kind = Kind.PERCENT, currency: str | None = None) -> str:
@@ -142,7 +151,7 @@ def card(f: Figure, height: Literal["stretch"] | int = "stretch") -> None:
         f.value,
         f.kind,
         f.currency,
-        signed=f.key in ("day", "ytd", "unrealised", "active", "gain", "change", "net_flow"),
+        signed=f.key in SIGNED_FIGURES,
     )
     beside = (
         None if f.change is None else text(f.change, Kind.PERCENT, signed=not share) + (" of value" if share else "")
@@ -350,7 +359,7 @@ def _data(shown: Table, keys: tuple[str, ...], count: int, phone: bool) -> tuple
             frame[c.key] = [None if v is None else bool(v) for v in cells]
         else:
             absent = "" if c.key in REMARKS else MISSING
-            frame[c.key] = [absent if v in (None, "") else str(v).replace("`", "") for v in cells]
+            frame[c.key] = [absent if v in (None, "") else words(v, c.key).replace("`", "") for v in cells]
         config[c.key] = _config(c, mixed, pinned=phone and number == 0 and len(columns) > 2, exact=count <= STYLED_ROWS)
     data = pd.DataFrame(frame)
     if count > STYLED_ROWS or not said:

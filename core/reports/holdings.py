@@ -144,7 +144,7 @@ def overview(view: View) -> Made:
         "realised",
         "Realised gain",
         Kind.MONEY,
-        "proceeds of sales − cost of what was sold, since inception",
+        "proceeds of sales − cost of what was sold, since inception; of positions that are still open",
         wide_only=True,
     ),
     Column("income", "Income", Kind.MONEY, "dividends net of taxes and fees, since inception", wide_only=True),

@@ -45,7 +45,11 @@ def closed(view: View, household: Household, year: int | None = None) -> list[Pi
 
 
 def sales(pieces: list[Piece]) -> list[Sale]:
-    """Pieces put together into lines: one for each parcel and holding period."""
+    """Pieces put together into lines: one for each parcel and holding period.
+
+    Cash that only lowered a cost (a return of capital up to that cost) is no line: nothing was sold, and there is no gain to
+    report. Source: IRS Publication 550, nondividend distributions.
+    """
     out: list[Sale] = []
     for p in pieces:
         last = out[-1] if out else None
@@ -56,7 +60,7 @@ def sales(pieces: list[Piece]) -> list[Sale]:
         last.proceeds += p.proceeds
         last.cost += p.cost + p.added
         last.disallowed += p.disallowed
-    return out
+    return [s for s in out if s.units or s.proceeds != s.cost]
 
 
 def booked_units(piece: Piece, units: int) -> int:
