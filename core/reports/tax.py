@@ -81,6 +81,10 @@ def notes(view: View, household: Household) -> tuple[str, ...]:
         f"Wash sales: purchases from 30 days before to 30 days after a sale at a loss, {looked}. Only the same security counts as substantially "
         "identical; options, similar funds, retirement accounts and portfolios kept elsewhere are not looked at. A warning, not tax advice.",
     ]
+    said.append(
+        "Sums differ from those of Realised gains by what wash sales disallow, and by losses from before, or from other portfolios, that came in "
+        "with the cost of units sold since."
+    )
     if not household.whole:
         said.append(
             "Portfolios of the owner that you may not see are left out: purchases there can make a loss a wash sale too."
