@@ -1,4 +1,5 @@
 """The timetable: `python -m jobs`. To add a job, write its `due` and its `work`, and its line in TIMETABLE.
+Work that must not wait for the timetable has a line in LISTENERS (`jobs.listen`).
 
 Several of these processes may run; one works (`jobs.leader`), the others stand by. SIGTERM and Ctrl-C end it: the running
 jobs get a few seconds to finish.
@@ -27,6 +28,7 @@ from db import embedded, engine
 from db.embedded import EmbeddedError
 from jobs import actions, close_of_day, housekeeping, market_data, snapshots
 from jobs.leader import campaign
+from jobs.listen import Listener, listening
 from jobs.run import EPOCH, Job, Worker
 from settings import ROOT, settings
 
@@ -44,6 +46,9 @@ TIMETABLE = (
     Job("calendars", 600, housekeeping.calendars_due, housekeeping.calendars, 300),
 )
 
+# what must not wait for the timetable: a thread each
+LISTENERS: tuple[Listener, ...] = ()
+
 
 @contextmanager
 def serve(worker: Worker) -> Iterator[None]:
@@ -60,7 +65,8 @@ def serve(worker: Worker) -> Iterator[None]:
         scheduler.add_job(worker.run, args=[job], id=f"{job.name} at once")
     scheduler.start()
     try:
-        yield
+        with listening(LISTENERS, worker):
+            yield
     finally:
         if scheduler.running:
             scheduler.pause()

@@ -10,7 +10,8 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Condition, Event
@@ -59,18 +60,40 @@ class Worker:
         """One run of a job, if it is due, nobody else has it and none of it runs here. Never raises."""
         if self.stopping.is_set() or not self.leads():
             return
-        with self._quiet:
-            if job.name in self.running:
+        with self.busy(job.name) as free:
+            if not free:
                 return
-            self.running.add(job.name)
+            try:
+                _run(job, self)
+            except Exception:  # the border: one job's trouble must not reach another's
+                log.exception("the run could not be recorded", job=job.name)
+
+    def piece(self, name: str, work: Callable[[], bool]) -> bool:
+        """One piece of work that is no run of the timetable, on the same terms; whether there is more. Never raises."""
+        if self.stopping.is_set() or not self.leads():
+            return False
+        with self.busy(name) as free:
+            try:
+                return free and work()
+            except psycopg.OperationalError as error:
+                log.warning("no database", job=name, error=str(error).strip())
+            except Exception:  # the border, as above
+                log.exception("a piece of work failed", job=name)
+        return False
+
+    @contextmanager
+    def busy(self, name: str) -> Iterator[bool]:
+        """Counts as running meanwhile; False where something of this name runs already."""
+        with self._quiet:
+            free = name not in self.running
+            self.running.add(name)
         try:
-            _run(job, self)
-        except Exception:  # the border: one job's trouble must not reach another's
-            log.exception("the run could not be recorded", job=job.name)
+            yield free
         finally:
-            with self._quiet:
-                self.running.discard(job.name)
-                self._quiet.notify_all()
+            if free:
+                with self._quiet:
+                    self.running.discard(name)
+                    self._quiet.notify_all()
 
     def wait(self, seconds: float) -> bool:
         """Wait until nothing runs any more, no longer than this; whether that came about."""
