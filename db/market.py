@@ -79,11 +79,11 @@ def securities(user: UUID) -> list[Security]:
 
 
 def tracked(c: psycopg.Connection) -> list[Security]:
-    """The securities whose prices are refreshed: traded in some ledger or a portfolio's benchmark, not delisted."""
+    """The securities whose prices are refreshed: traded in some ledger or a portfolio's benchmark, not retired or delisted."""
     ids = [
         r[0]
         for r in c.execute(
-            "SELECT security_id FROM securities s WHERE status <> 'delisted' AND (EXISTS (SELECT FROM transactions t WHERE t.security_id = s.security_id) "
+            "SELECT security_id FROM securities s WHERE status IN ('active', 'halted') AND (EXISTS (SELECT FROM transactions t WHERE t.security_id = s.security_id) "
             "OR EXISTS (SELECT FROM portfolios p WHERE p.benchmark_id = s.security_id))"
         ).fetchall()
     ]
@@ -121,6 +121,15 @@ def add_securities(c: psycopg.Connection, new: Iterable[NewSecurity]) -> dict[st
         ).fetchone()
         assert row is not None
         out[s.symbol] = row[0]
+        c.execute(
+            "INSERT INTO security_symbols (security_id, symbol, exchange) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (row[0], s.symbol, s.exchange),
+        )
+        c.execute(
+            "INSERT INTO security_classifications (security_id, asset_class, sector_id, source) SELECT %(id)s, %(class)s, %(sector)s, 'feed' "
+            "WHERE NOT EXISTS (SELECT FROM security_classifications WHERE security_id = %(id)s)",
+            {"id": row[0], "class": s.asset_class, "sector": sector_id},
+        )
     touch(c, "securities")
     return out
 

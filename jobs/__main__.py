@@ -26,7 +26,8 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from db import embedded, engine
 from db.embedded import EmbeddedError
-from jobs import actions, close_of_day, housekeeping, market_data, snapshots
+from db.tasks import CHANNEL
+from jobs import actions, close_of_day, housekeeping, market_data, snapshots, tasks
 from jobs.leader import campaign
 from jobs.listen import Listener, listening
 from jobs.run import EPOCH, Job, Worker
@@ -65,7 +66,8 @@ def serve(worker: Worker) -> Iterator[None]:
         scheduler.add_job(worker.run, args=[job], id=f"{job.name} at once")
     scheduler.start()
     try:
-        with listening(LISTENERS, worker):
+        carrying_out = Listener("tasks", CHANNEL, partial(tasks.work_one, worker), 2.0)
+        with listening((*LISTENERS, carrying_out), worker):
             yield
     finally:
         if scheduler.running:

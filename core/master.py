@@ -1,0 +1,421 @@
+"""What a security in the master may be: the fields of a form, of a request and of a CSV row, checked one by one.
+
+`checked` reads cells of text and says every fault at once, each as an error of its own class. To add a field, add it to
+`SecurityDraft` and to `FIELDS`, and its check to `_Reading`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+FREQUENCIES = ("monthly", "quarterly", "semi-annual", "annual", "irregular", "none")
+ELSEWHERE = "XOFF"  # the exchange of what is listed nowhere here
+WITH_TERMS = frozenset({"Fixed Income", "Other"})  # may mature, may have a par value
+WITHOUT_SECTOR = frozenset({"Currency", "Cash", "Commodity", "Crypto", "Index"})
+LARGEST = Decimal(10) ** 17
+
+
+class MasterError(ValueError):
+    """A field of a security is wrong: which, what it holds, what would be right. Nothing was changed."""
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        self.field, self.value, self.expected = field, value, expected
+        shown = "" if value is None else str(value)
+        super().__init__(f"{field} {shown!r}: {expected}" if shown else f"{field}: {expected}")
+
+
+class DuplicateSymbol(MasterError):
+    """The exchange lists this symbol already, or somebody is just adding it."""
+
+
+class InvalidAssetClass(MasterError):
+    """There is no such asset class."""
+
+
+class AssetClassInconsistent(MasterError):
+    """The asset class contradicts another field, or another listing of the same security."""
+
+
+class InvalidSector(MasterError):
+    """There is no such sector, or no such industry in it."""
+
+
+class InvalidPrice(MasterError):
+    """A price is not a number above zero."""
+
+
+class InvalidDividendFrequency(MasterError):
+    """Dividends are paid monthly, quarterly, semi-annually, annually, irregularly or not at all."""
+
+
+class UnknownReference(MasterError):
+    """A field names something that does not exist: an exchange, a currency, a country (a foreign key)."""
+
+
+class InvalidDividend(MasterError):
+    """What is said of the dividend does not go together."""
+
+
+class InvalidField(MasterError):
+    """Any other field that does not hold what it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityDraft:
+    """A security as somebody wants it; prices and amounts in its own currency."""
+
+    symbol: str
+    exchange: str
+    name: str
+    asset_class: str
+    currency: str
+    isin: str | None = None
+    sector_id: int | None = None
+    issuer: str | None = None
+    country: str | None = None
+    rating: str | None = None
+    issued_on: date | None = None
+    matures_on: date | None = None
+    par_value: Decimal | None = None
+    dividend_frequency: str = "none"
+    price: Decimal | None = None
+    priced_on: date | None = None
+    dividend: Decimal | None = None  # per share
+    dividend_ex_on: date | None = None
+    dividend_pay_on: date | None = None
+
+    @property
+    def listing(self) -> str:
+        """EXCHANGE:SYMBOL, by which it is referred to before it has a number."""
+        return f"{self.exchange}:{self.symbol}"
+
+
+# the cells of a row, in the order of the CSV: key, what it means
+FIELDS: Mapping[str, str] = {
+    "symbol": "ticker, unique on its exchange",
+    "exchange": "its code, such as XNYS; empty: not listed here (XOFF)",
+    "name": "empty: the symbol",
+    "isin": "twelve characters",
+    "asset_class": "such as Equity, Fixed Income, Fund",
+    "sector": "such as Information Technology",
+    "industry": "within the sector",
+    "subsector": "within the industry",
+    "currency": "ISO code; empty: that of the exchange",
+    "issuer": "who issued it",
+    "country": "two letters, such as US",
+    "rating": "such as AA-",
+    "issued_on": "date",
+    "matures_on": "date",
+    "par_value": "per unit",
+    "dividend_frequency": ", ".join(FREQUENCIES),
+    "price": "in its currency, above zero",
+    "priced_on": "day of that price; empty: today",
+    "dividend": "per share, above zero",
+    "dividend_ex_on": "first day without the dividend",
+    "dividend_pay_on": "empty: not known",
+}
+MASTER_FIELDS = tuple(FIELDS)[:16]  # what can be edited later; the rest are first prices and dividends
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A security of the master, as far as a new one must not contradict it."""
+
+    security_id: int
+    symbol: str
+    exchange: str
+    asset_class: str
+    isin: str | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What exists: dimensions and the securities there are."""
+
+    exchanges: Mapping[str, str]  # code: currency
+    currencies: frozenset[str]
+    countries: Mapping[str, str]  # code: name
+    asset_classes: Mapping[str, bool]  # name: whether it can be traded
+    sectors: Mapping[tuple[str, str, str], int]  # (sector, industry, subsector): number
+    listed: Mapping[str, Listed]  # by EXCHANGE:SYMBOL
+    today: date
+    by_isin: dict[str, list[Listed]] = field(default_factory=dict)
+    by_symbol: dict[str, list[Listed]] = field(default_factory=dict)
+    by_number: dict[int, Listed] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for one in self.listed.values():
+            self.by_number[one.security_id] = one
+            self.by_symbol.setdefault(one.symbol, []).append(one)
+            if one.isin:
+                self.by_isin.setdefault(one.isin, []).append(one)
+
+
+def checked(
+    cells: Mapping[str, Any], known: Known, editing: Listed | None = None
+) -> tuple[SecurityDraft | None, list[MasterError]]:
+    """(the draft, its faults): one of both is empty. Cells are text or what a JSON body holds; missing and '' are the same.
+
+    `editing`: the security that these are to become the fields of; it may keep its own symbol.
+    """
+    reading = _Reading(cells, known, editing)
+    draft = reading.draft()
+    return (None, reading.faults) if reading.faults else (draft, [])
+
+
+def closest(text: str, choices: Iterable[str]) -> str:
+    """ "Equity, Fund, …", those most like the text first; "did you mean" where one is very like it."""
+    every = list(choices)
+    by_lower = {c.lower(): c for c in every}
+    near = difflib.get_close_matches(text.lower(), list(by_lower), 1, 0.6)
+    listed = ", ".join(every[:12]) + (" …" if len(every) > 12 else "")
+    return f"did you mean {by_lower[near[0]]}? There are {listed}" if near else f"expected one of {listed}"
+
+
+_ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
+
+
+def isin_is_sound(isin: str) -> bool:
+    """Whether an ISIN has the form and the check digit of ISO 6166 (Luhn over letters as 10…35)."""
+    if not _ISIN.fullmatch(isin):
+        return False
+    digits = "".join(str(int(c, 36)) for c in isin)
+    doubled = [int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits))]
+    return sum(d // 10 + d % 10 for d in doubled) % 10 == 0
+
+
+class _Reading:
+    """One row being read; faults are collected, not raised, so that all are said at once."""
+
+    def __init__(self, cells: Mapping[str, Any], known: Known, editing: Listed | None) -> None:
+        self.cells, self.known, self.editing = cells, known, editing
+        self.faults: list[MasterError] = []
+
+    def draft(self) -> SecurityDraft | None:
+        """Every field in turn."""
+        for name in self.cells:
+            if name not in FIELDS:
+                self.faults.append(
+                    InvalidField(name, self.cells[name], f"there is no such field; {closest(name, FIELDS)}")
+                )
+        symbol = self._symbol()
+        exchange = self._exchange(symbol)
+        currency: str = self._code("currency", self.known.currencies) or self.known.exchanges.get(exchange, "")
+        asset_class = self._asset_class()
+        sector_id = self._sector(asset_class)
+        frequency = self._frequency()
+        isin = self._isin(asset_class)
+        issued, matures = self._date("issued_on"), self._date("matures_on")
+        par = self._number("par_value", InvalidField)
+        self._terms(asset_class, issued, matures, par)
+        price = self._number("price", InvalidPrice)
+        priced_on = self._date("priced_on")
+        if priced_on is not None and priced_on > self.known.today:
+            self._fault(InvalidPrice, "priced_on", f"a day up to today, {self.known.today}")
+        if priced_on is not None and price is None and not self._text("price"):
+            self._fault(InvalidPrice, "priced_on", "a price goes with it")
+        dividend, ex_on, pay_on = self._dividend(frequency)
+        country = self._code("country", self.known.countries)
+        texts = {name: self._words(name, longest) for name, longest in (("name", 200), ("issuer", 200), ("rating", 20))}
+        if self.faults:
+            return None
+        return SecurityDraft(
+            symbol, exchange, texts["name"] or symbol, asset_class, currency, isin, sector_id, texts["issuer"], country,
+            texts["rating"], issued, matures, par, frequency, price, priced_on, dividend, ex_on, pay_on,
+        )  # fmt: skip
+
+    def _text(self, name: str) -> str:
+        value = self.cells.get(name)
+        return "" if value is None else str(value).strip()
+
+    def _fault(self, kind: type[MasterError], name: str, expected: str) -> None:
+        self.faults.append(kind(name, self._text(name)[:80], expected))
+
+    def _words(self, name: str, longest: int) -> str | None:
+        text = " ".join(self._text(name).split())
+        if len(text) > longest or not text.isprintable():
+            self._fault(InvalidField, name, f"up to {longest} printable characters")
+        return text or None
+
+    def _code(self, name: str, known: Iterable[str]) -> str | None:
+        code, every = self._text(name).upper(), set(known)
+        if code and code not in every:
+            self._fault(UnknownReference, name, f"there is none; {closest(code, sorted(every))}")
+        return code or None
+
+    def _symbol(self) -> str:
+        symbol = self._text("symbol").upper()
+        if not symbol or len(symbol) > 32 or not re.fullmatch(r"[!-9;-~]+", symbol):
+            self._fault(
+                InvalidField, "symbol", "1 to 32 letters, digits or marks are needed, without spaces or a colon"
+            )
+        return symbol
+
+    def _exchange(self, symbol: str) -> str:
+        """The exchange, with what stands there under the symbol."""
+        said = self._code("exchange", self.known.exchanges)
+        exchange: str = said or (self.editing.exchange if self.editing else ELSEWHERE)
+        own = self.editing.security_id if self.editing else None
+        there = self.known.listed.get(f"{exchange}:{symbol}")
+        if there is not None and there.security_id != own:
+            state = "" if there.status == "active" else f" and is {there.status}: reinstate it instead of adding it"
+            self._fault(DuplicateSymbol, "symbol", f"{exchange} lists it already (security {there.security_id}){state}")
+        elif said is None and self.editing is None and self.known.by_symbol.get(symbol):
+            others = ", ".join(sorted(x.exchange for x in self.known.by_symbol[symbol]))
+            self._fault(
+                DuplicateSymbol, "symbol", f"{others} lists it already; say the exchange if you mean another one"
+            )
+        return exchange
+
+    def _asset_class(self) -> str:
+        text = self._text("asset_class")
+        every = {name.lower(): name for name in self.known.asset_classes}
+        if text.lower() not in every:
+            self._fault(InvalidAssetClass, "asset_class", closest(text, self.known.asset_classes))
+        return every.get(text.lower(), "")
+
+    def _sector(self, asset_class: str) -> int | None:
+        """The number of the sector, with the industry and subsector where they are given."""
+        sector, industry, subsector = (self._text(n) for n in ("sector", "industry", "subsector"))
+        if not sector:
+            for name, text in (("industry", industry), ("subsector", subsector)):
+                if text:
+                    self._fault(InvalidSector, name, "a sector goes with it")
+            return None
+        if asset_class in WITHOUT_SECTOR:
+            self._fault(
+                AssetClassInconsistent,
+                "sector",
+                f"{asset_class} has no sector: leave it empty, or choose another class",
+            )
+            return None
+        ours = self.sector_name(sector)
+        if ours is None:
+            self._fault(InvalidSector, "sector", closest(sector, sorted({s for s, _, _ in self.known.sectors})))
+            return None
+        of_sector = {k: n for k, n in self.known.sectors.items() if k[0] == ours}
+        industries = {i.lower(): i for _, i, _ in of_sector}
+        if industry.lower() not in industries:
+            self._fault(
+                InvalidSector,
+                "industry",
+                f"{ours} has none of this name; {closest(industry, sorted(i for i in industries.values() if i))}",
+            )
+            return None
+        in_industry = {s.lower(): n for (_, i, s), n in of_sector.items() if i.lower() == industry.lower()}
+        if subsector.lower() not in in_industry:
+            self._fault(
+                InvalidSector,
+                "subsector",
+                f"{industry or ours} has none of this name; leave it empty, or an admin adds it",
+            )
+            return None
+        return in_industry[subsector.lower()]
+
+    def sector_name(self, text: str) -> str | None:
+        """Our name of a sector, however others call it."""
+        return {s.lower(): s for s, _, _ in self.known.sectors}.get(text.lower())
+
+    def _frequency(self) -> str:
+        text = self._text("dividend_frequency").lower().replace("semiannual", "semi-annual") or "none"
+        if text not in FREQUENCIES:
+            self._fault(InvalidDividendFrequency, "dividend_frequency", closest(text, FREQUENCIES))
+        return text
+
+    def _isin(self, asset_class: str) -> str | None:
+        isin = self._text("isin").upper().replace(" ", "")
+        if not isin:
+            return None
+        if not isin_is_sound(isin):
+            self._fault(InvalidField, "isin", "twelve characters with a right check digit, such as US0378331005")
+            return None
+        own = self.editing.security_id if self.editing else None
+        for other in self.known.by_isin.get(isin, ()):
+            if other.security_id != own and asset_class and other.asset_class != asset_class:
+                self._fault(AssetClassInconsistent, "asset_class",
+                            f"{other.exchange}:{other.symbol} is the same security by its ISIN and is {other.asset_class}")  # fmt: skip
+                break
+        return isin
+
+    def _terms(self, asset_class: str, issued: date | None, matures: date | None, par: Decimal | None) -> None:
+        if asset_class and asset_class not in WITH_TERMS:
+            for name, value in (("matures_on", matures), ("par_value", par)):
+                if value is not None:
+                    self._fault(
+                        AssetClassInconsistent,
+                        name,
+                        f"{asset_class} has none: leave it empty, or choose {' or '.join(sorted(WITH_TERMS))}",
+                    )
+        if issued is not None and matures is not None and matures <= issued:
+            self._fault(InvalidField, "matures_on", f"a day after the issue, {issued}")
+
+    def _number(self, name: str, kind: type[MasterError]) -> Decimal | None:
+        text = self._text(name)
+        if not text:
+            return None
+        try:
+            value = Decimal(text)
+        except InvalidOperation:
+            value = Decimal("NaN")
+        if not value.is_finite() or not 0 < value < LARGEST:
+            self._fault(
+                kind, name, "a number above zero is needed, with a point and no thousands separators, such as 150.25"
+            )
+            return None
+        return value
+
+    def _date(self, name: str) -> date | None:
+        value = self.cells.get(name)
+        if isinstance(value, date):
+            return value
+        text = self._text(name)
+        if not text:
+            return None
+        try:
+            on = date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else None
+        except ValueError:
+            on = None
+        if on is None or on.year < 1700:
+            kind = (
+                InvalidDividend
+                if name.startswith("dividend")
+                else InvalidPrice
+                if name == "priced_on"
+                else InvalidField
+            )
+            self._fault(kind, name, "a date such as 2026-03-31")
+            return None
+        return on
+
+    def _dividend(self, frequency: str) -> tuple[Decimal | None, date | None, date | None]:
+        amount = self._number("dividend", InvalidDividend)
+        ex_on, pay_on = self._date("dividend_ex_on"), self._date("dividend_pay_on")
+        if self._text("dividend"):
+            if frequency == "none":
+                self._fault(InvalidDividend, "dividend", "how often it is paid goes with it: give dividend_frequency")
+            if not self._text("dividend_ex_on"):
+                self._fault(InvalidDividend, "dividend_ex_on", "the ex date of the dividend is needed")
+        elif self._text("dividend_ex_on") or self._text("dividend_pay_on"):
+            self._fault(InvalidDividend, "dividend", "the amount per share is needed, or leave its dates empty")
+        if ex_on is not None and pay_on is not None and pay_on < ex_on:
+            self._fault(InvalidDividend, "dividend_pay_on", f"not before the ex date, {ex_on}")
+        return amount, ex_on, pay_on
+
+
+class StillReferenced(MasterError):
+    """Something stands in the way of removing a security (a foreign key): what, where, and what to do first."""
+
+    def __init__(self, listing: str, obstacles: tuple[str, ...]) -> None:
+        self.obstacles = obstacles
+        super().__init__("symbol", listing, "cannot be removed: " + "; ".join(obstacles))
+
+
+class PlanOutdated(MasterError):
+    """What was confirmed is not what would be written now: somebody changed it in between."""

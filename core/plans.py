@@ -1,0 +1,245 @@
+"""Plans: the exact rows that a change of the security master writes, table by table, before anybody writes them.
+
+A plan is made from drafts alone, shown, confirmed, kept with its task and carried out as it stands (`db.tasks`).
+Rows are plain JSON; a security that has no number yet is referred to as EXCHANGE:SYMBOL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from core.master import SecurityDraft
+
+MANUAL = "manual"  # the provider of prices and dividends that a person typed
+ALWAYS = "1900-01-01"  # since when the first symbol and classification hold
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Rows of one table. `insert` holds whole rows; `update` the key and the new values, with `before` the old ones, row by
+    row; `delete` the keys. `ask` asks the feeds before anything is written, `bars` writes what they gave."""
+
+    name: str
+    table: str
+    action: str
+    rows: tuple[Row, ...] = ()
+    before: tuple[Row, ...] = ()
+    count: int | None = None  # rows, where a key stands for several
+
+    @property
+    def size(self) -> int:
+        """How many rows it writes."""
+        return len(self.rows) if self.count is None else self.count
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a task will do."""
+
+    kind: str
+    title: str
+    subject: str
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+    security_id: int | None = None
+    claim: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is kept with the task."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Plan:
+        """Out of what `as_json` gave."""
+        steps = tuple(
+            Step(**{**s, "rows": tuple(s["rows"]), "before": tuple(s.get("before", ()))}) for s in said["steps"]
+        )
+        return cls(**{**said, "steps": steps, "notes": tuple(said.get("notes", ()))})
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: decimals and dates as text."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return value
+
+
+_OWN = ("symbol", "exchange", "name", "isin", "asset_class", "sector_id", "currency", "issuer", "country", "rating", "issued_on", "matures_on",
+        "par_value", "dividend_frequency")  # fmt: skip
+
+
+def master_row(draft: SecurityDraft) -> Row:
+    """The row of `securities`."""
+    return {name: plain(getattr(draft, name)) for name in _OWN}
+
+
+def adding(drafts: Sequence[SecurityDraft], today: date, by: str) -> tuple[Step, ...]:
+    """The steps that add these securities, parents before children. `by`: who classifies."""
+    masters = tuple(master_row(d) for d in drafts)
+    symbols = tuple(
+        {"security_id": d.listing, "valid_from": ALWAYS, "symbol": d.symbol, "exchange": d.exchange} for d in drafts
+    )
+    classes = tuple(
+        {"security_id": d.listing, "valid_from": ALWAYS, "asset_class": d.asset_class, "sector_id": d.sector_id, "source": by}
+        for d in drafts
+    )  # fmt: skip
+    priced = [d for d in drafts if d.price is not None]
+    quotes = tuple(
+        {"security_id": d.listing, "price": plain(d.price), "session": "closed", "provider": MANUAL,
+         "quoted_at": f"{d.priced_on or today}T00:00:00+00:00"}
+        for d in priced
+    )  # fmt: skip
+    bars = tuple(
+        {"security_id": d.listing, "on": plain(d.priced_on or today), "close": plain(d.price), "provider": MANUAL} for d in priced
+    )  # fmt: skip
+    dividends = tuple(
+        {"security_id": d.listing, "kind": "dividend", "ex_on": plain(d.dividend_ex_on), "pay_on": plain(d.dividend_pay_on),
+         "amount": plain(d.dividend), "currency": d.currency, "provider": MANUAL}
+        for d in drafts if d.dividend is not None
+    )  # fmt: skip
+    steps = [
+        Step("Add to securities", "securities", "insert", masters),
+        Step("Add to symbol history", "security_symbols", "insert", symbols),
+        Step("Add to classifications", "security_classifications", "insert", classes),
+        Step("Add first price", "asset_prices", "insert", quotes),
+        Step("Add first bar", "price_history", "insert", bars),
+        Step("Add dividend", "corporate_actions", "insert", dividends),
+    ]
+    return tuple(step for step in steps if step.rows)
+
+
+def addition(draft: SecurityDraft, today: date, by: str) -> Plan:
+    """The plan that adds one security; its price history comes from the feeds, where one has it."""
+    asked = (
+        {
+            "security_id": draft.listing,
+            "name": draft.name,
+            "currency": draft.currency,
+            "asset_class": draft.asset_class,
+        },
+    )
+    ask = Step("Ask the feeds for prices", "", "ask", asked)
+    bars = Step("Add price history", "price_history", "bars", ({"security_id": draft.listing},), count=0)
+    notes = () if draft.price is not None else ("It has no first price: until a feed quotes it, it has no value.",)
+    return Plan(
+        "add",
+        f"Add {draft.symbol} ({draft.name})",
+        draft.listing,
+        (ask, *adding([draft], today, by), bars),
+        notes,
+        claim=draft.listing,
+    )
+
+
+def edit(
+    number: int, before: Mapping[str, Any], draft: SecurityDraft, today: date, by: str, kind: str = "edit"
+) -> Plan | None:
+    """The plan that brings one security's master data to the draft; None where nothing differs.
+
+    `before`: its row of `securities`. A new class or sector is one more dated classification.
+    """
+    changed = edit_steps({number: (before, draft)}, today, by)
+    if not changed:
+        return None
+    return Plan(kind, f"Change {draft.symbol} ({draft.name})", draft.listing, changed, security_id=number)
+
+
+def edit_steps(
+    changes: Mapping[int, tuple[Mapping[str, Any], SecurityDraft]], today: date, by: str
+) -> tuple[Step, ...]:
+    """The steps that bring securities to their drafts: only what differs is written."""
+    rows, old, classes = [], [], []
+    for number, (before, draft) in changes.items():
+        new, was = master_row(draft), {name: plain(before[name]) for name in _OWN}
+        for name in ("par_value",):  # 100 and 100.000000 are the same
+            if new[name] is not None and was[name] is not None and Decimal(new[name]) == Decimal(was[name]):
+                new[name] = was[name]
+        keys = [k for k in _OWN if new[k] != was[k]]
+        if not keys:
+            continue
+        rows.append({"security_id": number} | {k: new[k] for k in keys})
+        old.append({"security_id": number} | {k: was[k] for k in keys})
+        if {"asset_class", "sector_id"} & set(keys):
+            classes.append({"security_id": number, "valid_from": today.isoformat(), "asset_class": draft.asset_class,
+                            "sector_id": draft.sector_id, "source": by})  # fmt: skip
+    steps = (
+        Step("Change securities", "securities", "update", tuple(rows), tuple(old)),
+        Step("Add to classifications", "security_classifications", "insert", tuple(classes)),
+    )
+    return tuple(step for step in steps if step.rows)
+
+
+def retirement(
+    number: int, listing: str, name: str, status: str, today: date, because: Sequence[str], to: str = "retired"
+) -> Plan:
+    """The plan that retires a security which history references: it stays, marked, and is offered no more."""
+    step = Step(f"Mark as {to}", "securities", "update", ({"security_id": number, "status": to, "ended_on": today.isoformat()},),
+                ({"security_id": number, "status": status, "ended_on": None},))  # fmt: skip
+    return Plan("remove", f"Retire {listing} ({name})", listing, (step,), tuple(because), number)
+
+
+def deletion(number: int, listing: str, name: str, children: Mapping[str, int]) -> Plan:
+    """The plan that deletes a security which nothing ever referenced: children first. `children`: rows by table."""
+    steps = [
+        Step(f"Remove from {table}", table, "delete", ({"security_id": number},), count=n)
+        for table, n in children.items()
+        if n
+    ]
+    steps.append(Step("Remove from securities", "securities", "delete", ({"security_id": number},)))
+    return Plan(
+        "remove",
+        f"Delete {listing} ({name})",
+        listing,
+        tuple(steps),
+        ("Nothing ever referenced it: it is deleted for good.",),
+        number,
+    )
+
+
+def reinstatement(number: int, listing: str, name: str, status: str, ended_on: date | None) -> Plan:
+    """The plan that brings a retired, halted or delisted security back."""
+    step = Step("Mark as active", "securities", "update", ({"security_id": number, "status": "active", "ended_on": None},),
+                ({"security_id": number, "status": status, "ended_on": plain(ended_on)},))  # fmt: skip
+    return Plan("reinstate", f"Reinstate {listing} ({name})", listing, (step,), security_id=number)
+
+
+def renaming(number: int, listing: str, name: str, symbol: str, exchange: str, on: date) -> Plan:
+    """The plan that gives a security a new symbol or exchange from a day on; the old one stays in its history."""
+    was_exchange, was_symbol = listing.split(":", 1)
+    steps = (
+        Step("Change securities", "securities", "update", ({"security_id": number, "symbol": symbol, "exchange": exchange},),
+             ({"security_id": number, "symbol": was_symbol, "exchange": was_exchange},)),
+        Step("Add to symbol history", "security_symbols", "insert",
+             ({"security_id": number, "valid_from": on.isoformat(), "symbol": symbol, "exchange": exchange},)),
+    )  # fmt: skip
+    return Plan(
+        "symbol_change",
+        f"{listing} becomes {exchange}:{symbol} ({name})",
+        listing,
+        steps,
+        security_id=number,
+        claim=f"{exchange}:{symbol}",
+    )
+
+
+def delisting(number: int, listing: str, name: str, status: str, on: date) -> Plan:
+    """The plan that marks a security as delisted, with the day among its corporate actions."""
+    marked = retirement(number, listing, name, status, on, (), "delisted").steps
+    event = Step("Add corporate action", "corporate_actions", "insert",
+                 ({"security_id": number, "kind": "delisting", "ex_on": on.isoformat(), "provider": MANUAL},))  # fmt: skip
+    return Plan(
+        "delist",
+        f"Delist {listing} ({name})",
+        listing,
+        (*marked, event),
+        ("Its history stays; no feed is asked for it any more.",),
+        number,
+    )

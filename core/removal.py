@@ -1,0 +1,64 @@
+"""Removing a security: what stands in the way, and whether it is retired or deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Something that names a security. `portfolio` is None where it is in none, or in one that the person may not see."""
+
+    what: str  # holding, unsettled, dividend, benchmark; history, past benchmark, corrections
+    portfolio_id: UUID | None
+    portfolio: str | None
+    amount: Decimal | None
+    first_on: date | None
+    last_on: date | None
+
+    @property
+    def prevents(self) -> bool:
+        """Whether the security cannot be removed while this is so."""
+        return self.what in PREVENTS
+
+    @property
+    def page(self) -> str | None:
+        """The page where it is dealt with."""
+        return PAGES.get(self.what)
+
+    def __str__(self) -> str:
+        where = self.portfolio or "a portfolio that you cannot see"
+        amount = "" if self.amount is None else format(self.amount.normalize(), "f")
+        return {
+            "holding": f"{where} holds {amount} units: sell them first",
+            "unsettled": f"{where} has {amount} entries that settle until {self.last_on}: wait, or reverse them",
+            "dividend": f"a dividend of {amount} is announced (ex {self.first_on}{'' if self.last_on is None else f', paid {self.last_on}'}): wait until it is paid",
+            "benchmark": f"it is the benchmark of {where}: choose another one there",
+            "history": f"{where} has {amount} entries of it",
+            "past benchmark": f"it was the benchmark of {where}",
+            "corrections": f"{amount} corrections of its prices or dividends are kept",
+        }[self.what]
+
+
+PREVENTS = frozenset({"holding", "unsettled", "dividend", "benchmark"})
+PAGES = {
+    "holding": "holdings",
+    "unsettled": "transactions",
+    "dividend": "income",
+    "benchmark": "portfolios",
+    "history": "transactions",
+}
+
+
+def obstacles(references: Iterable[Reference]) -> tuple[Reference, ...]:
+    """What stands in the way."""
+    return tuple(r for r in references if r.prevents)
+
+
+def history(references: Iterable[Reference]) -> tuple[Reference, ...]:
+    """What makes it stay, retired."""
+    return tuple(r for r in references if not r.prevents)

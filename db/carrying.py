@@ -1,0 +1,213 @@
+"""Carries out the steps of a plan, exactly as they stand, in the transaction that it is given. By the jobs role.
+
+To add a kind of step, add its function to `HOW`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from core.master import DuplicateSymbol, InvalidField, PlanOutdated, StillReferenced, UnknownReference
+from core.plans import Plan, Row, Step
+from db import market, master
+from db.market import Bar
+
+CHUNK = 500  # rows between two words of progress
+# what a plan may write, with the key by which a row is changed
+TABLES: Mapping[str, tuple[str, ...]] = {
+    "securities": ("security_id",),
+    "security_symbols": ("security_id", "valid_from"),
+    "security_classifications": ("security_id", "valid_from"),
+    "asset_prices": ("security_id",),
+    "price_history": ("security_id", "on"),
+    "price_arrays": ("security_id",),
+    "corporate_actions": ("security_id",),
+    "security_matches": ("security_id",),
+    "counterparties": ("counterparty_id",),
+}
+TOUCHES = {"asset_prices": "quotes", "price_history": "prices", "corporate_actions": "actions"}
+
+
+@dataclass(slots=True)
+class Work:
+    """One plan under way: what it has made so far."""
+
+    c: psycopg.Connection
+    plan: Plan
+    tick: Callable[[int], None]  # rows of this step that are written; raises where the task was cancelled
+    bars: Mapping[str, Sequence[Bar]] = field(
+        default_factory=dict
+    )  # by feed, what they gave for the security that is added
+    numbers: dict[str, int] = field(default_factory=dict)  # of the securities that it added, by listing
+    written: dict[str, int] = field(default_factory=dict)  # rows by table
+    priced: set[int] = field(default_factory=set)
+
+    def number(self, said: Any) -> int:
+        """The number of a security that a row refers to by number or by listing."""
+        return said if isinstance(said, int) else self.numbers[said]
+
+
+def carry_out(work: Work, step: Step) -> tuple[int, str]:
+    """(rows written, a note on it). Raises MasterError where the database does not take a row."""
+    try:
+        return HOW[step.action](work, step)
+    except psycopg.errors.UniqueViolation as e:
+        if e.diag.table_name == "securities":
+            listing = (e.diag.message_detail or "").partition("=(")[2].partition(")")[0].replace(", ", ":")
+            raise DuplicateSymbol("symbol", listing, "duplicate symbol: somebody added it in the meantime") from e
+        raise PlanOutdated(
+            e.diag.table_name or step.table, "", f"the row is there already: {e.diag.message_detail}"
+        ) from e
+    except psycopg.errors.ForeignKeyViolation as e:
+        if step.action == "delete":
+            raise StillReferenced(work.plan.subject, (f"{e.diag.table_name} refers to it",)) from e
+        raise UnknownReference(
+            e.diag.column_name or step.table, "", e.diag.message_detail or "it does not exist"
+        ) from e
+    except (psycopg.errors.CheckViolation, psycopg.errors.DataError) as e:
+        raise InvalidField(
+            e.diag.column_name or step.table, "", e.diag.message_primary or "a value that the database takes"
+        ) from e
+
+
+def recheck(work: Work, today: date) -> None:
+    """Before the first step: is what was confirmed still what is to be done? Raises PlanOutdated, StillReferenced."""
+    plan = work.plan
+    if plan.security_id is not None:
+        row = work.c.execute(
+            "SELECT 1 FROM securities WHERE security_id = %s FOR UPDATE", (plan.security_id,)
+        ).fetchone()
+        if row is None:
+            raise PlanOutdated("symbol", plan.subject, "the security is gone")
+    if plan.kind == "remove" and plan.security_id is not None:
+        try:
+            now = master.removal_of(work.c, plan.security_id, today)
+        except master.BadSecurity as e:
+            raise PlanOutdated("symbol", plan.subject, str(e)) from e
+        if {s.action for s in now.steps} != {s.action for s in plan.steps}:
+            raise PlanOutdated("symbol", plan.subject, f"it would now be: {now.title}; ask again to see the new plan")
+
+
+def finish(work: Work) -> None:
+    """After the last step: derived rows, and word to readers that something changed."""
+    if work.priced:
+        work.c.execute("SELECT pack_prices(%s)", (sorted(work.priced),))
+    market.touch(work.c, "securities", *(TOUCHES[t] for t in work.written if t in TOUCHES))
+
+
+def _of(table: str) -> sql.Identifier:
+    if table not in TABLES:
+        raise PlanOutdated("table", table, "no plan writes this table")
+    return sql.Identifier(table)
+
+
+def _insert(work: Work, step: Step) -> tuple[int, str]:
+    table, done = _of(step.table), 0
+    if step.table in ("price_history", "corporate_actions"):
+        market.recording(work.c)
+    for columns, rows in _alike(step.rows):
+        names = sql.SQL(", ").join(map(sql.Identifier, columns))
+        insert = sql.SQL("INSERT INTO {t} ({n}) SELECT {n} FROM jsonb_populate_recordset(NULL::{t}, %s)").format(
+            t=table, n=names
+        )
+        if step.table == "securities":
+            insert += sql.SQL(" RETURNING exchange || ':' || symbol, security_id")
+        for start in range(0, len(rows), CHUNK):
+            some = [_numbered(work, row) for row in rows[start : start + CHUNK]]
+            cursor = work.c.execute(insert, (json.dumps(some),))
+            if step.table == "securities":
+                work.numbers.update(dict(cursor.fetchall()))
+            if step.table == "price_history":
+                work.priced.update(row["security_id"] for row in some)
+            done += len(some)
+            work.tick(done)
+    return _counted(work, step, done)
+
+
+def _update(work: Work, step: Step) -> tuple[int, str]:
+    table, key, done = _of(step.table), TABLES[step.table], 0
+    pairs = list(zip(step.rows, step.before, strict=True))
+    groups: dict[tuple[str, ...], list[tuple[Row, Row]]] = {}
+    for row, old in pairs:
+        groups.setdefault(tuple(sorted(row)), []).append((row, old))
+    for columns, some in groups.items():
+        changed = [n for n in columns if n not in key]
+
+        def of(alias: str, names: Sequence[str]) -> sql.Composable:
+            return sql.SQL(", ").join(sql.SQL(alias + ".{}").format(sql.Identifier(n)) for n in names)
+
+        update = sql.SQL(
+            "UPDATE {t} t SET {set} FROM jsonb_populate_recordset(NULL::{t}, %s) n JOIN jsonb_populate_recordset(NULL::{t}, %s) o USING ({key}) "
+            "WHERE ({tk}) = ({nk}) AND ({tc}) IS NOT DISTINCT FROM ({oc})"
+        ).format(
+            t=table,
+            set=sql.SQL(", ").join(sql.SQL("{c} = n.{c}").format(c=sql.Identifier(n)) for n in changed),
+            key=sql.SQL(", ").join(map(sql.Identifier, key)),
+            tk=of("t", key), nk=of("n", key), tc=of("t", changed), oc=of("o", changed),
+        )  # fmt: skip
+        for start in range(0, len(some), CHUNK):
+            part = some[start : start + CHUNK]
+            found = work.c.execute(
+                update, (json.dumps([r for r, _ in part]), json.dumps([o for _, o in part]))
+            ).rowcount
+            if found != len(part):
+                raise PlanOutdated(
+                    step.table,
+                    work.plan.subject,
+                    "somebody changed it in the meantime: ask again to see what differs now",
+                )
+            done += found
+            work.tick(done)
+    return _counted(work, step, done)
+
+
+def _delete(work: Work, step: Step) -> tuple[int, str]:
+    table, done = _of(step.table), 0
+    for row in step.rows:
+        where = sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(n)) for n in row)
+        done += work.c.execute(sql.SQL("DELETE FROM {} WHERE {}").format(table, where), list(row.values())).rowcount
+    if step.table == "securities" and done != len(step.rows):
+        raise PlanOutdated("symbol", work.plan.subject, "the security is gone")
+    work.tick(done)
+    return _counted(work, step, done)
+
+
+def _bars(work: Work, step: Step) -> tuple[int, str]:
+    """What the feeds gave before the transaction began, under the number that the security has now."""
+    number, done = work.number(step.rows[0]["security_id"]), 0
+    for feed, given in work.bars.items():
+        done += market.upsert_bars(work.c, [replace(bar, security_id=number) for bar in given], feed)
+    work.tick(done)
+    return _counted(work, step, done)
+
+
+def _counted(work: Work, step: Step, done: int) -> tuple[int, str]:
+    work.written[step.table] = work.written.get(step.table, 0) + done
+    return done, ""
+
+
+def _numbered(work: Work, row: Row) -> Row:
+    return {**row, "security_id": work.number(row["security_id"])} if "security_id" in row else row
+
+
+def _alike(rows: Sequence[Row]) -> list[tuple[tuple[str, ...], list[Row]]]:
+    """Rows in groups of the same columns, in their order."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row), []).append(row)
+    return list(groups.items())
+
+
+HOW: dict[str, Callable[[Work, Step], tuple[int, str]]] = {
+    "insert": _insert,
+    "update": _update,
+    "delete": _delete,
+    "bars": _bars,
+}

@@ -1,0 +1,236 @@
+"""The security master for those who change it: what exists, and the plans of changes. Nothing is written here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from core import plans, removal
+from core.master import (
+    MASTER_FIELDS,
+    DuplicateSymbol,
+    InvalidField,
+    Known,
+    Listed,
+    MasterError,
+    SecurityDraft,
+    StillReferenced,
+    checked,
+)
+from core.plans import Plan
+from core.removal import Reference
+from db import engine
+from db.access import User
+
+CHILDREN = ("security_symbols", "security_classifications", "asset_prices", "price_history", "price_arrays", "corporate_actions", "security_matches")  # fmt: skip
+
+
+class NoSuchSecurity(LookupError):
+    """No security has this number or symbol."""
+
+
+class BadSecurity(ValueError):
+    """Fields of a security are wrong; `faults` holds each of them."""
+
+    def __init__(self, faults: list[MasterError]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(str(f) for f in faults))
+
+
+def known(user: User) -> Known:
+    """What exists now."""
+    with engine.session(user.user_id) as c:
+        return known_of(c)
+
+
+def known_of(c: psycopg.Connection, today: date | None = None) -> Known:
+    """The same on an open connection."""
+    listed = [
+        Listed(*row)
+        for row in c.execute(
+            "SELECT security_id, symbol, exchange, asset_class, isin, status FROM securities"
+        ).fetchall()
+    ]
+    return Known(
+        dict(c.execute("SELECT exchange, currency FROM exchanges ORDER BY 1").fetchall()),
+        frozenset(r[0] for r in c.execute("SELECT currency FROM currencies").fetchall()),
+        dict(c.execute("SELECT country, name FROM countries ORDER BY 1").fetchall()),
+        dict(c.execute("SELECT asset_class, tradable FROM asset_classes ORDER BY 1").fetchall()),
+        {(s, i, b): n for s, i, b, n in c.execute("SELECT sector, industry, subsector, sector_id FROM sectors ORDER BY 1, 2, 3").fetchall()},
+        {f"{x.exchange}:{x.symbol}": x for x in listed},
+        today or datetime.now(UTC).date(),
+    )  # fmt: skip
+
+
+def found(exist: Known, text: str) -> Listed:
+    """The security that a number, SYMBOL or EXCHANGE:SYMBOL names. Raises NoSuchSecurity."""
+    text = text.strip().upper()
+    if text.isdigit() and int(text) in exist.by_number:
+        return exist.by_number[int(text)]
+    if text in exist.listed:
+        return exist.listed[text]
+    several = exist.by_symbol.get(text, [])
+    if len(several) == 1:
+        return several[0]
+    names = ", ".join(f"{s.exchange}:{s.symbol}" for s in several)
+    raise NoSuchSecurity(f"security {text!r}: say which one: {names}" if names else f"there is no security {text!r}")
+
+
+def fields_of(c: psycopg.Connection, number: int) -> dict[str, Any]:
+    """The row of `securities` with the names of its sector, by column. Raises NoSuchSecurity."""
+    with c.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(
+            "SELECT s.*, d.sector, nullif(d.industry, '') AS industry, nullif(d.subsector, '') AS subsector "
+            "FROM securities s LEFT JOIN sectors d USING (sector_id) WHERE security_id = %s",
+            (number,),
+        ).fetchone()
+    if row is None:
+        raise NoSuchSecurity(f"there is no security {number}")
+    return row
+
+
+def draft_of(exist: Known, cells: Mapping[str, Any], editing: Listed | None = None) -> SecurityDraft:
+    """The draft that cells make. Raises BadSecurity with every fault."""
+    draft, faults = checked(cells, exist, editing)
+    if draft is None:
+        raise BadSecurity(faults)
+    return draft
+
+
+def plan_add(user: User, cells: Mapping[str, Any]) -> Plan:
+    """The plan that adds a security. Raises BadSecurity."""
+    exist = known(user)
+    return plans.addition(draft_of(exist, cells), exist.today, user.username)
+
+
+def plan_edit(user: User, text: str, cells: Mapping[str, Any]) -> Plan:
+    """The plan that changes these fields of a security; others stay. Raises BadSecurity, NoSuchSecurity."""
+    with engine.session(user.user_id) as c:
+        exist = known_of(c)
+        one = found(exist, text)
+        row = fields_of(c, one.security_id)
+        used = c.execute("SELECT EXISTS (SELECT FROM price_history WHERE security_id = %(n)s) OR EXISTS (SELECT FROM references_of(%(n)s))",
+                         {"n": one.security_id}).fetchone()  # fmt: skip
+    draft = draft_of(exist, edited_cells(row, cells), one)
+    faults: list[MasterError] = []
+    if (draft.symbol, draft.exchange) != (one.symbol, one.exchange):
+        faults.append(InvalidField("symbol", draft.listing, "it stays in its history: book a symbol change instead"))
+    if draft.currency != row["currency"] and used and used[0]:
+        faults.append(
+            InvalidField(
+                "currency",
+                draft.currency,
+                f"its prices and entries are in {row['currency']}: add it as another security",
+            )
+        )
+    if faults:
+        raise BadSecurity(faults)
+    plan = plans.edit(one.security_id, row, draft, exist.today, user.username)
+    if plan is None:
+        raise BadSecurity([InvalidField("fields", "", "nothing differs from what is there")])
+    return plan
+
+
+def edited_cells(row: Mapping[str, Any], cells: Mapping[str, Any]) -> dict[str, Any]:
+    """The cells of a security with some of them changed. Raises BadSecurity where one cannot be edited.
+
+    A sector that is changed alone takes its industry and subsector away: they belonged to the other.
+    """
+    if wrong := [
+        InvalidField(n, v, "cannot be edited; these can: " + ", ".join(MASTER_FIELDS))
+        for n, v in cells.items()
+        if n not in MASTER_FIELDS
+    ]:
+        raise BadSecurity(list(wrong))
+    merged = {name: plans.plain(row[name]) for name in MASTER_FIELDS}
+    if "sector" in cells and str(cells["sector"] or "").lower() != str(row["sector"] or "").lower():
+        merged |= {"industry": None, "subsector": None}
+    elif "industry" in cells and str(cells["industry"] or "").lower() != str(row["industry"] or "").lower():
+        merged["subsector"] = None
+    return merged | dict(cells)
+
+
+def references(user: User, number: int) -> list[Reference]:
+    """Everything that names a security."""
+    with engine.session(user.user_id) as c:
+        return references_of(c, number)
+
+
+def references_of(c: psycopg.Connection, number: int) -> list[Reference]:
+    """The same on an open connection that acts for somebody."""
+    return [Reference(*row) for row in c.execute("SELECT * FROM references_of(%s) ORDER BY 1, 3", (number,)).fetchall()]
+
+
+def plan_remove(user: User, text: str) -> Plan:
+    """The plan that removes a security: deletes what nothing ever referenced, retires the rest. Raises StillReferenced, NoSuchSecurity."""
+    with engine.session(user.user_id) as c:
+        exist = known_of(c)
+        return removal_of(c, found(exist, text).security_id, exist.today)
+
+
+def removal_of(c: psycopg.Connection, number: int, today: date) -> Plan:
+    """The same on an open connection. Raises StillReferenced, NoSuchSecurity, BadSecurity."""
+    row = fields_of(c, number)
+    listing = f"{row['exchange']}:{row['symbol']}"
+    if row["status"] in ("retired", "delisted"):
+        raise BadSecurity([InvalidField("symbol", listing, f"it is {row['status']} already")])
+    every = references_of(c, number)
+    if in_the_way := removal.obstacles(every):
+        raise StillReferenced(listing, tuple(str(o) for o in in_the_way))
+    if stays := removal.history(every):
+        return plans.retirement(
+            number, listing, row["name"], row["status"], today, [f"It stays, since {reason}." for reason in stays]
+        )
+    children = {
+        t: c.execute(f"SELECT count(*) FROM {t} WHERE security_id = %s", (number,)).fetchone() for t in CHILDREN
+    }
+    return plans.deletion(number, listing, row["name"], {t: n[0] for t, n in children.items() if n})
+
+
+def plan_reinstate(user: User, text: str) -> Plan:
+    """The plan that brings a security back. Raises NoSuchSecurity, BadSecurity."""
+    with engine.session(user.user_id) as c:
+        row = fields_of(c, found(known_of(c), text).security_id)
+    listing = f"{row['exchange']}:{row['symbol']}"
+    if row["status"] == "active":
+        raise BadSecurity([InvalidField("symbol", listing, "it is active: there is nothing to bring back")])
+    return plans.reinstatement(row["security_id"], listing, row["name"], row["status"], row["ended_on"])
+
+
+def plan_rename(user: User, text: str, symbol: str, exchange: str | None, on: date) -> Plan:
+    """The plan of a symbol change. Raises NoSuchSecurity, BadSecurity."""
+    with engine.session(user.user_id) as c:
+        exist = known_of(c)
+        one = found(exist, text)
+        row = fields_of(c, one.security_id)
+        last = c.execute(
+            "SELECT max(valid_from) FROM security_symbols WHERE security_id = %s", (one.security_id,)
+        ).fetchone()
+    merged = {name: plans.plain(row[name]) for name in MASTER_FIELDS}
+    draft = draft_of(exist, merged | {"symbol": symbol, "exchange": exchange or one.exchange}, one)
+    if (draft.symbol, draft.exchange) == (one.symbol, one.exchange):
+        raise BadSecurity([DuplicateSymbol("symbol", draft.listing, "this is its symbol already")])
+    if on > exist.today or (last and last[0] and on <= last[0]):
+        raise BadSecurity(
+            [InvalidField("valid_from", on, f"a day after {last[0] if last else ''} and up to today, {exist.today}")]
+        )
+    return plans.renaming(
+        one.security_id, f"{one.exchange}:{one.symbol}", row["name"], draft.symbol, draft.exchange, on
+    )
+
+
+def plan_delist(user: User, text: str, on: date) -> Plan:
+    """The plan that marks a security as delisted from a day on. Raises NoSuchSecurity, BadSecurity."""
+    with engine.session(user.user_id) as c:
+        exist = known_of(c)
+        row = fields_of(c, found(exist, text).security_id)
+    listing = f"{row['exchange']}:{row['symbol']}"
+    if row["status"] == "delisted":
+        raise BadSecurity([InvalidField("symbol", listing, f"it is delisted since {row['ended_on']}")])
+    if on > exist.today:
+        raise BadSecurity([InvalidField("on", on, f"a day up to today, {exist.today}")])
+    return plans.delisting(row["security_id"], listing, row["name"], row["status"], on)

@@ -1,0 +1,142 @@
+-- Tracked tasks: what somebody asked for, the exact rows that they confirmed, how far it is, how it ended. The web role asks,
+-- decides and cancels through functions that look at the person's role; the scheduled process works.
+CREATE TABLE tasks (
+  task_id      uuid PRIMARY KEY DEFAULT uuidv7(),
+  kind         text NOT NULL CHECK (kind IN ('add', 'edit', 'remove', 'reinstate', 'symbol_change', 'delist', 'reclassify', 'bulk', 'restore')),
+  title        text NOT NULL,
+  subject      text NOT NULL,                                      -- EXCHANGE:SYMBOL, or the name of a file
+  security_id  integer,                                            -- no reference: a task outlives a security that it removes
+  claim        text,                                               -- a symbol that this task is about to take
+  status       text NOT NULL CHECK (status IN ('waiting', 'queued', 'running', 'completed', 'failed', 'cancelled', 'rejected')),
+  requested_by uuid NOT NULL REFERENCES users,
+  requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  source       text NOT NULL,                                      -- page, api, csv, job
+  address      text,
+  request_id   text,
+  request      jsonb NOT NULL,
+  plan         jsonb NOT NULL,
+  undoes       uuid REFERENCES tasks,
+  four_eyes    boolean NOT NULL DEFAULT false,
+  decided_by   uuid REFERENCES users,
+  decided_at   timestamptz,
+  decision_note text NOT NULL DEFAULT '',
+  cancelled_by uuid REFERENCES users,                              -- who asked for it; until the commit it is obeyed
+  worker       text,
+  attempts     integer NOT NULL DEFAULT 0,
+  started_at   timestamptz,
+  finished_at  timestamptz,
+  message      text NOT NULL DEFAULT '',
+  result       jsonb NOT NULL DEFAULT '{}',
+  error        jsonb,                                              -- class, field, value, expected, step
+  CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled', 'rejected'))),
+  CHECK (decided_by <> requested_by)
+);
+ALTER TABLE tasks ALTER COLUMN plan SET STORAGE EXTENDED;
+CREATE UNIQUE INDEX tasks_claims ON tasks (claim) WHERE claim IS NOT NULL AND status IN ('waiting', 'queued', 'running');
+CREATE INDEX tasks_open ON tasks (task_id) WHERE status IN ('waiting', 'queued', 'running');
+CREATE INDEX tasks_of_security ON tasks (security_id, task_id DESC) WHERE security_id IS NOT NULL;
+CREATE TABLE task_steps (
+  task_id     uuid NOT NULL REFERENCES tasks ON DELETE CASCADE,
+  n           smallint NOT NULL,
+  name        text NOT NULL,
+  status      text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'running', 'completed', 'failed', 'undone', 'skipped')),
+  rows        integer NOT NULL,
+  done        integer NOT NULL DEFAULT 0,
+  started_at  timestamptz,
+  finished_at timestamptz,
+  note        text NOT NULL DEFAULT '',
+  PRIMARY KEY (task_id, n)
+);
+
+-- Who may do what: the least role for each; which kinds wait for a second person.
+CREATE FUNCTION policy() RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  SELECT '{"add": "analyst", "edit": "analyst", "remove": "analyst", "bulk": "analyst", "approve": "admin", "four_eyes": []}'::jsonb
+      || coalesce((SELECT value FROM installation WHERE key = 'policy'), '{}') $$;
+CREATE FUNCTION right_of(task_kind text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE task_kind WHEN 'add' THEN 'add' WHEN 'remove' THEN 'remove' WHEN 'reinstate' THEN 'remove' WHEN 'delist' THEN 'remove'
+                        WHEN 'bulk' THEN 'bulk' WHEN 'restore' THEN 'bulk' ELSE 'edit' END $$;
+CREATE FUNCTION may(its_right text) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM users WHERE user_id = app_user() AND disabled_at IS NULL AND role <> 'viewer'
+                    AND array_position('{viewer,analyst,admin}', role) >= array_position('{viewer,analyst,admin}', policy() ->> its_right)) $$;
+CREATE FUNCTION set_policy(its jsonb) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM users WHERE user_id = app_user() AND role = 'admin' AND disabled_at IS NULL) THEN
+    RAISE EXCEPTION 'only admins say who may do what' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  INSERT INTO installation VALUES ('policy', its) ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value;
+END $$;
+CREATE FUNCTION request_task(its_kind text, its_title text, its_subject text, its_security integer, its_claim text, its_request jsonb, its_plan jsonb,
+                             its_undoes uuid) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  id uuid;
+  second_person boolean := policy() -> 'four_eyes' ? right_of(its_kind);
+BEGIN
+  IF NOT may(right_of(its_kind)) THEN
+    RAISE EXCEPTION 'your role may not %', its_kind USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  INSERT INTO tasks (kind, title, subject, security_id, claim, status, requested_by, source, address, request_id, request, plan, undoes, four_eyes)
+  VALUES (its_kind, its_title, its_subject, its_security, its_claim, CASE WHEN second_person THEN 'waiting' ELSE 'queued' END, app_user(),
+          coalesce(nullif(current_setting('app.source', true), ''), 'page'), nullif(current_setting('app.address', true), ''),
+          nullif(current_setting('app.request_id', true), ''), its_request, its_plan, its_undoes, second_person)
+  RETURNING task_id INTO id;
+  INSERT INTO task_steps (task_id, n, name, rows)
+  SELECT id, s.n - 1, s.step ->> 'name', coalesce((s.step ->> 'count')::int, jsonb_array_length(s.step -> 'rows'))
+    FROM jsonb_array_elements(its_plan -> 'steps') WITH ORDINALITY AS s (step, n);
+  PERFORM pg_notify('ballast_tasks', id::text);
+  RETURN id;
+END $$;
+CREATE FUNCTION decide_task(id uuid, approved boolean, its_note text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  task tasks;
+BEGIN
+  SELECT * INTO task FROM tasks WHERE task_id = id FOR UPDATE;
+  IF NOT may('approve') THEN
+    RAISE EXCEPTION 'your role may not approve' USING ERRCODE = 'insufficient_privilege';
+  ELSIF task.requested_by = app_user() THEN
+    RAISE EXCEPTION 'four eyes: somebody else must decide what you asked for' USING ERRCODE = 'insufficient_privilege';
+  ELSIF task.status IS DISTINCT FROM 'waiting' THEN
+    RETURN coalesce(task.status, 'absent');
+  END IF;
+  UPDATE tasks SET status = CASE WHEN approved THEN 'queued' ELSE 'rejected' END, decided_by = app_user(), decided_at = clock_timestamp(),
+         decision_note = its_note, finished_at = CASE WHEN NOT approved THEN clock_timestamp() END,
+         message = CASE WHEN approved THEN '' ELSE 'Rejected: nothing was changed' END WHERE task_id = id;
+  PERFORM pg_notify('ballast_tasks', id::text);
+  RETURN 'waiting';
+END $$;
+CREATE FUNCTION cancel_task(id uuid) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  task tasks;
+BEGIN
+  SELECT * INTO task FROM tasks WHERE task_id = id FOR UPDATE;
+  IF task.requested_by IS DISTINCT FROM app_user()
+     AND NOT EXISTS (SELECT FROM users WHERE user_id = app_user() AND role = 'admin' AND disabled_at IS NULL) THEN
+    RAISE EXCEPTION 'only who asked for it, or an admin, cancels a task' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  IF task.status IN ('waiting', 'queued') THEN
+    UPDATE tasks SET status = 'cancelled', cancelled_by = app_user(), finished_at = clock_timestamp(), message = 'Cancelled: nothing was changed' WHERE task_id = id;
+    UPDATE task_steps SET status = 'skipped' WHERE task_id = id;
+  ELSIF task.status = 'running' THEN
+    UPDATE tasks SET cancelled_by = app_user() WHERE task_id = id;
+  END IF;
+  PERFORM pg_notify('ballast_tasks', id::text);
+  RETURN coalesce(task.status, 'absent');
+END $$;
+DO $$
+DECLARE t text;
+BEGIN
+  FOREACH t IN ARRAY ARRAY['tasks', 'task_steps'] LOOP
+    EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
+    EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
+    EXECUTE format('CREATE POLICY owner_all ON %I TO ballast_owner USING (true) WITH CHECK (true)', t);
+    EXECUTE format('CREATE POLICY jobs_all ON %I TO ballast_jobs USING (true) WITH CHECK (true)', t);
+    EXECUTE format('CREATE POLICY web_reads ON %I FOR SELECT TO ballast_web USING (app_user() IS NOT NULL)', t);
+    EXECUTE format('GRANT SELECT ON %I TO ballast_web', t);
+    EXECUTE format('GRANT SELECT, UPDATE, DELETE ON %I TO ballast_jobs', t);
+  END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION policy(), right_of(text), may(text), set_policy(jsonb), decide_task(uuid, boolean, text), cancel_task(uuid),
+  request_task(text, text, text, integer, text, jsonb, jsonb, uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION policy(), right_of(text), may(text), set_policy(jsonb), decide_task(uuid, boolean, text), cancel_task(uuid),
+  request_task(text, text, text, integer, text, jsonb, jsonb, uuid) TO ballast_web;
+GRANT EXECUTE ON FUNCTION policy(), right_of(text) TO ballast_jobs;
