@@ -6,7 +6,7 @@ from alembic import op
 
 revision = "0003"
 down_revision = "0002"
-AREAS = ("audit", "master", "tasks", "bulk", "notices", "upkeep")
+AREAS = ("audit", "master", "tasks", "bulk", "notices", "upkeep", "proposals")
 
 
 def upgrade() -> None:
