@@ -27,6 +27,7 @@ OPEN = ("waiting", "queued", "running")
 STATUSES = (*OPEN, "completed", "failed", "cancelled", "rejected")
 KINDS = ("add", "edit", "remove", "reinstate", "symbol_change", "delist", "reclassify", "bulk", "restore")
 RIGHTS = ("add", "edit", "remove", "bulk", "approve")
+HANGS = 15  # seconds without a word after which the server ends the transaction of a task
 ATTEMPTS = 5  # times that a task is begun, before it counts as failed
 
 
@@ -310,7 +311,8 @@ def claim(c: psycopg.Connection, worker: str) -> Claimed | None:
 
 
 def acting(c: psycopg.Connection, task: Claimed) -> None:
-    """Let the connection's transaction act for who asked for the task: the audit trail names them."""
+    """Let the connection's transaction act for who asked for the task: the audit trail names them. One that hangs is ended."""
+    c.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{HANGS}s'")
     c.execute(
         "SELECT set_config('app.user_id', %s, true), set_config('app.source', %s, true), set_config('app.address', %s, true), "
         "set_config('app.request_id', %s, true), set_config('app.task_id', %s, true)",
