@@ -23,6 +23,8 @@ from core.master import DuplicateSymbol
 from core.plans import Plan, adding
 from db import master, tasks
 from db.access import User
+from jobs.run import Worker
+from jobs.tasks import work_one
 
 KILLS = 50
 RACES = 200
@@ -205,7 +207,7 @@ def test_one_that_hung_wakes_up_and_finds_its_task_done_by_another(small: Small)
     task = tasks.request(ben, master.plan_add(ben, CELLS | {"symbol": "HUNG"}), {})
     with small.database.owner() as c:
         c.execute("LOCK TABLE asset_prices IN EXCLUSIVE MODE")
-        both = [threading.Thread(target=worked) for _ in range(2)]
+        both = [threading.Thread(target=work_one, args=(Worker(threading.Event()),)) for _ in range(2)]
         both[0].start()
         until(lambda: tasks.task_of(ben, task).current_step == 4, 10)
         both[1].start()  # it waits for the symbol that the first has written
