@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import (
     health,
     imports,
+    lookups,
     people,
     portfolios,
     problems,
@@ -108,7 +109,18 @@ api = Api(
 )
 api.add_middleware(Stamp)
 problems.install(api)
-for _module in (people, portfolios, reports, imports, transactions, reconciliations, securities, seeds, health):
+for _module in (
+    people,
+    portfolios,
+    reports,
+    imports,
+    transactions,
+    reconciliations,
+    lookups,
+    securities,
+    seeds,
+    health,
+):
     api.include_router(_module.router)
 
 

@@ -27,6 +27,7 @@ from db.corrections import Conflict
 from db.engine import Unreachable
 from db.import_maps import NoSuchMap
 from db.imports import NoSuchImport, NothingBooked
+from db.lookups import NoSuchLookup
 from db.portfolios import StaleEdit
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
@@ -66,6 +67,7 @@ PROBLEMS: dict[type[Exception], Kind] = {
     NotExplained: Kind(404, "not-explained", "No such number", "detail says which rows, columns and figures there are."),
     NoSuchReconciliation: Kind(404, "no-such-reconciliation", "No such reconciliation", "GET …/reconciliations lists them."),
     NoSuchSecurity: Kind(404, "no-such-security", "No such security", "GET /v1/securities lists them."),
+    NoSuchLookup: Kind(404, "no-such-lookup", "No such lookup", "It is somebody else's, or more than a day old: ask again."),
     OverSold: Kind(409, "over-sold", "More than is held", "The sale exceeds what is held on that day; nothing was booked."),
     Impossible: Kind(409, "impossible", "Not possible on that day", "What is held on that day does not allow it; nothing was booked."),
     NothingBooked: Kind(409, "nothing-booked", "Nothing was booked", "Correct the refused rows, or ask with take_good=true."),

@@ -27,7 +27,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from db import embedded, engine
 from db.embedded import EmbeddedError
 from db.tasks import CHANNEL
-from jobs import actions, close_of_day, housekeeping, market_data, snapshots, tasks
+from jobs import actions, close_of_day, housekeeping, lookups, market_data, snapshots, tasks
 from jobs.leader import campaign
 from jobs.listen import Listener, listening
 from jobs.run import EPOCH, Job, Worker
@@ -48,7 +48,7 @@ TIMETABLE = (
 )
 
 # what must not wait for the timetable: a thread each
-LISTENERS: tuple[Listener, ...] = ()
+LISTENERS: tuple[Listener, ...] = (Listener("lookups", lookups.CHANNEL, lookups.work, lookups.EVERY),)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from core.money import posted
 from core.valuation import history
 from db import access, books, embedded, engine, imports, installation, ledger, market, portfolios, snapshots
 from jobs.calendars import CALENDARS, Computing
-from jobs.feeds.replay import EXCHANGE, INDEX, Replay, ReplayFeed, real_rates
+from jobs.feeds.replay import EXCHANGE, INDEX, Replay, ReplayFeed, played, real_rates
 from settings import ROOT, settings
 
 FOLDER: Path = ROOT / "demo"
@@ -126,7 +126,7 @@ def _steps(now: datetime, computing: Computing | None, progress: Progress, besid
         replay = feed.replay()
         result.append(f"{len(replay.sessions.days):,} sessions of New York")
     with progress.step("securities") as result, engine.jobs() as c:
-        ids = market.add_securities(c, securities())
+        ids = market.add_securities(c, played())
         result.append(str(len(ids)))
     with progress.step("prices") as result:
         result.append(f"{_prices(feed, ids, now):,} closes")
@@ -150,17 +150,6 @@ def _steps(now: datetime, computing: Computing | None, progress: Progress, besid
             snapshots.take(c, now, settings.snapshot_every_minutes, settings.coverage_limit)
         others.result()
         result.append(f"{len(quotes)} quotes")
-
-
-def securities() -> list[market.NewSecurity]:
-    """The securities of the demo."""
-    with (FOLDER / "securities.csv").open(encoding="utf-8", newline="") as f:
-        return [
-            market.NewSecurity(
-                **{k: (row[k] or None) if k in ("sector", "isin", "issuer", "country") else row[k] for k in row}  # type: ignore[arg-type]
-            )
-            for row in csv.DictReader(f)
-        ]
 
 
 def shifted(raw: bytes, replay: Replay) -> bytes:

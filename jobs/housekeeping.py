@@ -30,8 +30,8 @@ def clean(at: datetime) -> Write:
     """Drop what is kept for a time only."""
 
     def write(c: psycopg.Connection) -> dict[str, Any]:
-        sign_ins, attempts = database.forget_expired(c)
-        return {"runs": runs.clean(c), "sign_ins": sign_ins, "sign_in_failures": attempts}
+        sign_ins, attempts, lookups = database.forget_expired(c)
+        return {"runs": runs.clean(c), "sign_ins": sign_ins, "sign_in_failures": attempts, "lookups": lookups}
 
     return write
 

@@ -19,6 +19,7 @@ import structlog
 from core.book import Action
 from core.calendar import Sessions
 from core.ledger import Security
+from core.profiles import Profile
 from db import engine, market, runs
 from db.market import Bar, QuoteRow
 from jobs.feeds import Feed, FeedError, Resting, chain
@@ -112,6 +113,28 @@ class Feeds:
         answer.missing = 0
         return answer
 
+    def profiles(self, names: Sequence[str], now: datetime) -> Answer[Profile]:
+        """What these names may mean: every feed is asked, a later one fills the gaps of an earlier one.
+
+        One that fails costs the others nothing, and is not counted against it: its quotes may be fine. Raises FeedError where
+        nobody gave anything and somebody failed.
+        """
+        answer: Answer[Profile] = Answer()
+        for feed in self.feeds:
+            if self._rests(feed):
+                answer.failures[feed.name] = f"{feed.name} rests for a minute; {self._last_error[feed.name]}"
+                continue
+            try:
+                rows = feed.profiles(names, now)
+            except FeedError as error:
+                log.warning("no profiles", feed=feed.name, error=str(error))
+                answer.failures[feed.name] = str(error)
+                rows = list(error.partial)
+            answer.rows[feed.name] = [p for p in rows if _sound(p, now)]
+        if answer.failures and not any(answer.rows.values()):
+            raise (FeedError if answer.rows else Resting)("; ".join(answer.failures.values()))
+        return answer
+
     def _ask(
         self,
         wanted: Sequence[K],
@@ -172,6 +195,14 @@ class Feeds:
             self._failures[feed.name] = FAILURES - 1  # the first failure after the rest is enough
             self._rests_until[feed.name] = self._clock() + REST
             log.warning("feed rests", feed=feed.name, seconds=REST)
+
+
+def _sound(profile: Profile, now: datetime) -> bool:
+    """Whether a profile can be proposed: a symbol, and prices above zero with a time that has been."""
+    prices = [p for p in (profile.price, profile.previous_close) if p is not None]
+    at = profile.quoted_at
+    timed = at is not None and at.tzinfo is not None and at <= now
+    return bool(profile.symbol) and _above_zero(prices) and (timed or not prices)
 
 
 def _above_zero(prices: Sequence[Decimal]) -> bool:

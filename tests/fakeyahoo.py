@@ -1,7 +1,7 @@
 """Yahoo Finance without a network: a transport for `requests` that answers from memory. Nothing leaves the process.
 
-`FakeYahoo(charts=…, quotes=…)` answers what it was given, in the shapes Yahoo uses, and 404 for the rest; `trouble`
-makes it fail instead: "429", "down", "slow", "500", "html".
+`FakeYahoo(charts=…, quotes=…, summaries=…, searches=…)` answers what it was given, in the shapes Yahoo uses, and 404 for the
+rest (a search that finds nothing is an empty list); `trouble` makes it fail instead: "429", "down", "slow", "500", "html".
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
@@ -18,12 +18,23 @@ from jobs.feeds.yahoo import clamped
 
 NOT_FOUND = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
 
+UNKNOWN = {
+    "quoteSummary": {"result": None, "error": {"code": "Not Found", "description": "Quote not found for symbol"}}
+}
+
 
 class FakeYahoo(BaseAdapter):
     """Answers for `https://`; `asked` keeps (address, time-out) of every request."""
 
-    def __init__(self, charts: dict[str, Any] | None = None, quotes: list[dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self,
+        charts: dict[str, Any] | None = None,
+        quotes: list[dict[str, Any]] | None = None,
+        summaries: dict[str, Any] | None = None,
+        searches: dict[str, list[dict[str, Any]]] | None = None,
+    ) -> None:
         super().__init__()
+        self.summaries, self.searches = summaries or {}, searches or {}
         self.charts, self.rows = charts or {}, quotes or []
         self.trouble = ""
         self.trouble_after = 0  # charts that are answered before it begins
@@ -43,7 +54,7 @@ class FakeYahoo(BaseAdapter):
     def send(self, request: Any, timeout: Any = None, **_: Any) -> requests.Response:  # type: ignore[override]
         """The answer to one request."""
         address = urlsplit(request.url)
-        data = "/chart/" in address.path or address.path.startswith("/v7/")
+        data = "/chart/" in address.path or address.path.startswith(("/v7/", "/v10/", "/v1/finance/"))
         answered = len([where for where, _ in self.asked if "/chart/" in where])
         self.asked.append((address.netloc + address.path, timeout))
         trouble = self.trouble if answered >= self.trouble_after else ""
@@ -63,6 +74,13 @@ class FakeYahoo(BaseAdapter):
         elif "/v8/finance/chart/" in address.path:
             status, reply = self._chart(address.path.rsplit("/", 1)[1])
             body = json.dumps(reply).encode()
+        elif "/v10/finance/quoteSummary/" in address.path:
+            symbol = unquote(address.path.rsplit("/", 1)[1])
+            status = 200 if symbol in self.summaries else 404
+            body = json.dumps(self.summaries.get(symbol, UNKNOWN)).encode()
+        elif address.path == "/v1/finance/search":
+            found = self.searches.get(parse_qs(address.query)["q"][0], [])
+            status, body = 200, json.dumps({"explains": [], "count": len(found), "quotes": found, "news": []}).encode()
         elif address.path == "/v7/finance/quote":
             wanted = parse_qs(address.query)["symbols"][0].split(",")
             rows = [row for row in self.rows if row["symbol"] in wanted]
@@ -100,3 +118,32 @@ def chart(
         "indicators": {"quote": [{"close": values, "open": values, "volume": [v and 1000 for v in values]}]},
     }
     return {"chart": {"result": [result], "error": None}}
+
+
+def summary(
+    symbol: str,
+    exchange: str,
+    kind: str,
+    currency: str,
+    price: float,
+    at: int,
+    name: str,
+    sector: str = "",
+    industry: str = "",
+    country: str = "",
+) -> dict[str, Any]:
+    """A reply of /v10/finance/quoteSummary: made up, of the shape that Yahoo's have for the modules that are asked for."""
+    about = {"address1": "1 Made-up Way", "country": country, "industry": industry, "sector": sector, "maxAge": 86400}
+    parts = {
+        "assetProfile": {k: v for k, v in about.items() if v},
+        "quoteType": {"exchange": exchange, "quoteType": kind, "symbol": symbol, "longName": name, "maxAge": 1},
+        "summaryDetail": {"currency": currency, "previousClose": price, "maxAge": 1},
+        "price": {"exchange": exchange, "quoteType": kind, "symbol": symbol, "longName": name, "shortName": name[:12], "currency": currency,
+                  "regularMarketPrice": price, "regularMarketPreviousClose": price, "regularMarketTime": at, "marketState": "REGULAR"},
+    }  # fmt: skip
+    return {"quoteSummary": {"result": [parts], "error": None}}
+
+
+def hit(symbol: str, exchange: str, kind: str = "EQUITY") -> dict[str, Any]:
+    """One row in a reply of /v1/finance/search: made up, of Yahoo's shape."""
+    return {"symbol": symbol, "exchange": exchange, "quoteType": kind, "isYahooFinance": True, "index": "quotes"}

@@ -18,7 +18,7 @@ from core.fx import day_number
 from core.valuation import value
 from db import access, admin, books, engine, installation, snapshots
 from jobs import demo
-from jobs.feeds.replay import ReplayFeed
+from jobs.feeds.replay import ReplayFeed, played
 
 pytestmark = pytest.mark.xdist_group("demo")
 FOLDER = Path(__file__).parent.parent / "demo"
@@ -271,7 +271,7 @@ def test_ledgers_are_what_their_program_makes(tmp_path, monkeypatch):
 
 
 def test_isins_carry_their_check_digit():
-    for security in demo.securities():
+    for security in played():
         if security.isin:
             digits = "".join(str(int(c, 36)) for c in security.isin)
             doubled = [int(d) * (2 if i % 2 else 1) for i, d in enumerate(reversed(digits))]

@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakeyahoo import FakeYahoo, chart
+from fakeyahoo import FakeYahoo, chart, hit, summary
 
 from core.book import Action
 from core.calendar import Sessions
 from core.fx import day_number, day_of
 from core.ledger import Security
+from core.taxonomy import ASSET_CLASSES, COUNTRIES, FREQUENCIES
 from jobs.feeds import FEEDS, Feed, FeedError, chain
 from jobs.feeds.csv_files import CsvFeed
 from jobs.feeds.yahoo import YahooFeed, actions_in, bars_in, quotes_in, symbol_of
@@ -40,6 +41,7 @@ class World:
     feed: Feed
     known: Sequence[Security]
     currencies: Sequence[str]
+    names: dict[str, tuple[str, str | None]]  # what somebody types → symbol and exchange that it means
     break_it: Callable[[], Feed]
 
 
@@ -60,6 +62,10 @@ def csv_world(folder: Path) -> World:
         "dividend,AAPL,,2026-03-05,2026-03-19,0.26,,\ndividend,BP,XLON,2026-03-05,,6.66,GBp,\n"
         "dividend,BP,XNYS,2026-03-05,,6.66,USD,\ndividend,AAPL,,2027-03-05,,0.27,,\n"
     )
+    (folder / "securities.csv").write_text(
+        "symbol,name,Exchange,currency,asset_class,sector,industry,country,isin,dividend_frequency\n"
+        "AAPL,Apple Inc.,XNAS,USD,equity,Technology,Consumer Electronics,United States,US0378331005,Quarterly\n"
+    )
     (folder / "fx.csv").write_text(
         "date,currency,rate\n2026-03-05,USD,1.0812\n2026-03-06,USD,1.0834\n2026-03-06,GBP,0.8411\n"
     )
@@ -69,9 +75,17 @@ def csv_world(folder: Path) -> World:
         (folder / "XLON_BP.csv").write_text("date\n2026-03-06\n")
         (folder / "fx.csv").write_text("date,currency,rate\n2026-03-06,USD,0\n")
         (folder / "actions.csv").write_text("kind,symbol,ex_on\ndividend,AAPL,2026-03-05\n")
+        (folder / "securities.csv").write_text("symbol,country\nAAPL,Atlantis\n")
         return CsvFeed(folder)
 
-    return World(CsvFeed(folder), [ACME, PENCE], ["USD", "GBP", "EUR"], break_it)
+    names = {
+        "AAPL": ("AAPL", "XNAS"),
+        "XNAS:AAPL": ("AAPL", "XNAS"),
+        "US0378331005": ("AAPL", "XNAS"),
+        "apple": ("AAPL", "XNAS"),
+        "BP": ("BP", "XLON"),
+    }
+    return World(CsvFeed(folder), [ACME, PENCE], ["USD", "GBP", "EUR"], names, break_it)
 
 
 def yahoo_world(folder: Path) -> World:
@@ -98,13 +112,48 @@ def yahoo_world(folder: Path) -> World:
         quote_row("AAPL", "USD", 253.75, 252.0, second(2026, 3, 6, 17, 59)),
         quote_row("BP.L", "GBp", 455.25, 451.5, second(2026, 3, 6, 17, 45)) | {"marketState": "POSTPOST"},
     ]
-    fake = FakeYahoo(charts, quotes)
+    apple = (
+        "NMS",
+        "EQUITY",
+        "USD",
+        253.75,
+        second(2026, 3, 6, 17, 59),
+        "Apple Inc.",
+        "Technology",
+        "Consumer Electronics",
+        "United States",
+    )
+    bp = (
+        "LSE",
+        "EQUITY",
+        "GBp",
+        455.25,
+        second(2026, 3, 6, 17, 45),
+        "BP p.l.c.",
+        "Energy",
+        "Oil & Gas Integrated",
+        "United Kingdom",
+    )
+    summaries = {"AAPL": summary("AAPL", *apple), "BP.L": summary("BP.L", *bp)}
+    found = {
+        "US0378331005": [hit("AAPL", "NMS")],
+        "apple inc": [hit("AAPL251219C00120000", "OPR", "OPTION"), hit("AAPL", "NMS")],
+    }
+    fake = FakeYahoo(charts, quotes, summaries, found)
 
     def break_it() -> Feed:
         fake.trouble = "429"
         return YahooFeed(fake.session())
 
-    return World(YahooFeed(fake.session()), [ACME, PENCE], ["USD", "GBP", "EUR"], break_it)
+    names = {
+        "AAPL": ("AAPL", "XNAS"),
+        "XNAS:AAPL": ("AAPL", "XNAS"),
+        "US0378331005": ("AAPL", "XNAS"),
+        "apple inc": ("AAPL", "XNAS"),
+        "XLON:BP": ("BP", "XLON"),
+        "bp.l": ("BP", "XLON"),
+    }
+    return World(YahooFeed(fake.session()), [ACME, PENCE], ["USD", "GBP", "EUR"], names, break_it)
 
 
 def quote_row(symbol: str, currency: str, price: float, before: float, at: int) -> dict[str, Any]:
@@ -128,9 +177,15 @@ def replay_world(folder: Path) -> World:
     def break_it() -> Feed:
         return replay.ReplayFeed()  # that of an installation which has no calendar yet
 
-    return World(
-        replay.ReplayFeed(anchor, sessions, lambda: NOW + timedelta(hours=4)), [ACME], ["USD", "GBP", "EUR"], break_it
-    )
+    names = {
+        "AAPL": ("AAPL", "XNAS"),
+        "xnas:aapl": ("AAPL", "XNAS"),
+        "US0378331005": ("AAPL", "XNAS"),
+        "coca": ("KO", "XNYS"),
+        "SP500": ("SP500", "XNYS"),
+    }
+    feed = replay.ReplayFeed(anchor, sessions, lambda: NOW + timedelta(hours=4))
+    return World(feed, [ACME], ["USD", "GBP", "EUR"], names, break_it)
 
 
 WORLDS: dict[str, Callable[[Path], World]] = {"csv": csv_world, "yahoo": yahoo_world, "replay": replay_world}
@@ -212,11 +267,44 @@ def test_actions_are_exact_in_the_main_currency_and_within_both_days(world: Worl
     assert {a.pay_on for a in found} == ({None, date(2026, 3, 19)} if world.feed.name == "csv" else {None})
 
 
+def test_profiles_are_in_our_words_and_say_none_rather_than_guess(world: World) -> None:
+    for name, meant in world.names.items():
+        (profile,) = world.feed.profiles([name], NOW)
+        assert (profile.symbol, profile.exchange) == meant, name
+        assert profile.provider == world.feed.name
+        assert profile.currency in ("USD", "GBP", None)
+        assert profile.asset_class in (*ASSET_CLASSES, None)
+        assert profile.country in (*COUNTRIES, None)
+        assert profile.dividend_frequency in (*FREQUENCIES, None)
+        assert "" not in profile.values().values()
+        assert isinstance(profile.price, Decimal)
+        assert profile.price > 0
+        assert profile.previous_close is None or profile.previous_close > 0
+        assert profile.quoted_at is not None
+        assert profile.quoted_at.utcoffset() == timedelta(0)
+        assert NOW - timedelta(days=3) < profile.quoted_at <= NOW
+    assert [p.symbol for p in world.feed.profiles(list(world.names), NOW)] == list(
+        dict.fromkeys(symbol for symbol, _ in world.names.values())
+    )
+    (apple,) = world.feed.profiles(["AAPL"], NOW)
+    assert (apple.name, apple.currency, apple.asset_class, apple.sector, apple.country) == (
+        "Apple Inc.",
+        "USD",
+        "Equity",
+        "Information Technology",
+        "US",
+    )
+    assert apple.industry
+    for unknown in ("NOBODY", "XNAS:NOBODY", "XXXX:AAPL", "US9999999999", "no such company", "../fx", "fx", "%", ":"):
+        assert world.feed.profiles([unknown], NOW) == [], unknown
+
+
 def test_nothing_asked_nothing_given(world: World) -> None:
     assert world.feed.quotes([], NOW) == []
     assert world.feed.bars([], DAYS[0], DAYS[4]) == []
     assert world.feed.rates([], DAYS[0], DAYS[4]) == []
     assert world.feed.actions([], DAYS[0], DAYS[4]) == []
+    assert world.feed.profiles([], NOW) == []
     assert world.feed.bars(world.known, date(2026, 2, 28), date(2026, 3, 1)) == []  # a weekend
     assert world.feed.quotes([NOBODY], NOW) == []
 
@@ -227,6 +315,7 @@ def test_trouble_is_a_feed_error_that_names_the_feed(world: World) -> None:
         lambda: broken.quotes(world.known, NOW),
         lambda: broken.bars(world.known, DAYS[0], DAYS[4]),
         lambda: broken.rates(["USD"], DAYS[0], DAYS[4]),
+        lambda: broken.profiles(["AAPL"], NOW),
     ):
         with pytest.raises(FeedError, match=f"^{broken.name}: "):
             ask()

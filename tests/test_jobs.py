@@ -556,12 +556,24 @@ def test_old_runs_and_expired_sign_ins_go(database: Database) -> None:
         c.execute("INSERT INTO sessions SELECT '\\x02', user_id, now(), now() + interval '1 h' FROM users")
         c.execute("INSERT INTO sign_in_failures VALUES ('ann', now() - interval '2 days'), ('ann', now())")
         c.execute(
+            "INSERT INTO lookups (asked, asked_by, asked_at) SELECT 'AAPL', user_id, now() - interval '25 hours' FROM users"
+        )
+        c.execute(
+            "INSERT INTO lookups (asked, asked_by, asked_at) SELECT 'MSFT', user_id, now() - interval '23 hours' FROM users"
+        )
+        c.execute(
             "INSERT INTO job_runs (job, scheduled_for, started_at, status, worker) VALUES "
             "('quotes', '2020-01-01', now() - interval '2 days', 'succeeded', 'w'), ('x', '2020-01-01', now() - interval '2 days', 'succeeded', 'w'), "
             "('x', '2020-01-02', now() - interval '40 days', 'succeeded', 'w')"
         )
     with engine.jobs() as c:
-        assert housekeeping.clean(NOW)(c) == {"runs": 2, "sign_ins": 1, "sign_in_failures": 1}
+        assert housekeeping.clean(NOW)(c) == {
+            "runs": 2,
+            "sign_ins": 1,
+            "sign_in_failures": 1,
+            "lookups": 1,
+        }
+    assert rows(database, "SELECT asked FROM lookups") == [("MSFT",)]
     assert rows(database, "SELECT token_hash FROM sessions") == [(b"\x02",)]
 
 

@@ -165,6 +165,7 @@ def test_the_web_role_does_not_write_market_data(owner: Connection) -> None:
         "import_maps",
         "imports",
         "limits",
+        "lookups",
         "portfolios",
         "reconciliation_signoffs",
         "reconciliations",

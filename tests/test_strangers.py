@@ -16,7 +16,7 @@ from small import MARK, ODD, Small, installed
 
 from core.brokers import ColumnMap
 from core.reports import REPORTS
-from db import access, import_maps, imports
+from db import access, import_maps, imports, lookups
 
 SECRETS = (MARK, ODD, "4242.42")
 OPEN = {("post", "/v1/auth/login"), ("get", "/health")}
@@ -174,6 +174,8 @@ def call(
         values["import_id"] = str(made.import_id)
     if "{map_id}" in path:
         values["map_id"] = str(import_maps.keep_map(small.anna, "Anna's", ColumnMap({"date": "Day"}), ["Day"]))
+    if "{lookup_id}" in path:
+        values["lookup_id"] = str(lookups.ask(small.anna, MARK))
     query = {}
     for p in operation.get("parameters", []):
         if p["in"] == "path":
@@ -195,6 +197,7 @@ def call(
             f"/v1/transactions/{values['transaction_id']}": {"date": "2026-01-05", "kind": "deposit", "gross": "1"},
             f"/v1/portfolios/{portfolio}/methods": {"valid_from": "2026-01-05", "method": "lifo"},
             f"/v1/portfolios/{portfolio}": {"version": 1, "name": "taken over"},
+            "/v1/securities/lookup": {"text": "ACME"},
             "/v1/import-maps": {"name": "his", "columns": ["Day"], "map": {"columns": {"date": "Day"}}},
             "/v1/portfolios": {"name": "one more", "base_currency": "USD"},
             f"/v1/portfolios/{portfolio}/reconciliations/{values['reconciliation_id']}/signoffs": {

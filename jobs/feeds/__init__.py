@@ -4,6 +4,8 @@ What every feed keeps to (`tests/test_feeds.py` holds each of them to it):
 prices are Decimals above zero in the security's main currency (pence become pounds on the way in); `quoted_at` is an
 aware UTC time and never after `now`; bars are raw closes of their day, oldest first for each security; a dividend is per share as it was on its ex date; a symbol that a
 feed does not know is absent from its answer; a feed that does not answer raises `FeedError`.
+A profile is asked for by what a person typed (AAPL, XNAS:AAPL, an ISIN, words of a name): it is in our words (asset class, sector,
+ISO country, our exchange), says None rather than guess, has a price only with its time, and may be one of several for a name.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any, Protocol, cast
 
 from core.book import Action
 from core.ledger import Security
+from core.profiles import Profile
 from db.market import Bar, QuoteRow
 
 # name in FEEDS → module and class; imported when asked for, so that a feed nobody uses costs nothing
@@ -57,6 +60,9 @@ class Feed(Protocol):
 
     def actions(self, securities: Sequence[Security], first: date, last: date) -> list[Action]:
         """Dividends and splits whose ex date lies between both days, announced ones where it knows them. Raises FeedError."""
+
+    def profiles(self, names: Sequence[str], now: datetime) -> list[Profile]:
+        """Master data of what these names may mean, the likeliest first for each; none for what is unknown. Raises FeedError."""
 
 
 def chain(names: Sequence[str]) -> list[Feed]:

@@ -1,14 +1,19 @@
-"""The csv feed: prices and FX out of files that somebody else puts into a folder (PRICE_CSV_DIR).
+"""The csv feed: prices, FX and master data out of files that somebody else puts into a folder (PRICE_CSV_DIR).
 
 `XNYS_ACME.csv` or `ACME.csv`: columns date, close and, where known, open, high, low, volume, currency; the last day is the
 quote. `fx.csv`: date, currency, rate (units per 1 EUR). `actions.csv`: symbol, kind (dividend or split), ex_on and amount per
-share (currency and pay_on where known, exchange where several list the symbol) or ratio (new shares for one old). Commas, a decimal point, dates as 2026-01-31, columns in any order.
+share (currency and pay_on where known, exchange where several list the symbol) or ratio (new shares for one old).
+`securities.csv`: symbol and, where known, exchange, name, currency, asset_class, sector, industry, country, isin,
+dividend_frequency, price, previous_close, quoted_at: what is proposed when somebody adds a security; without the file, or for what
+it leaves out, the price files tell symbol and last close. Commas, a decimal point, dates as 2026-01-31, columns in any order.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
@@ -19,6 +24,8 @@ from zoneinfo import ZoneInfo
 from core.book import Action
 from core.ledger import Security
 from core.money import major_quote
+from core.profiles import Profile, allowed, asked, meant
+from core.taxonomy import ASSET_CLASSES, FREQUENCIES, closest, country_of, plain, sector_of
 from db.market import Bar, QuoteRow
 from jobs.feeds import FeedError
 from settings import settings
@@ -37,7 +44,10 @@ CLOSES = {
     "XSWX": ("Europe/Zurich", time(17, 30)),
     "XTKS": ("Asia/Tokyo", time(15, 30)),
 }
+LISTED = "securities.csv"
+OTHERS = ("fx.csv", "actions.csv", LISTED)  # are no price files
 _PRICES = ("open", "high", "low", "close")
+_ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 
 
 class _Line(NamedTuple):
@@ -48,7 +58,7 @@ class _Line(NamedTuple):
 
 
 class CsvFeed:
-    """Prices and FX out of a folder of CSV files."""
+    """Prices, FX and master data out of a folder of CSV files."""
 
     name = "csv"
 
@@ -100,12 +110,81 @@ class CsvFeed:
                         raise FeedError(f"csv: {line.where}: {symbol} has a second {action.kind} on {action.ex_on}")
         return [a for a in sorted(found.values(), key=lambda a: (a.security_id, a.ex_on)) if first <= a.ex_on <= last]
 
-    def _path(self, security: Security) -> Path | None:
-        symbol = security.symbol.replace("/", "-").replace("\\", "-")
-        paths = (self.folder / f"{security.exchange}_{symbol}.csv", self.folder / f"{symbol}.csv")
-        return next(
-            (path for path in paths if path.is_file() and path.name.lower() not in ("fx.csv", "actions.csv")), None
+    def profiles(self, names: Sequence[str], now: datetime) -> list[Profile]:
+        """The lines of securities.csv, priced by the price files where they say no price; else what those tell alone."""
+        if not names:
+            return []
+        known, wrong = self._listed()
+        found: dict[tuple[str, str | None], Profile] = {}
+        for name in names:
+            for each in meant(name, known) or self._unlisted(name, {p.symbol for p in known}):
+                try:
+                    priced = each if each.price is not None else self._priced(each, now)
+                except FeedError as error:
+                    wrong.append(str(error))
+                    continue
+                if priced is not None:
+                    found[each.symbol, each.exchange] = priced
+        if wrong:
+            raise FeedError("; ".join(wrong[:5]), partial=list(found.values()))
+        return list(found.values())
+
+    def _listed(self) -> tuple[list[Profile], list[str]]:
+        """The usable lines of securities.csv, and what is wrong with the others."""
+        path = self.folder / LISTED
+        found, wrong = [], []
+        for line in _lines(path, ("symbol",)) if path.is_file() else ():
+            try:
+                found.append(_profile(line))
+            except FeedError as error:
+                wrong.append(str(error))
+        return found, wrong
+
+    def _unlisted(self, name: str, listed: set[str]) -> list[Profile]:
+        """What the name of a price file tells: XNYS_ACME.csv the exchange too; ACME.csv belongs to the ACME that is listed."""
+        what = asked(name)
+        if not what.symbol or not self.folder.is_dir():
+            return []
+        symbol = _file_name(what.symbol)
+        found = []
+        for path in sorted(self.folder.glob("*.csv")):
+            exchange, place, rest = path.stem.rpartition("_")
+            if path.name.lower() in OTHERS:
+                continue
+            if place and rest == symbol and what.exchange in ("", exchange):
+                found.append(Profile(what.symbol, exchange, provider=self.name))
+            elif path.stem == symbol and what.symbol not in listed:
+                found.append(Profile(what.symbol, provider=self.name))
+        return found
+
+    def _priced(self, profile: Profile, now: datetime) -> Profile | None:
+        """The profile with the last close of its price file; itself where that says nothing of it."""
+        path = self._path(Security(0, profile.symbol, "", profile.exchange or "", "", ""))
+        if path is None:
+            return profile
+        lines = [(day, line) for line in _lines(path, ("date", "close")) if (day := _day(line, "date")) <= now.date()]
+        lines.sort(key=lambda each: each[0])
+        if not lines:
+            return profile
+        currency = lines[-1][1].cells.get("currency") or profile.currency
+        closes = [_positive(line, "close") for _, line in lines[-2:]]
+        if currency:
+            closes = [major_quote(close, currency)[0] for close in closes]
+            currency = major_quote(Decimal(1), currency)[1]
+        if currency != (profile.currency or currency):
+            return profile
+        return replace(
+            profile,
+            currency=currency,
+            price=closes[-1],
+            previous_close=closes[0] if len(closes) > 1 else None,
+            quoted_at=min(_close_of(profile.exchange or "", lines[-1][0]), now),
         )
+
+    def _path(self, security: Security) -> Path | None:
+        symbol = _file_name(security.symbol)
+        paths = (self.folder / f"{security.exchange}_{symbol}.csv", self.folder / f"{symbol}.csv")
+        return next((path for path in paths if path.is_file() and path.name.lower() not in OTHERS), None)
 
     def _newest(self, security: Security) -> list[Bar]:
         """The last bars of a file, read again only when it changed. Some, for today may not be the last line."""
@@ -161,6 +240,63 @@ def _action(line: _Line, security: Security) -> Action:
     return Action(security.security_id, kind, on, pay_on, amount, currency.upper())
 
 
+def _file_name(symbol: str) -> str:
+    return symbol.replace("/", "-").replace("\\", "-")
+
+
+def _profile(line: _Line) -> Profile:
+    """A line of securities.csv."""
+
+    def one_of(name: str, choices: Iterable[str]) -> str | None:
+        written = line.cells.get(name, "")
+        found = next((choice for choice in choices if plain(choice) == plain(written)), None)
+        if written and found is None:
+            near = ", ".join(closest(written, choices) or choices)
+            raise FeedError(f"csv: {line.where}: {name} {written!r} is none of ours; did you mean {near}?")
+        return found
+
+    def text(name: str) -> str | None:
+        return line.cells.get(name) or None
+
+    symbol, isin, country = line.cells["symbol"].upper(), line.cells.get("isin", "").upper(), text("country")
+    if not 1 <= len(symbol) <= 32:
+        raise FeedError(f"csv: {line.where}: symbol {symbol!r} has not 1 to 32 characters")
+    if isin and not _ISIN.fullmatch(isin):
+        raise FeedError(f"csv: {line.where}: isin {isin!r} is not an ISIN such as US0378331005")
+    if country and country_of(country) is None:
+        raise FeedError(f"csv: {line.where}: country {country!r} is not a country or its code such as US")
+    quoted_in, currency = text("currency"), None
+    if quoted_in is not None:
+        quoted_in = quoted_in if major_quote(Decimal(1), quoted_in)[1] != quoted_in else quoted_in.upper()
+        currency = major_quote(Decimal(1), quoted_in)[1]
+        if len(currency) != 3 or not currency.isascii() or not currency.isalpha():
+            raise FeedError(f"csv: {line.where}: currency {quoted_in!r} is not a code such as USD")
+
+    def price(name: str) -> Decimal | None:
+        return major_quote(_positive(line, name), quoted_in or "")[0] if text(name) else None
+
+    if text("price") and not text("quoted_at"):
+        raise FeedError(f"csv: {line.where}: quoted_at '' is missing: a price needs its time, such as 2026-01-31T16:00")
+    return allowed(
+        Profile(
+            symbol,
+            (text("exchange") or "").upper() or None,
+            text("name"),
+            currency,
+            one_of("asset_class", ASSET_CLASSES),
+            sector_of(line.cells["sector"]) if text("sector") else None,
+            text("industry"),
+            country_of(country) if country else None,
+            isin or None,
+            one_of("dividend_frequency", FREQUENCIES),
+            price("price"),
+            price("previous_close") if text("price") else None,
+            _time(line, "quoted_at") if text("price") else None,
+            CsvFeed.name,
+        )
+    )
+
+
 def _each(securities: Sequence[Security], read: Callable[[Security], list[T]]) -> list[T]:
     """What can be read; what cannot is named in the error that carries the rest."""
     found: list[T] = []
@@ -202,6 +338,17 @@ def _day(line: _Line, name: str) -> date:
         return date.fromisoformat(line.cells[name])
     except ValueError as error:
         raise FeedError(f"csv: {line.where}: {name} {line.cells[name]!r} is not a day such as 2026-01-31") from error
+
+
+def _time(line: _Line, name: str) -> datetime:
+    """A time, of UTC where it names no zone."""
+    try:
+        at = datetime.fromisoformat(line.cells[name])
+    except ValueError as error:
+        raise FeedError(
+            f"csv: {line.where}: {name} {line.cells[name]!r} is not a time such as 2026-01-31T16:00"
+        ) from error
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _number(line: _Line, name: str) -> Decimal:

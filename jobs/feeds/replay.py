@@ -16,7 +16,7 @@ import io
 import zipfile
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -30,12 +30,15 @@ from core.book import Action
 from core.calendar import Sessions
 from core.fx import day_number, day_of, exact
 from core.ledger import Security
+from core.profiles import Profile, meant
 from db import engine, installation, market
-from db.market import Bar, QuoteRow
+from db.market import Bar, NewSecurity, QuoteRow
 from jobs.feeds import FeedError
+from settings import ROOT
 
 EXCHANGE = "XNYS"  # whose sessions the replay follows
 INDEX = "SP500"
+LISTED = ROOT / "demo" / "securities.csv"  # name, sector, country … of what is played
 GRID = 10  # seconds between two prices within a session
 LOOKBACK = 20  # sessions that a stock's volatility is taken from
 LIVELINESS = 0.5  # share of the daily volatility that the walk within a session has
@@ -110,6 +113,32 @@ def real_rates() -> Real:
     order = np.argsort(days)
     rates = np.frombuffer(cells).reshape(len(days), len(header))
     return Real(np.array(days, dtype=np.int32)[order], tuple(header), rates[order])
+
+
+@lru_cache(maxsize=1)
+def played() -> tuple[NewSecurity, ...]:
+    """Master data of everything that is played; read once."""
+    optional = ("sector", "isin", "issuer", "country")
+    with LISTED.open(encoding="utf-8", newline="") as f:
+        rows = list(csv.DictReader(f))
+    return tuple(NewSecurity(**{k: (row[k] or None) if k in optional else row[k] for k in row}) for row in rows)  # type: ignore[arg-type]
+
+
+def profile_of(security: NewSecurity) -> Profile:
+    """Master data as a proposal, without a price."""
+    return Profile(
+        security.symbol,
+        security.exchange,
+        security.name,
+        security.currency,
+        security.asset_class,
+        security.sector,
+        security.industry or None,
+        security.country,
+        security.isin,
+        security.dividend_frequency,
+        provider=ReplayFeed.name,
+    )
 
 
 class Replay:
@@ -312,6 +341,19 @@ class ReplayFeed:
             for day, rate in zip(days, replay.rates(currency, indices).tolist(), strict=True)
             if rate == rate
         ]
+
+    def profiles(self, names: Sequence[str], now: datetime) -> list[Profile]:
+        """What is known of the companies and the index, priced as they are quoted."""
+        replay, found = self.replay(now), dict[str, Profile]()
+        for name in names:
+            for known in meant(name, (profile_of(each) for each in played())):
+                quote = replay.quote(known.symbol, now) if replay.knows(known.symbol) else None
+                if quote is not None:
+                    price, before, _, at = quote
+                    previous = None if before is None else exact(before)
+                    known = replace(known, price=exact(price), previous_close=previous, quoted_at=at)
+                found[known.symbol] = known
+        return list(found.values())
 
     def _completed(self, first: date, last: date) -> tuple[Replay, Ints, list[date]]:
         now = self._clock()

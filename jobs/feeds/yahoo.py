@@ -10,12 +10,16 @@ A bar here is the price of its own day: closes are multiplied, and volumes divid
 from __future__ import annotations
 
 import json
+import re
+import threading
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -24,6 +28,8 @@ import structlog
 from core.book import Action
 from core.ledger import Security
 from core.money import major_quote
+from core.profiles import TWO_YEARS, Profile, allowed, asked, asset_class_of, dividend_frequency, exchange_of
+from core.taxonomy import ASSET_CLASSES, country_of, sector_of
 from db.market import Bar, QuoteRow
 from jobs.feeds import FeedError
 from settings import settings
@@ -31,6 +37,9 @@ from settings import settings
 CEILING = 5.0  # seconds for one request
 BUDGET = 20.0  # seconds for a round of quotes
 LONG_BUDGET = 120.0  # seconds for a round of bars: one request a security
+SHORT_BUDGET = 8.0  # seconds for profiles: somebody is waiting
+MOST = 3  # profiles of one search
+MODULES = "assetProfile,price,quoteType,summaryDetail"
 SUFFIXES = {
     "XNYS": "",
     "XNAS": "",
@@ -45,6 +54,8 @@ SUFFIXES = {
 PHASES = {"PRE": "pre", "REGULAR": "regular", "POST": "post"}  # everything else is closed
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PLACES = Decimal("1e-10")
+_ENDS = frozenset(SUFFIXES.values()) - {""}
+_SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.=/^-]{0,31}")
 log = structlog.get_logger("yahoo")
 
 
@@ -62,15 +73,18 @@ class Clamp:
     """
 
     ceiling = CEILING
-    deadline = 0.0
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._batch = threading.local()  # each thread has its batch: a lookup does not cut the bars short
 
     def begin(self, budget: float) -> None:
-        """A new batch starts now."""
-        self.deadline = time.monotonic() + budget
+        """A new batch of this thread starts now."""
+        self._batch.deadline = time.monotonic() + budget
 
     def request(self, method: str, url: str, *arguments: Any, timeout: Any = None, **named: Any) -> Any:
         """The request, in the time that is left."""
-        left = self.deadline - time.monotonic()
+        left = getattr(self._batch, "deadline", 0.0) - time.monotonic()
         if left <= 0:
             raise TimeoutError("the time for this batch of market data is used up")
         asked = timeout if isinstance(timeout, int | float) else self.ceiling
@@ -84,7 +98,7 @@ def clamped(kind: type[Any], **named: Any) -> Any:
 
 
 class YahooFeed:
-    """Quotes, bars and FX from Yahoo Finance. `session`: a clamped session to use instead of its own (tests)."""
+    """Quotes, bars, FX and profiles from Yahoo Finance. `session`: a clamped session to use instead of its own (tests)."""
 
     name = "yahoo"
 
@@ -134,6 +148,48 @@ class YahooFeed:
                 found += [a for a in actions_in(reply, security) if first <= a.ex_on <= last]
         return found
 
+    def profiles(self, names: Sequence[str], now: datetime) -> list[Profile]:
+        """A symbol (ours or Yahoo's) as Yahoo knows it; an ISIN or a name by its search, the first few that it finds."""
+        found: dict[str, Profile] = {}
+        if names:
+            self._begin(SHORT_BUDGET)
+        for name in names:
+            what = asked(name)
+            try:
+                symbol = yahoo_symbol(what.symbol, what.exchange)
+                one = self._profile(symbol, now) if symbol and symbol not in found else None
+                if one is not None and symbol:
+                    found[symbol] = one
+                elif symbol not in found and not what.exchange:
+                    for each in self._search(what.isin or what.text):
+                        one = self._profile(each, now)
+                        if one is not None:
+                            found[each] = replace(one, isin=what.isin or None)
+            except FeedError as error:
+                raise FeedError(str(error), partial=list(found.values())) from error
+        return list(found.values())
+
+    def _search(self, text: str) -> list[str]:
+        parameters = {"q": text, "quotesCount": "6", "newsCount": "0", "lang": "en-US", "region": "US"}
+        reply = self._ask("https://query2.finance.yahoo.com/v1/finance/search", parameters, repr(text))
+        return symbols_in(reply)[:MOST]
+
+    def _profile(self, symbol: str, now: datetime) -> Profile | None:
+        address = f"https://query2.finance.yahoo.com/v10/finance/quoteSummary/{quote(symbol, safe='=^')}"
+        reply = self._ask(address, {"modules": MODULES, "formatted": "false", "lang": "en-US", "region": "US"}, symbol)
+        profile = None if reply is None else profile_in(reply, now)
+        if profile is None or not ASSET_CLASSES.get(profile.asset_class or "Other", ASSET_CLASSES["Other"]).dividends:
+            return profile
+        today = now.astimezone(UTC).date()
+        try:
+            chart = self._chart(quote(symbol, safe="=^"), today - TWO_YEARS, ())
+        except FeedError as error:  # what is known without it is worth more than nothing
+            log.warning("no dividends", symbol=symbol, error=str(error))
+            return profile
+        return (
+            profile if chart is None else replace(profile, dividend_frequency=dividend_frequency(paid_in(chart), today))
+        )
+
     def _chart(self, symbol: str, first: date, so_far: Sequence[Any]) -> Any:
         start = int((datetime(first.year, first.month, first.day, tzinfo=UTC) - EPOCH).total_seconds())
         parameters = {
@@ -176,7 +232,7 @@ class YahooFeed:
             raise FeedError(f"yahoo: asked for {what}, answered 429: too many requests") from error
         except (YFException, OSError) as error:  # what curl_cffi and requests raise are OSErrors
             raise FeedError(f"yahoo: asked for {what}, no answer: {type(error).__name__}: {error}") from error
-        if status == 404 and "/chart/" in url:
+        if status == 404 and ("/chart/" in url or "/quoteSummary/" in url):
             return None
         if status != 200:
             raise FeedError(f"yahoo: asked for {what}, answered {status}: {text[:200]!r}")
@@ -263,6 +319,80 @@ def actions_in(reply: Any, security: Security) -> list[Action]:
                 amount *= ratio
         found.append(Action(number, "dividend", on, None, amount.quantize(PLACES), security.currency))
     return sorted(found, key=lambda a: (a.ex_on, a.kind))
+
+
+def yahoo_symbol(symbol: str, exchange: str = "") -> str | None:
+    """What Yahoo may call what somebody typed: with an exchange as ours, without as it stands; None for what is no symbol."""
+    if not _SYMBOL.fullmatch(symbol):
+        return None
+    if exchange:
+        return symbol_of(Security(0, symbol, "", exchange, "", ""))
+    _, dot, suffix = symbol.rpartition(".")
+    return symbol if dot + suffix in _ENDS else symbol.replace(".", "-").replace("/", "-")
+
+
+def our_symbol(symbol: str, exchange: str | None) -> str:
+    """The symbol as it is here: without Yahoo's suffix, classes with a dot. Of an exchange that is not ours it stays as it is."""
+    suffix = SUFFIXES.get(exchange or "")
+    if suffix is None or not symbol.endswith(suffix):
+        return symbol
+    return symbol.removesuffix(suffix).replace("-", ".")
+
+
+def symbols_in(reply: Any) -> list[str]:
+    """The symbols in a reply of /v1/finance/search whose kind we know: those of our exchanges first, in Yahoo's order."""
+    quotes = reply.get("quotes") if isinstance(reply, dict) else None
+    if not isinstance(quotes, list):
+        raise FeedError(f"yahoo: a search without quotes: {str(reply)[:200]!r}")
+    rows = [q for q in quotes if q.get("isYahooFinance") and q.get("symbol") and asset_class_of(q.get("quoteType"))]
+    return [q["symbol"] for q in sorted(rows, key=lambda q: exchange_of(q.get("exchange")) is None)]
+
+
+def profile_in(reply: Any, now: datetime) -> Profile | None:
+    """The profile in a reply of /v10/finance/quoteSummary; None where Yahoo does not know the symbol."""
+    results = _part(reply, "quoteSummary").get("result")
+    if not results:
+        return None
+    parts = {name: part for name, part in results[0].items() if isinstance(part, dict)}
+    about, priced, kind = (parts.get(name, {}) for name in ("assetProfile", "price", "quoteType"))
+    symbol = priced.get("symbol") or kind.get("symbol")
+    if not symbol:
+        raise FeedError(f"yahoo: a profile without a symbol: {str(reply)[:200]!r}")
+    exchange = exchange_of(priced.get("exchange") or kind.get("exchange"))
+    quoted = priced.get("currency") or parts.get("summaryDetail", {}).get("currency")
+    second, currency = priced.get("regularMarketTime"), None
+    price, previous = (_price(priced.get(name)) for name in ("regularMarketPrice", "regularMarketPreviousClose"))
+    if quoted:
+        currency = major_quote(Decimal(1), quoted)[1]
+        price, previous = (None if p is None else major_quote(p, quoted)[0] for p in (price, previous))
+    if not quoted or not isinstance(second, int):
+        price = previous = second = None
+    return allowed(
+        Profile(
+            symbol=our_symbol(symbol, exchange),
+            exchange=exchange,
+            name=" ".join((priced.get("longName") or priced.get("shortName") or kind.get("longName") or "").split())
+            or None,
+            currency=currency,
+            asset_class=asset_class_of(priced.get("quoteType") or kind.get("quoteType")),
+            sector=sector_of(about["sector"]) if about.get("sector") else None,
+            industry=about.get("industry") or None,
+            country=country_of(about.get("country") or ""),
+            price=price,
+            previous_close=previous if price is not None else None,
+            quoted_at=min(EPOCH + timedelta(seconds=second), now.astimezone(UTC))
+            if price is not None and second
+            else None,
+            provider="yahoo",
+        )
+    )
+
+
+def paid_in(reply: Any) -> list[date]:
+    """The ex dates of the dividends in a reply of /v8/finance/chart."""
+    result = _result(reply)
+    events = ((result.get("events") or {}).get("dividends") or {}) if result else {}
+    return [_day_at(result["meta"], event["date"]) for event in events.values()] if result else []
 
 
 def _part(reply: Any, name: str) -> dict[str, Any]:
