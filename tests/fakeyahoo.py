@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import io
 import json
+import sys
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import pytest
 import requests
 from requests.adapters import BaseAdapter
 
@@ -147,3 +150,14 @@ def summary(
 def hit(symbol: str, exchange: str, kind: str = "EQUITY") -> dict[str, Any]:
     """One row in a reply of /v1/finance/search: made up, of Yahoo's shape."""
     return {"symbol": symbol, "exchange": exchange, "quoteType": kind, "isYahooFinance": True, "index": "quotes"}
+
+
+@pytest.fixture(autouse=True)
+def fresh_yfinance() -> Iterator[None]:
+    """yfinance keeps one connection for the whole process: every test gets a new one."""
+    yield
+    if "yfinance.data" in sys.modules:
+        from yfinance.data import SingletonMeta, YfData
+
+        SingletonMeta._instances.clear()
+        YfData.cache_get.cache_clear()

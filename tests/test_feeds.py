@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakeyahoo import FakeYahoo, chart, hit, summary
+from fakeyahoo import FakeYahoo, chart, fresh_yfinance, hit, summary  # noqa: F401  every test gets the fixture
 
 from core.book import Action
 from core.calendar import Sessions
@@ -189,17 +189,6 @@ def replay_world(folder: Path) -> World:
 
 
 WORLDS: dict[str, Callable[[Path], World]] = {"csv": csv_world, "yahoo": yahoo_world, "replay": replay_world}
-
-
-@pytest.fixture(autouse=True)
-def fresh_yfinance() -> Iterator[None]:
-    """yfinance keeps one connection for the whole process: every test gets a new one."""
-    yield
-    if "yfinance.data" in sys.modules:
-        from yfinance.data import SingletonMeta, YfData
-
-        SingletonMeta._instances.clear()
-        YfData.cache_get.cache_clear()
 
 
 @pytest.fixture(params=sorted(FEEDS))

@@ -177,6 +177,29 @@ def test_a_leader_cut_off_from_the_database_comes_back(database: Database, start
     assert scheduler.stop() == 0
 
 
+def test_a_lookup_is_answered_at_once_and_again_after_the_database_was_away(
+    database: Database, start: Callable[[], Scheduler]
+) -> None:
+    def answered() -> bool:
+        return rows(database, "SELECT DISTINCT state, candidates->0->>'price' FROM lookups") == [("answered", "12.5")]
+
+    question = "INSERT INTO lookups (asked, asked_by) SELECT 'ACME', user_id FROM users"
+    seed(database.owner(), utc_now())
+    with psycopg.connect(database.conninfo(), autocommit=True) as c:
+        c.execute(question)  # before anybody listens
+        scheduler = start()
+        until(scheduler.leads, 60)
+        until(answered, 5)
+        c.execute(question)
+        until(answered, 2)
+    with psycopg.connect(database.server.conninfo("postgres", "postgres"), autocommit=True) as c:
+        c.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'ballast'")
+    with psycopg.connect(database.conninfo(), autocommit=True) as c:
+        c.execute(question)
+    until(answered, 10)
+    assert scheduler.stop() == 0
+
+
 def test_a_closed_market_leaves_few_rows(database: Database, start: Callable[[], Scheduler]) -> None:
     seed(database.owner(), utc_now(), market_open=False)
     scheduler = start()

@@ -146,15 +146,11 @@ class CsvFeed:
         if not what.symbol or not self.folder.is_dir():
             return []
         symbol = _file_name(what.symbol)
-        found = []
-        for path in sorted(self.folder.glob("*.csv")):
-            exchange, place, rest = path.stem.rpartition("_")
-            if path.name.lower() in OTHERS:
-                continue
-            if place and rest == symbol and what.exchange in ("", exchange):
-                found.append(Profile(what.symbol, exchange, provider=self.name))
-            elif path.stem == symbol and what.symbol not in listed:
-                found.append(Profile(what.symbol, provider=self.name))
+        names = [path.stem for path in sorted(self.folder.glob("*.csv")) if path.name.lower() not in OTHERS]
+        places = [place for place, line, rest in (n.rpartition("_") for n in names) if line and rest == symbol]
+        found = [Profile(what.symbol, p, provider=self.name) for p in places if what.exchange in ("", p)]
+        if symbol in names and what.symbol not in listed and not (found and what.exchange):
+            found.append(Profile(what.symbol, provider=self.name))
         return found
 
     def _priced(self, profile: Profile, now: datetime) -> Profile | None:

@@ -183,12 +183,11 @@ class YahooFeed:
         today = now.astimezone(UTC).date()
         try:
             chart = self._chart(quote(symbol, safe="=^"), today - TWO_YEARS, ())
+            paid = None if chart is None else paid_in(chart)
         except FeedError as error:  # what is known without it is worth more than nothing
             log.warning("no dividends", symbol=symbol, error=str(error))
             return profile
-        return (
-            profile if chart is None else replace(profile, dividend_frequency=dividend_frequency(paid_in(chart), today))
-        )
+        return profile if paid is None else replace(profile, dividend_frequency=dividend_frequency(paid, today))
 
     def _chart(self, symbol: str, first: date, so_far: Sequence[Any]) -> Any:
         start = int((datetime(first.year, first.month, first.day, tzinfo=UTC) - EPOCH).total_seconds())
