@@ -14,10 +14,13 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-FREQUENCIES = ("monthly", "quarterly", "semi-annual", "annual", "irregular", "none")
+from core.taxonomy import ASSET_CLASSES, FREQUENCIES, sector_of
+
 ELSEWHERE = "XOFF"  # the exchange of what is listed nowhere here
-WITH_TERMS = frozenset({"Fixed Income", "Other"})  # may mature, may have a par value
-WITHOUT_SECTOR = frozenset({"Currency", "Cash", "Commodity", "Crypto", "Index"})
+WITH_TERMS = frozenset(
+    name for name, rules in ASSET_CLASSES.items() if rules.maturity
+)  # may mature, may have a par value
+WITHOUT_SECTOR = frozenset(name for name, rules in ASSET_CLASSES.items() if not rules.sector)
 LARGEST = Decimal(10) ** 17
 
 
@@ -321,7 +324,7 @@ class _Reading:
 
     def sector_name(self, text: str) -> str | None:
         """Our name of a sector, however others call it."""
-        return {s.lower(): s for s, _, _ in self.known.sectors}.get(text.lower())
+        return {s.lower(): s for s, _, _ in self.known.sectors}.get(sector_of(text).lower())
 
     def _frequency(self) -> str:
         text = self._text("dividend_frequency").lower().replace("semiannual", "semi-annual") or "none"

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from conftest import ROOT
 
+from core.master import checked
 from core.taxonomy import (
     ASSET_CLASSES,
     COUNTRIES,
@@ -25,6 +26,7 @@ from core.taxonomy import (
     sector_of,
 )
 from db import lookups, market
+from db.master import known_of
 from jobs.feeds.replay import played
 
 Connection = psycopg.Connection[Any]
@@ -86,6 +88,19 @@ def test_what_is_seeded_knows_every_name(owner: Connection) -> None:
         if security.sector:
             assert sector_named(security.sector, known, security.industry) is not None, security
     assert len({(plain(s), plain(i), plain(b)) for s, i, b in known}) == len(known), "the same name in two spellings"
+
+
+def test_the_example_of_the_specification_may_be_added(owner: Connection) -> None:
+    """With "Technology" as its sector: our name of it is another."""
+    example = {"symbol": "AAPL", "exchange": "XNAS", "asset_class": "Equity", "sector": "Technology", "industry": "Consumer Electronics",
+               "price": "150.00", "dividend_frequency": "quarterly"}  # fmt: skip
+    draft, faults = checked(example, known_of(owner))
+    assert faults == []
+    assert draft is not None
+    row = owner.execute("SELECT sector, industry FROM sectors WHERE sector_id = %s", (draft.sector_id,)).fetchone()
+    assert row == ("Information Technology", "Consumer Electronics")
+    _, (fault,) = checked(example | {"sector": "Magic"}, known_of(owner))
+    assert fault.field == "sector"
 
 
 def test_what_yahoo_publishes_is_known(owner: Connection) -> None:
