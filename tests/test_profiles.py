@@ -311,6 +311,9 @@ def test_price_files_alone_tell_symbol_exchange_and_last_close(tmp_path: Path) -
     assert [p.exchange for p in feed.profiles(["XLON:PENNY"], NOW)] == [None]
     (penny,) = feed.profiles(["PENNY"], NOW)
     assert (penny.currency, penny.price) == ("GBP", Decimal("4.5525"))
+    for other in ("FX", "ACTIONS", "SECURITIES"):
+        (tmp_path / f"{other}.csv").write_text("symbol,date,close\n,2026-03-06,7\n")
+        assert CsvFeed(tmp_path)._unlisted(other, set()) == [], "no price file"
     assert CsvFeed(tmp_path / "nowhere").profiles(["ACME"], NOW) == []
 
 
