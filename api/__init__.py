@@ -26,6 +26,7 @@ from api import (
     transactions,
 )
 from api.problems import Problem
+from db.engine import Origin, origin
 
 OPEN = frozenset({"/v1/auth/login", "/health"})  # paths that ask for no sign-in
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -72,7 +73,12 @@ class Stamp:
                 raise HTTPException(413, too_large)
             return message
 
-        await self.app(scope, measured, stamped)
+        client = scope.get("client")
+        came = origin.set(Origin("api", client[0] if client else None, number))
+        try:
+            await self.app(scope, measured, stamped)
+        finally:
+            origin.reset(came)
 
 
 class Api(FastAPI):

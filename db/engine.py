@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from threading import Lock
 from time import monotonic
 from typing import Literal
@@ -26,6 +28,20 @@ Connection = psycopg.Connection[tuple[object, ...]]
 Unreachable = (
     psycopg.OperationalError
 )  # the database does not answer, or not in time; for those who may not know psycopg
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a change comes from, for the audit trail: page, api, csv, job or command; the client's address; the request's number."""
+
+    source: str = ""
+    address: str | None = None
+    request_id: str | None = None
+
+
+NOWHERE = Origin()
+origin: ContextVar[Origin | None] = ContextVar("origin", default=None)  # of the request that is being answered
+_elsewhere: Callable[[], Origin] = lambda: NOWHERE  # noqa: E731  asked where no request said it: see look_elsewhere
 
 _pools: dict[str, ConnectionPool] = {}
 _asked: WeakKeyDictionary[psycopg.Connection, float] = WeakKeyDictionary()
@@ -94,18 +110,47 @@ def close() -> None:
         _pools.clear()
 
 
+def look_elsewhere(ask: Callable[[], Origin]) -> None:
+    """Ask this where `origin` is not set: pages run in threads that come and go, and know their browser at any time."""
+    global _elsewhere
+    _elsewhere = ask
+
+
+_TOLD = (
+    "SELECT set_config('app.user_id', %s, true), set_config('app.source', %s, true), set_config('app.address', %s, true), "
+    "set_config('app.request_id', %s, true), set_config('app.task_id', %s, true)"
+)
+
+
+def _tell(
+    connection: psycopg.Connection, user: UUID | None, where: Origin, source: str | None, task: UUID | None
+) -> None:
+    """Say who acts and from where, to the end of the transaction."""
+    connection.execute(
+        _TOLD,
+        (
+            str(user) if user else "",
+            source or where.source,
+            where.address or "",
+            where.request_id or "",
+            str(task) if task else "",
+        ),
+    )
+
+
 @contextmanager
-def session(user: UUID | None) -> Iterator[psycopg.Connection]:
-    """One transaction as the web role on behalf of `user` (None: nobody, sees no portfolio)."""
+def session(user: UUID | None, source: str | None = None) -> Iterator[psycopg.Connection]:
+    """One transaction as the web role on behalf of `user` (None: nobody, sees no portfolio). `source` says more than `origin`."""
     with pool("ballast_web").connection() as connection:
-        connection.execute("SELECT set_config('app.user_id', %s, true)", (str(user) if user else "",))
+        _tell(connection, user, origin.get() or _elsewhere(), source, None)
         yield connection
 
 
 @contextmanager
-def jobs() -> Iterator[psycopg.Connection]:
-    """One transaction as the jobs role: every portfolio, no credentials."""
+def jobs(user: UUID | None = None, task: UUID | None = None, source: str = "job") -> Iterator[psycopg.Connection]:
+    """One transaction as the jobs role: every portfolio, no credentials. `user` and `task`: on whose behalf, for the audit trail."""
     with pool("ballast_jobs").connection() as connection:
+        _tell(connection, user, origin.get() or NOWHERE, source, task)
         yield connection
 
 
@@ -113,7 +158,9 @@ def jobs() -> Iterator[psycopg.Connection]:
 def owner() -> Iterator[psycopg.Connection]:
     """One transaction as the owner: for commands run by whoever runs the installation, never for a request."""
     with psycopg.connect(conninfo("ballast_owner")) as connection:
-        connection.execute("SET ROLE ballast_owner")
+        connection.execute(
+            "SELECT set_config('role', 'ballast_owner', false), set_config('app.source', 'command', false)"
+        )
         yield connection
 
 

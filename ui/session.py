@@ -5,9 +5,11 @@ from __future__ import annotations
 from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from db import access
+from db import access, engine
 from db.access import User
+from db.engine import Origin
 
 COOKIE = "ballast_session"
 
@@ -15,6 +17,14 @@ COOKIE = "ballast_session"
 def token() -> str | None:
     """The session token of this browser. The one place that reads it (tests put their own here)."""
     return st.context.cookies.get(COOKIE)
+
+
+def origin() -> Origin:
+    """Where what a page writes comes from: this browser, as far as it is known. Nothing outside a page."""
+    return Origin("page", st.context.ip_address) if get_script_run_ctx(suppress_warning=True) else engine.NOWHERE
+
+
+engine.look_elsewhere(origin)
 
 
 def user() -> User | None:
