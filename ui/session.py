@@ -21,7 +21,10 @@ def token() -> str | None:
 
 def origin() -> Origin:
     """Where what a page writes comes from: this browser, as far as it is known. Nothing outside a page."""
-    return Origin("page", st.context.ip_address) if get_script_run_ctx(suppress_warning=True) else engine.NOWHERE
+    if get_script_run_ctx(suppress_warning=True) is None:
+        return engine.NOWHERE
+    address = st.context.ip_address  # None on this machine; something else than text where a test plays the browser
+    return Origin("page", address if isinstance(address, str) else None)
 
 
 engine.look_elsewhere(origin)
