@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import (
+    audit,
     health,
     imports,
     lookups,
@@ -124,10 +125,12 @@ for _module in (
     reconciliations,
     lookups,
     securities,
+    audit,
     seeds,
     health,
 ):
     api.include_router(_module.router)
+api.include_router(audit.csv_router)
 
 
 @api.get("/docs", include_in_schema=False, response_class=HTMLResponse)

@@ -24,6 +24,7 @@ CONTENTS = (
     ("securities", "Securities", "inventory_2"),
     ("reports", "Reports", "description"),
     ("portfolios", "Portfolios", "folder_open"),
+    ("audit", "Audit", "history"),
     ("admin", "Admin", "settings"),
 )
 ADMINS_ONLY = {"admin"}

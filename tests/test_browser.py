@@ -33,6 +33,7 @@ PAGES = (
     "securities",
     "reports",
     "portfolios",
+    "audit",
     "admin",
 )
 SHOTS = ROOT / ".shots"

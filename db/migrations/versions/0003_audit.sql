@@ -224,7 +224,7 @@ CREATE FUNCTION audit_chains() RETURNS TABLE (chain text) LANGUAGE sql STABLE SE
 CREATE FUNCTION audit_links(its_chain text, behind bigint, most integer) RETURNS TABLE (seq bigint, digest bytea, previous bytea, hash bytea)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
   SELECT l.seq, sha256(convert_to(audit_canonical(l), 'UTF8')), l.previous, l.hash FROM audit_log l
-   WHERE 'people' = ANY (audit_readable()) AND l.chain = its_chain AND l.seq > behind ORDER BY l.seq LIMIT most $$;
+   WHERE 'people' = ANY (audit_readable()) AND l.chain = its_chain AND (behind IS NULL OR l.seq > behind) ORDER BY l.seq LIMIT most $$;
 CREATE FUNCTION audit_head(its_chain text) RETURNS TABLE (seq bigint, hash bytea) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS
   $$ SELECT h.seq, h.hash FROM audit_heads h WHERE h.chain = its_chain AND 'people' = ANY (audit_readable()) $$;
 
