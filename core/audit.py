@@ -24,6 +24,7 @@ ACTIONS = ("inserted", "updated", "deleted", "booked", "truncated")
 SOURCES = ("page", "api", "csv", "job", "command", "migration", "database")
 MASTER, PEOPLE, PORTFOLIO = "master", "people", "portfolio:"
 SUMMARY = 160  # characters of a change in a line
+SHORT = 24  # characters of a key that tells people something
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,14 +328,15 @@ COLUMNS = (
     Column("at", "When", Kind.TIME, "UTC; when the change took effect"),
     Column("who", "Who", note="user name; for programs the role that they sign in as"),
     Column("action", "What", note="inserted, updated, deleted, booked"),
-    Column("entity", "Of", note="the table"),
-    Column("key", "Key", note="the key of the row in its table", wide_only=True),
+    Column("thing", "Of", note="the table, and the security or the key of the row where it is short"),
     Column("change", "Change"),
     Column("source", "From", note="page, api, csv, job, command, migration; database: by none of them", wide_only=True),
     Column("belongs", "Belongs to", note="the chain: a portfolio, master data or people and settings", wide_only=True),
     Column("address", "Address", note="of the client", wide_only=True),
     Column("request_id", "Request", wide_only=True),
     Column("task", "Task", wide_only=True),
+    Column("entity", "Table", wide_only=True),
+    Column("key", "Key", note="the key columns of the row, joined by /", wide_only=True),
     Column("before", "Before", note="JSON", wide_only=True),
     Column("after", "After", note="JSON", wide_only=True),
     Column("chain", "Chain", wide_only=True),
@@ -348,13 +350,29 @@ def belongs(chain: str, names: Mapping[str, str]) -> str:
     return {MASTER: "Master data", PEOPLE: "People and settings"}.get(chain) or names.get(chain, chain)
 
 
+def security(row: Row) -> str | None:
+    """The number of the security that a row is about, None where it is about none."""
+    if row.entity == "securities":
+        return row.entity_key or None
+    side: dict[str, Any] = json.loads(row.after or row.before or "{}")
+    number = side.get("security_id")
+    return None if number is None else str(number)
+
+
+def thing(row: Row, names: Mapping[str, str]) -> str:
+    """What a row is about: the table with the security's symbol, or with the key where that is short."""
+    number = security(row)
+    which = names.get(f"security:{number}") or (row.entity_key if len(row.entity_key) <= SHORT else "")
+    return f"{row.entity.replace('_', ' ')} {which}".strip()
+
+
 def table(
     rows: Sequence[Row], context: Context, names: Mapping[str, str], empty: str = "Nothing was changed yet."
 ) -> Table:
-    """Rows of the trail as a Table, in the order given."""
+    """Rows of the trail as a Table, in the order given. `names`: of portfolios by chain, of securities by "security:" and number."""
     cells = tuple(
-        (r.at, r.actor_name, r.action, r.entity, r.entity_key, summary(r), r.source, belongs(r.chain, names), r.address, r.request_id,
-         None if r.task_id is None else str(r.task_id), r.before, r.after, r.chain, r.seq, r.hash.hex())
+        (r.at, r.actor_name, r.action, thing(r, names), summary(r), r.source, belongs(r.chain, names), r.address, r.request_id,
+         None if r.task_id is None else str(r.task_id), r.entity, r.entity_key, r.before, r.after, r.chain, r.seq, r.hash.hex())
         for r in rows
     )  # fmt: skip
     return Table("audit", "Audit trail", COLUMNS, cells, context, empty=empty)

@@ -20,7 +20,7 @@ from typing import IO, Any
 import psycopg
 
 from core import VERSION
-from core.audit import Check, Cursor, Finding, Head, Link, Row, Wanted, digest, table
+from core.audit import Check, Cursor, Finding, Head, Link, Row, Wanted, digest, security, table
 from core.scope import BadScope
 from core.table import Context, Table
 from db import embedded, engine
@@ -44,7 +44,7 @@ class Page:
 
     rows: tuple[Row, ...]
     older: Cursor | None
-    names: dict[str, str]  # of portfolios, by chain
+    names: dict[str, str]  # of portfolios by chain, of securities by "security:" and number
 
 
 def rows(user: User, wanted: Wanted, cursor: Cursor | None = None, limit: int = 100) -> Page:
@@ -80,12 +80,12 @@ def rows(user: User, wanted: Wanted, cursor: Cursor | None = None, limit: int = 
                 "limit": limit + 1,
             },
         ).fetchall()
-        names = _names(c)
-    listed = tuple(Row(*r) for r in found[:limit])
+        listed = tuple(Row(*r) for r in found[:limit])
+        named = _names(c) | _symbols(c, listed)
     older = None
     if len(found) > limit:
         older = Cursor(listed[-1].at, listed[-1].chain, listed[-1].seq)
-    return Page(listed, older, names)
+    return Page(listed, older, named)
 
 
 def whole(user: User, wanted: Wanted, limit: int = MOST) -> Table:
@@ -102,7 +102,8 @@ def of(user: User, entity: str, key: str, limit: int = 100) -> Table:
             "AND coalesce(after, before) ->> 'security_id' = %(key)s) ORDER BY at DESC, chain DESC, seq DESC LIMIT %(limit)s",
             {"entity": entity, "key": key, "limit": limit},
         ).fetchall()
-        return table([Row(*r) for r in found], context(), _names(c))
+        listed = [Row(*r) for r in found]
+        return table(listed, context(), _names(c) | _symbols(c, listed))
 
 
 def entities(user: User) -> list[str]:
@@ -118,9 +119,10 @@ def names(user: User) -> dict[str, str]:
 
 
 def people(user: User) -> list[str]:
-    """Who changed anything that this person may see."""
+    """Who may have changed something: everybody, and the roles of programs."""
     with engine.session(user.user_id) as c:
-        return [r[0] for r in c.execute("SELECT DISTINCT actor_name FROM audit_log ORDER BY 1").fetchall()]
+        everybody = c.execute("SELECT username FROM users ORDER BY 1").fetchall()
+    return [*(r[0] for r in everybody), "ballast_jobs", "ballast_owner"]
 
 
 def _midnight(day: Any) -> datetime:
@@ -138,6 +140,12 @@ def _entities(c: Connection) -> list[str]:
 
 def _names(c: Connection) -> dict[str, str]:
     return dict(c.execute("SELECT 'portfolio:' || portfolio_id, name FROM portfolios").fetchall())
+
+
+def _symbols(c: Connection, listed: Sequence[Row]) -> dict[str, str]:
+    numbers = [int(x) for x in {security(r) for r in listed} if x is not None and x.isdecimal() and len(x) < 10]
+    rows_ = c.execute("SELECT security_id, symbol FROM securities WHERE security_id = ANY (%s)", (numbers,)).fetchall()
+    return {f"security:{number}": symbol for number, symbol in rows_}
 
 
 def context() -> Context:

@@ -111,7 +111,7 @@ def import_file(
     say = progress or (lambda share, text: None)
     if len(raw) > LARGEST:
         raise NotReadable(f"the file is larger than {LARGEST // 2**20} MB: split it")
-    with engine.session(user) as c:
+    with engine.session(user, source="csv") as c:
         c.execute("SET LOCAL statement_timeout = '300s'")
         desk = open_desk(c, portfolio, lock=not dry_run)
         kept = import_maps.kept(c, user)

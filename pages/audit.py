@@ -7,7 +7,7 @@ from db import audit
 from ui import audit as trail
 from ui import session, show
 
-KEY = ("at", "who", "action", "entity", "key", "change", "source", "belongs")
+KEY = ("at", "who", "action", "thing", "change", "belongs", "source")
 PHONE = ("at", "who", "change")
 SHOWN = 100
 

@@ -741,6 +741,7 @@ def test_pages_of_the_api_hold_every_row_once(small: Small) -> None:
         ({"who": "ANNA"}, lambda r: r["actor_name"] == "anna"),
         ({"entity": "limits"}, lambda r: r["entity"] == "limits"),
         ({"action": "booked"}, lambda r: r["action"] == "booked"),
+        ({"source": "csv", "entity": "imports"}, lambda r: r["entity"] == "imports"),
         ({"source": "command"}, lambda r: r["source"] == "command"),
         ({"chain": "people"}, lambda r: r["chain"] == "people"),
         ({"q": "rhein GRÜN"}, lambda r: "Rhein Grün" in json.dumps(r, ensure_ascii=False)),
@@ -817,7 +818,8 @@ def test_the_trail_of_one_thing(small: Small) -> None:
         ("securities", "updated", "anna"),
         ("securities", "inserted", "ballast_jobs"),
     ]
-    assert found[1]["change"] == "name: Bolt → Bolts"
+    assert (found[1]["thing"], found[1]["change"]) == ("securities BOLT", "name: Bolt → Bolts")
+    assert found[0]["thing"] == "corporate actions BOLT"
     assert len(audit.of(small.user("ben"), "securities", number, limit=1).rows) == 1
 
 
@@ -859,7 +861,7 @@ def test_the_page_shows_what_may_be_seen(opened: Callable[..., AppTest], small: 
 
 def test_filters_of_the_page_and_of_its_address(opened: Callable[..., AppTest]) -> None:
     at = opened(entity="limits")
-    assert set(at.dataframe[0].value["entity"]) == {"limits"}
+    assert set(at.dataframe[0].value["thing"]) == {"limits"}
     assert at.selectbox("audit_entity").value == "limits"
     at.selectbox("audit_entity").set_value(None)
     at.selectbox("audit_action").set_value("booked").run()
@@ -874,13 +876,13 @@ def test_older_and_newer(opened: Callable[..., AppTest], small: Small) -> None:
     with engine.jobs() as c:
         c.execute("INSERT INTO installation SELECT 'many ' || i, '1' FROM generate_series(1, 150) i")
     at = opened(q="many ")
-    first = at.dataframe[0].value["key"].tolist()
+    first = at.dataframe[0].value["change"].tolist()
     press(at, "audit_older")
-    second = at.dataframe[0].value["key"].tolist()
+    second = at.dataframe[0].value["change"].tolist()
     assert (len(first), len(second), len({*first, *second})) == (100, 50, 150)
     assert at.button("audit_older").disabled
     press(at, "audit_newer")
-    assert at.dataframe[0].value["key"].tolist() == first
+    assert at.dataframe[0].value["change"].tolist() == first
 
 
 def test_verifying_on_the_page(opened: Callable[..., AppTest], small: Small) -> None:

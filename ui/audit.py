@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.audit import ACTIONS, MASTER, PEOPLE, SOURCES, Row, Wanted, as_json, belongs, changes
+from core.audit import ACTIONS, MASTER, PEOPLE, SOURCES, Row, Wanted, as_json, belongs, changes, security
 from core.table import Column, Context, Kind, Table
 from db import audit
 from db.access import User
@@ -63,7 +63,7 @@ def filters(user: User, names: dict[str, str]) -> Wanted:
         )
         _choice("Who", audit.people(user), "who")
         _choice("Of", audit.entities(user), "entity", lambda x: x.replace("_", " "))
-        _choice("What", list(ACTIONS), "action", DONE.__getitem__)
+        _choice("What", list(ACTIONS), "action")
         st.date_input("From day", format="YYYY-MM-DD", key="audit_from", width=140, min_value=date(2000, 1, 1))
         st.date_input("To day", format="YYYY-MM-DD", key="audit_to", width=140, min_value=date(2000, 1, 1))
         with st.popover("More", icon=":material/filter_list:"):
@@ -126,9 +126,10 @@ def downloads(user: User, wanted: Wanted, context: Context) -> None:
 def one(row: Row, names: dict[str, str], context: Context) -> None:
     """A row opened: who did what, before and after side by side, and where it stands."""
     who = show.plain(row.actor_name)
+    named = names.get(f"security:{security(row)}")
     where = SOURCE_WORDS.get(row.source, row.source) + (f" ({row.address})" if row.address else "")
     st.markdown(
-        f"**{who}** {DONE[row.action]} {show.plain(row.entity.replace('_', ' '))} **{show.plain(row.entity_key)}** on "
+        f"**{who}** {DONE[row.action]} {show.plain(row.entity.replace('_', ' '))} **{show.plain(named or row.entity_key)}** on "
         f"{_moment(row.at)}, {show.plain(where)}."
     )
     found = [(c.field, c.before, c.after) for c in changes(row)]

@@ -115,20 +115,23 @@ BEGIN
   IF TG_ARGV[1] = 'people' AND app_user() IS NULL THEN
     RETURN NULL;
   ELSIF TG_OP = 'UPDATE' THEN
+    IF ignored <> '{}' AND NOT EXISTS (SELECT to_jsonb(x) - ignored FROM new_rows x EXCEPT ALL SELECT to_jsonb(x) - ignored FROM old_rows x) THEN
+      RETURN NULL;                                                 -- every booking comes by here with a new version of its portfolio
+    END IF;
     INSERT INTO audit_pending (opens, chain, actor, actor_name, action, entity, entity_key, before, after, source, address, request_id, task_id)
     SELECT row_number() OVER (ORDER BY r -> k[1], r -> k[2], r -> k[3], r -> k[4], r -> k[5]) = 1,
            CASE its_chain WHEN 'portfolio' THEN 'portfolio:' || (r ->> 'portfolio_id') ELSE its_chain END, told.actor, told.actor_name,
            CASE WHEN o IS NULL THEN 'inserted' WHEN n IS NULL THEN 'deleted' ELSE 'updated' END, TG_TABLE_NAME,
            concat_ws('/', r ->> k[1], r ->> k[2], r ->> k[3], r ->> k[4], r ->> k[5]),
-           audit_kept(CASE WHEN n IS NULL THEN o ELSE (SELECT jsonb_object_agg(key, value) FROM jsonb_each(o - ignored)
-             WHERE key = ANY (k) OR value IS DISTINCT FROM n -> key) END - hidden),
-           audit_kept(CASE WHEN o IS NULL THEN n ELSE (SELECT jsonb_object_agg(key, value) FROM jsonb_each(n - ignored)
-             WHERE key = ANY (k) OR value IS DISTINCT FROM o -> key) END - hidden),
+           audit_kept(CASE WHEN n IS NULL THEN o ELSE was END - hidden), audit_kept(CASE WHEN o IS NULL THEN n ELSE becomes END - hidden),
            told.source, told.address, told.request_id, told.task_id
       FROM (SELECT o, n, coalesce(n, o) AS r
               FROM (SELECT to_jsonb(x) AS o FROM old_rows x) AS olds FULL JOIN (SELECT to_jsonb(x) AS n FROM new_rows x) AS news
                 ON concat_ws('/', o ->> k[1], o ->> k[2], o ->> k[3], o ->> k[4], o ->> k[5])
-                 = concat_ws('/', n ->> k[1], n ->> k[2], n ->> k[3], n ->> k[4], n ->> k[5])) AS pairs, audit_told() AS told
+                 = concat_ws('/', n ->> k[1], n ->> k[2], n ->> k[3], n ->> k[4], n ->> k[5])) AS pairs
+     CROSS JOIN LATERAL (SELECT jsonb_object_agg(key, value) AS was, jsonb_object_agg(key, n -> key) AS becomes FROM jsonb_each(o - ignored)
+                          WHERE key = ANY (k) OR value IS DISTINCT FROM n -> key) AS changed
+     CROSS JOIN audit_told() AS told
      WHERE o - ignored IS DISTINCT FROM n - ignored
      ORDER BY r -> k[1], r -> k[2], r -> k[3], r -> k[4], r -> k[5];
   ELSIF TG_OP = 'INSERT' THEN
