@@ -310,14 +310,16 @@ def claim(c: psycopg.Connection, worker: str) -> Claimed | None:
     return Claimed(*values)
 
 
-def acting(c: psycopg.Connection, task: Claimed) -> None:
-    """Let the connection's transaction act for who asked for the task: the audit trail names them. One that hangs is ended."""
-    c.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{HANGS}s'")
-    c.execute(
-        "SELECT set_config('app.user_id', %s, true), set_config('app.source', %s, true), set_config('app.address', %s, true), "
-        "set_config('app.request_id', %s, true), set_config('app.task_id', %s, true)",
-        (str(task.requested_by), task.source, task.address or "", task.request_id or "", str(task.task_id)),
-    )
+@contextmanager
+def working(task: Claimed) -> Iterator[psycopg.Connection]:
+    """The transaction of a task, on behalf of who asked for it: the audit trail names them. One that hangs is ended by the server."""
+    told = engine.origin.set(engine.Origin(task.source, task.address, task.request_id))
+    try:
+        with engine.jobs(task.requested_by, task.task_id, task.source) as c:
+            c.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{HANGS}s'")
+            yield c
+    finally:
+        engine.origin.reset(told)
 
 
 def begin_step(c: psycopg.Connection, task: UUID, n: int) -> None:

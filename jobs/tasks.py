@@ -16,7 +16,7 @@ import structlog
 from core.ledger import Security
 from core.master import MasterError
 from core.plans import Plan, Step
-from db import carrying, engine, tasks
+from db import carrying, tasks
 from db.carrying import Work
 from db.market import Bar
 from db.tasks import Claimed, TaskFailed
@@ -84,8 +84,7 @@ class _Run:
     def _carry_out(self) -> dict[str, Any]:
         task, plan = self.task, self.task.plan
         asked = self._ask(plan)
-        with engine.jobs() as c:
-            tasks.acting(c, task)
+        with tasks.working(task) as c:
             work = Work(c, plan, self._tick, asked)
             carrying.recheck(work, datetime.now(UTC).date())
             for n, step in enumerate(plan.steps):

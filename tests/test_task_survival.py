@@ -21,7 +21,7 @@ from test_tasks import rows, worked
 
 from core.master import DuplicateSymbol
 from core.plans import Plan, adding
-from db import master, tasks
+from db import audit, master, tasks
 from db.access import User
 from jobs.run import Worker
 from jobs.tasks import work_one
@@ -166,6 +166,14 @@ def test_killed_at_random_points_every_task_is_whole_or_not_there_and_none_runs_
     assert rows(
         small, "SELECT count(*) FROM (SELECT security_id FROM security_symbols GROUP BY 1 HAVING count(*) > 1) twice"
     ) == [(0,)]
+    told = rows(
+        small,
+        "SELECT entity_key, count(*) FROM audit_log WHERE entity = 'securities' AND action = 'inserted' AND task_id IS NOT NULL GROUP BY 1",
+    )
+    assert told
+    assert {count for _, count in told} == {1}, "the trail tells of something that was done twice"
+    with small.database.owner() as c:
+        assert not audit.verify(c).findings
 
 
 def test_two_people_add_the_same_symbol_at_once(small: Small) -> None:

@@ -12,7 +12,7 @@ from small import Small, installed
 
 from core.master import DuplicateSymbol, StillReferenced
 from core.plans import Plan
-from db import master, tasks
+from db import audit, master, tasks
 from db.access import AccessDenied
 from jobs.run import Worker
 from jobs.tasks import work_one
@@ -158,3 +158,31 @@ def test_an_edit_writes_only_what_differs_and_refuses_what_somebody_else_changed
     kept = rows(small, "SELECT s.sector FROM security_classifications JOIN sectors s USING (sector_id) WHERE security_id = %s ORDER BY recorded_at",
                 small.securities["BOLT"])  # fmt: skip
     assert kept == [("Energy",), ("Materials",)]
+
+
+def test_the_audit_trail_names_who_asked_for_what_a_task_changed(small: Small) -> None:
+    ben = small.user("ben")
+    task = asked(small, "ben", master.plan_add(ben, NEW))
+    worked()
+    told = rows(
+        small, "SELECT DISTINCT entity, actor_name, action, source FROM audit_log WHERE task_id = %s ORDER BY 1", task
+    )
+    assert [t[0] for t in told] == [
+        "asset_prices",
+        "corporate_actions",
+        "price_history",
+        "securities",
+        "security_classifications",
+        "security_symbols",
+        "tasks",
+    ]
+    assert {t[1:] for t in told if t[0] != "tasks"} == {("ben", "inserted", "page")}
+    asking = rows(
+        small,
+        "SELECT action, actor_name, after ->> 'status' FROM audit_log WHERE entity = 'tasks' AND entity_key = %s ORDER BY seq",
+        str(task),
+    )
+    assert asking[0] == ("inserted", "ben", "queued")
+    assert asking[-1][0::2] == ("updated", "completed")
+    with small.database.owner() as c:
+        assert not audit.verify(c).findings

@@ -86,3 +86,4 @@ GRANT SELECT ON security_symbols, security_classifications TO ballast_web, balla
 GRANT INSERT, UPDATE, DELETE ON security_symbols, security_classifications TO ballast_jobs;
 GRANT DELETE ON securities, asset_prices, price_history, price_arrays, corporate_actions, security_matches TO ballast_jobs;
 GRANT INSERT ON counterparties TO ballast_jobs;
+SELECT audited('security_symbols'), audited('security_classifications');
