@@ -92,7 +92,7 @@ class Book:
 
     def wait(self, task: UUID, for_it: Callable[[tasks.Task], bool]) -> None:
         """Until the task is so."""
-        until(lambda: for_it(tasks.task_of(self.ben, task)), 30)
+        until(lambda: for_it(tasks.task_of(self.ben, task)), 120)
 
     def check(self, task: UUID) -> str:
         """Whole or not at all: every row of the plan once, or none of them."""
