@@ -23,6 +23,7 @@ from core.master import DuplicateSymbol
 from core.plans import Plan, adding
 from db import audit, master, tasks
 from db.access import User
+from jobs.__main__ import TIMETABLE
 from jobs.run import Worker
 from jobs.tasks import work_one
 
@@ -141,6 +142,16 @@ def test_killed_at_random_points_every_task_is_whole_or_not_there_and_none_runs_
         )
         c.execute("GRANT EXECUTE ON FUNCTION slow() TO ballast_jobs")
         c.execute("CREATE TRIGGER slow BEFORE UPDATE ON task_steps FOR EACH ROW EXECUTE FUNCTION slow()")
+        for job in (
+            "calendars",
+            "close_of_day",
+            "housekeeping",
+        ):  # done for today: a process that starts has nothing else to do
+            due = next(j for j in TIMETABLE if j.name == job).due(small.now)
+            c.execute(
+                "INSERT INTO job_runs (job, scheduled_for, status, worker) VALUES (%s, %s, 'succeeded', 'test') ON CONFLICT DO NOTHING",
+                (job, due),
+            )
     book, random_points = Book(small), random.Random(20260101)
     both = [start(), start()]
     hit: Counter[str] = Counter()
