@@ -236,7 +236,6 @@ def test_every_table_of_peoples_changes_is_audited(owner: Connection) -> None:
         "price_corrections", "fx_corrections", "action_corrections",  # trails themselves
         "sessions", "sign_in_failures",  # signing in
         "lookups", "task_steps",  # what was asked and how far it is, not what changed
-        "security_symbols", "security_classifications", "tasks",  # join where their own SQL says so
     }  # fmt: skip
     found = owner.execute(
         "SELECT t.relname FROM pg_class t WHERE t.relkind = 'r' AND t.relnamespace = 'public'::regnamespace AND (has_any_column_privilege('ballast_web', t.oid, "
@@ -823,11 +822,13 @@ def test_the_trail_of_one_thing(small: Small) -> None:
             (number,),
         )
     found = list(audit.of(small.user("ben"), "securities", number).records())
-    assert [(r["entity"], r["action"], r["who"]) for r in found] == [
+    assert [(r["entity"], r["action"], r["who"]) for r in found[:2]] == [
         ("corporate_actions", "inserted", "anna"),
         ("securities", "updated", "anna"),
-        ("securities", "inserted", "ballast_jobs"),
     ]
+    assert {(r["entity"], r["action"], r["who"]) for r in found[2:]} == {
+        (each, "inserted", "ballast_jobs") for each in ("securities", "security_symbols", "security_classifications")
+    }
     assert (found[1]["thing"], found[1]["change"]) == ("securities BOLT", "name: Bolt → Bolts")
     assert found[0]["thing"] == "corporate actions BOLT"
     assert len(audit.of(small.user("ben"), "securities", number, limit=1).rows) == 1
@@ -933,6 +934,33 @@ def _writes() -> None:
     from ui import session  # noqa: F401
 
     portfolios.create_portfolio(st.session_state["user"], "From a page", "USD")
+
+
+def test_a_row_opened(small: Small) -> None:
+    with engine.jobs(user=small.anna) as c:
+        c.execute("UPDATE countries SET name = 'At * sea' WHERE country = 'KY'")
+    for action, said in (("updated", ["Before", "After"]), ("inserted", ["Now"]), ("booked", ["Now"])):
+        at = AppTest.from_function(_opens, default_timeout=60)
+        at.session_state["user"], at.session_state["action"] = small.user("anna"), action
+        at.run()
+        assert not at.exception, at.exception[0].value
+        assert list(at.table[0].value.columns) == ["Field", *said]
+        if action == "updated":
+            assert "**anna** changed countries **KY** on" in at.markdown[0].value
+            assert at.table[0].value["After"].tolist() == ["At \\* sea", "KY"], (
+                "what changed comes first, and is no Markdown"
+            )
+
+
+def _opens() -> None:
+    import streamlit as st
+
+    from core.audit import Wanted
+    from db import audit
+    from ui import audit as trail
+
+    page = audit.rows(st.session_state["user"], Wanted(action=st.session_state["action"]), limit=1)
+    trail.one(page.rows[0], page.names)
 
 
 # --- commands (these make databases of their own: nothing of the small installation is left) ----------------------------------------------------------------------------------------------------
