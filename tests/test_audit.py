@@ -938,7 +938,7 @@ def _writes() -> None:
 
 def test_a_row_opened(small: Small) -> None:
     with engine.jobs(user=small.anna) as c:
-        c.execute("UPDATE countries SET name = 'At * sea' WHERE country = 'KY'")
+        c.execute("UPDATE securities SET name = 'At * sea' WHERE symbol = 'LATE'")
     for action, said in (("updated", ["Before", "After"]), ("inserted", ["Now"]), ("booked", ["Now"])):
         at = AppTest.from_function(_opens, default_timeout=60)
         at.session_state["user"], at.session_state["action"] = small.user("anna"), action
@@ -946,8 +946,8 @@ def test_a_row_opened(small: Small) -> None:
         assert not at.exception, at.exception[0].value
         assert list(at.table[0].value.columns) == ["Field", *said]
         if action == "updated":
-            assert "**anna** changed countries **KY** on" in at.markdown[0].value
-            assert at.table[0].value["After"].tolist() == ["At \\* sea", "KY"], (
+            assert "**anna** changed securities **LATE** on" in at.markdown[0].value
+            assert at.table[0].value["After"].tolist() == ["At \\* sea", str(small.securities["LATE"])], (
                 "what changed comes first, and is no Markdown"
             )
 
