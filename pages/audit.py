@@ -46,7 +46,7 @@ with st.container(horizontal=True, vertical_alignment="center", gap="small"):
     )
     trail.downloads(user, wanted, shown.context)
 if chosen is not None:
-    trail.one(page.rows[chosen], page.names, shown.context)
+    trail.one(page.rows[chosen], page.names)
 elif page.rows:
     st.caption("Select a row to see before and after.")
 if user.role == "admin":

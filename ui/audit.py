@@ -16,7 +16,6 @@ from db.access import User
 from ui import show
 
 FILTERS = ("who", "from", "to", "entity", "key", "action", "q", "source", "task", "chain")
-DIFFERENCE = (Column("field", "Field"), Column("before", "Before"), Column("after", "After"))
 CHECKED = (
     Column("belongs", "Chain"),
     Column("result", "Result"),
@@ -123,7 +122,7 @@ def downloads(user: User, wanted: Wanted, context: Context) -> None:
         )
 
 
-def one(row: Row, names: dict[str, str], context: Context) -> None:
+def one(row: Row, names: dict[str, str]) -> None:
     """A row opened: who did what, before and after side by side, and where it stands."""
     who = show.plain(row.actor_name)
     named = names.get(f"security:{security(row)}")
@@ -132,22 +131,19 @@ def one(row: Row, names: dict[str, str], context: Context) -> None:
         f"**{who}** {DONE[row.action]} {show.plain(row.entity.replace('_', ' '))} **{show.plain(named or row.entity_key)}** on "
         f"{_moment(row.at)}, {show.plain(where)}."
     )
-    found = [(c.field, c.before, c.after) for c in changes(row)]
-    columns = DIFFERENCE
-    if row.action in ("inserted", "booked"):
-        found, columns = (
-            [(f, a) for f, _, a in found if a is not None],
-            (Column("field", "Field"), Column("after", "Now")),
-        )  # type: ignore[misc]
-    elif row.action in ("deleted", "truncated"):
-        found, columns = (
-            [(f, b) for f, b, _ in found if b is not None],
-            (Column("field", "Field"), Column("before", "Was")),
-        )  # type: ignore[misc]
-    elif all(b == a for _, b, a in found):
+    found = changes(row)
+    if row.action == "updated" and all(c.before == c.after for c in found):
         st.caption("What changed is never shown: it is a secret.")
-    show.table(Table("difference", "Before and after", columns, tuple(found), context, empty="It tells nothing."),
-               key=f"audit_row_{row.chain}_{row.seq}", foot=False)  # fmt: skip
+    sides = {"Before": [c.before for c in found], "After": [c.after for c in found]}
+    if row.action != "updated":  # one side is empty all the way down
+        sides = {"Was": sides["Before"]} if row.after is None else {"Now": sides["After"]}
+    cells = {"Field": [c.field for c in found]} | sides
+    if found:  # not a grid: long texts wrap, also on a phone
+        st.table(
+            {title: [show.MISSING if x is None else show.plain(x) for x in column] for title, column in cells.items()},
+            border="horizontal",
+            hide_index=True,
+        )
     line = [f"Row {row.seq:,} of {belongs(row.chain, names)}"]
     line += [f"request {row.request_id}"] if row.request_id else []
     line += [f"task {row.task_id}"] if row.task_id else []
