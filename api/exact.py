@@ -37,18 +37,17 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else value
 
 
-def _storable(text: str | None) -> str | None:
-    if text is not None and ("\x00" in text or any("\ud800" <= c <= "\udfff" for c in text)):
+def _storable(text: str) -> str:
+    if "\x00" in text or any("\ud800" <= c <= "\udfff" for c in text):
         raise ValueError("text without NUL and without half characters")
     return text
 
 
 # cells of a row: what they mean is for the core to say
-TextCell = Annotated[str | None, AfterValidator(_storable), Field(max_length=500)]
+_Text = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
+TextCell = _Text | None
 NumberCell = Annotated[
-    str | None,
+    _Text | None,
     BeforeValidator(_as_text),
-    AfterValidator(_storable),
-    Field(max_length=100),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "null"}]}),
 ]

@@ -77,7 +77,7 @@ def found(exist: Known, text: str) -> Listed:
     several = exist.by_symbol.get(text, [])
     if len(several) == 1:
         return several[0]
-    names = ", ".join(f"{s.exchange}:{s.symbol}" for s in several)
+    names = ", ".join(sorted(f"{s.exchange}:{s.symbol}" for s in several))
     raise NoSuchSecurity(f"security {text!r}: say which one: {names}" if names else f"there is no security {text!r}")
 
 
@@ -185,7 +185,7 @@ def about(c: psycopg.Connection, plan: Plan) -> dict[str, Any] | None:
         named = c.execute("SELECT sector, nullif(industry, '') FROM sectors WHERE sector_id = %s", (now["sector_id"],)).fetchone()  # fmt: skip
         now["sector"], now["industry"] = named or (None, None)
     for step in plan.steps:
-        if step.table == "asset_prices":
+        if step.table == "asset_prices" and step.action == "insert":
             now["price"] = step.rows[0]["price"]
     names = ("symbol", "exchange", "name", "asset_class", "sector", "industry", "price", "dividend_frequency")
     return {name: plans.plain(now.get(name)) for name in names}
