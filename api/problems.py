@@ -154,8 +154,6 @@ def kind_of(error: Exception) -> Kind:
     """What kind of problem an error is; UNEXPECTED where it is none of ours."""
     if isinstance(error, SignInRefused) and is_locked(error):
         return TOO_MANY
-    if isinstance(error, BadSecurity):
-        return kind_of(error.faults[0])
     return next((PROBLEMS[c] for c in type(error).__mro__ if c in PROBLEMS), UNEXPECTED)
 
 
