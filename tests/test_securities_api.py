@@ -139,6 +139,7 @@ def test_the_example_of_the_specification_works_as_it_is(small: Small, ben: Test
     assert created.tzinfo and completed.tzinfo  # noqa: PT018
     exact = site.get(answer.headers["location"]).json()
     assert exact["security"]["price"] in ("150.0", "150.00")
+    assert (exact["source"], exact["requester"]) == ("api", "ben")
     found = ben.get("/v1/securities/AAPL").json()
     assert (found["exchange"], found["name"], found["currency"], found["status"]) == ("XOFF", "AAPL", "EUR", "active")
     assert Decimal(found["price"]) == 150
@@ -192,7 +193,7 @@ def test_dimensions_hold_what_fields_may_name(ben: TestClient) -> None:
         ({"dividend_frequency": "weekly"}, 422, "invalid-dividend-frequency", "InvalidDividendFrequency", "dividend_frequency", "monthly"),
         ({"exchange": "XXXX"}, 422, "unknown-reference", "UnknownReference", "exchange", "XNYS"),
         ({"currency": "QQQ"}, 422, "unknown-reference", "UnknownReference", "currency", "CHF"),
-        ({"country": "QQ"}, 422, "unknown-reference", "UnknownReference", "country", "DE"),
+        ({"country": "QQ"}, 422, "unknown-reference", "UnknownReference", "country", "AT"),
         ({"dividend": "0.5", "dividend_frequency": "annual"}, 422, "invalid-dividend", "InvalidDividend", "dividend_ex_on", "ex date"),
         ({"isin": "US0378331006"}, 422, "invalid-field", "InvalidField", "isin", "check digit"),
         ({"symbol": ""}, 422, "invalid-field", "InvalidField", "symbol", "1 to 32"),
