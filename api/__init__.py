@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import (
     audit,
+    dimensions,
     health,
     imports,
     lookups,
@@ -24,6 +25,7 @@ from api import (
     reports,
     securities,
     seeds,
+    tasks,
     transactions,
 )
 from api.problems import Problem
@@ -116,21 +118,25 @@ api = Api(
 )
 api.add_middleware(Stamp)
 problems.install(api)
-for _module in (
-    people,
-    portfolios,
-    reports,
-    imports,
-    transactions,
-    reconciliations,
-    lookups,
-    securities,
-    audit,
-    seeds,
-    health,
+for _router in (
+    people.router,
+    portfolios.router,
+    reports.router,
+    imports.router,
+    transactions.router,
+    reconciliations.router,
+    lookups.router,
+    tasks.csv_router,
+    tasks.router,
+    tasks.policy_router,
+    dimensions.router,
+    securities.router,  # after whatever has a path of its own below /v1/securities
+    audit.router,
+    audit.csv_router,
+    seeds.router,
+    health.router,
 ):
-    api.include_router(_module.router)
-api.include_router(audit.csv_router)
+    api.include_router(_router)
 
 
 @api.get("/docs", include_in_schema=False, response_class=HTMLResponse)

@@ -1,6 +1,7 @@
 """What goes wrong, as the API says it: every error is one `application/problem+json` (RFC 9457), mapped here and nowhere else.
 
-To add a domain error, add its line to PROBLEMS; the class nearest to the error raised decides.
+To add a domain error, add its line to PROBLEMS; the class nearest to the error raised decides. Of a security with several
+faults the first decides, and `errors` lists them all.
 """
 
 from __future__ import annotations
@@ -19,6 +20,20 @@ from starlette.responses import Response
 from core.explain import NotExplained
 from core.importing import NotReadable, cells_of
 from core.ledger import Impossible, LedgerError, OverSold
+from core.master import (
+    AssetClassInconsistent,
+    DuplicateSymbol,
+    InvalidAssetClass,
+    InvalidDividend,
+    InvalidDividendFrequency,
+    InvalidField,
+    InvalidPrice,
+    InvalidSector,
+    MasterError,
+    PlanOutdated,
+    StillReferenced,
+    UnknownReference,
+)
 from core.recognition import UnknownFormat
 from core.scope import BadScope
 from db.access import AccessDenied, SignInRefused
@@ -28,9 +43,11 @@ from db.engine import Unreachable
 from db.import_maps import NoSuchMap
 from db.imports import NoSuchImport, NothingBooked
 from db.lookups import NoSuchLookup
+from db.master import BadSecurity, NoSuchSecurity
 from db.portfolios import StaleEdit
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
+from db.tasks import KeyReused, NoSuchTask, TaskFailed, TaskOver
 
 log = logging.getLogger("ballast.api")
 
@@ -41,10 +58,6 @@ class NotSignedIn(PermissionError):
 
 class CrossSite(PermissionError):
     """A browser sent the session cookie with a change that another site asked for."""
-
-
-class NoSuchSecurity(LookupError):
-    """No security has this number or symbol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,21 @@ PROBLEMS: dict[type[Exception], Kind] = {
     NoSuchReconciliation: Kind(404, "no-such-reconciliation", "No such reconciliation", "GET …/reconciliations lists them."),
     NoSuchSecurity: Kind(404, "no-such-security", "No such security", "GET /v1/securities lists them."),
     NoSuchLookup: Kind(404, "no-such-lookup", "No such lookup", "It is somebody else's, or more than a day old: ask again."),
+    DuplicateSymbol: Kind(409, "duplicate-symbol", "Duplicate symbol", "The exchange lists it already: choose another, reinstate that one, or say the exchange."),
+    InvalidAssetClass: Kind(422, "invalid-asset-class", "Invalid asset class", "GET /v1/asset-classes lists them."),
+    AssetClassInconsistent: Kind(422, "asset-class-inconsistent", "Asset class inconsistent", "It contradicts another field, or another listing of the same ISIN."),
+    InvalidSector: Kind(422, "invalid-sector", "Invalid sector", "GET /v1/sectors lists sectors, industries and subsectors."),
+    InvalidPrice: Kind(422, "invalid-price", "Invalid price", "A price is a number above zero, of a day up to today."),
+    InvalidDividendFrequency: Kind(422, "invalid-dividend-frequency", "Invalid dividend frequency", "expected lists what there is."),
+    UnknownReference: Kind(422, "unknown-reference", "It does not exist", "GET /v1/exchanges, /v1/currencies and /v1/countries list what may be named."),
+    InvalidDividend: Kind(422, "invalid-dividend", "Invalid dividend", "Amount, frequency and ex date go together."),
+    InvalidField: Kind(422, "invalid-field", "Invalid field", "field, value and expected say what is wrong."),
+    StillReferenced: Kind(409, "still-referenced", "Still referenced", "`obstacles` says what to do first; GET /v1/securities/{security}/references too."),
+    PlanOutdated: Kind(409, "plan-outdated", "Changed in the meantime", "Somebody changed it in between: ask again to see the new plan."),
+    TaskFailed: Kind(500, "task-failed", "Task failed", "In the `error` of a task: everything was rolled back; ask for it again, or tell whoever runs this installation."),
+    NoSuchTask: Kind(404, "no-such-task", "No such task", "GET /v1/securities/tasks lists them; old ones are cleaned up."),
+    TaskOver: Kind(409, "task-over", "Too late for that", "GET /v1/securities/tasks/{task_id} says how the task stands."),
+    KeyReused: Kind(422, "key-reused", "Idempotency key used before", "Choose a new Idempotency-Key for every new request."),
     OverSold: Kind(409, "over-sold", "More than is held", "The sale exceeds what is held on that day; nothing was booked."),
     Impossible: Kind(409, "impossible", "Not possible on that day", "What is held on that day does not allow it; nothing was booked."),
     NothingBooked: Kind(409, "nothing-booked", "Nothing was booked", "Correct the refused rows, or ask with take_good=true."),
@@ -92,6 +120,8 @@ class Wrong(BaseModel):
 
     field: str
     expected: str
+    value: str | None = None
+    class_: str | None = Field(None, alias="class", description="of a security's field: such as InvalidSector")
 
 
 class Problem(BaseModel):
@@ -105,6 +135,7 @@ class Problem(BaseModel):
     value: str | None = None
     expected: str | None = None
     errors: list[Wrong] | None = None
+    obstacles: list[str] | None = Field(None, description="what stands in the way of removing a security")
     mine: dict[str, str] | None = Field(
         None, description="in a conflict over an entry: what you sent, as cells of the CSV"
     )
@@ -124,6 +155,12 @@ def kind_of(error: Exception) -> Kind:
     if isinstance(error, SignInRefused) and is_locked(error):
         return TOO_MANY
     return next((PROBLEMS[c] for c in type(error).__mro__ if c in PROBLEMS), UNEXPECTED)
+
+
+def type_of(request: Request, class_name: str) -> str:
+    """The `type` of a problem by the name of its class: of a task's error, which is kept as text."""
+    slugs = {known.__name__: kind.slug for known, kind in PROBLEMS.items()}
+    return f"{request.scope.get('root_path', '')}/docs#{slugs.get(class_name, UNEXPECTED.slug)}"
 
 
 def answer(request: Request, kind: Kind, detail: str, status: int | None = None, **more: Any) -> Response:
@@ -163,6 +200,19 @@ async def domain(request: Request, error: Exception) -> Response:
     more: dict[str, Any] = {}
     if isinstance(error, LedgerError):
         more = {"field": error.field, "value": shown(error.value or ""), "expected": error.expected}
+    elif isinstance(error, MasterError | BadSecurity):
+        faults = error.faults if isinstance(error, BadSecurity) else [error]
+        error = faults[0]
+        more = {
+            "field": error.field,
+            "value": shown("" if error.value is None else error.value),
+            "expected": error.expected,
+            "errors": [
+                {"field": f.field, "value": shown("" if f.value is None else f.value), "expected": f.expected, "class": type(f).__name__}
+                for f in faults
+            ],
+            "obstacles": list(error.obstacles) if isinstance(error, StillReferenced) else None,
+        }  # fmt: skip
     elif isinstance(error, Conflict):
         clash = error.clashes[0]
         more = {
@@ -213,7 +263,7 @@ async def unexpected(request: Request, error: Exception) -> Response:
 
 def install(app: FastAPI) -> None:
     """Give an app these answers."""
-    for known in PROBLEMS:
+    for known in (*PROBLEMS, BadSecurity):
         app.add_exception_handler(known, domain)
     app.add_exception_handler(RequestValidationError, not_valid)
     app.add_exception_handler(HTTPException, http)

@@ -15,16 +15,25 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from api.answers import AsOf, Cell, KnownAt
+from api.exact import ExactRoute
 from api.people import Who
 from api.portfolios import portfolio_of
-from api.securities import SecurityAnswer, list_securities, look_at_security
+from api.securities import (
+    SecurityAnswer,
+    SecurityDetail,
+    add_security,
+    every_security,
+    look_at_security,
+    remove_security,
+)
+from api.tasks import ASKED, SeedTask, look_at_task_as_before
 from core.book import Portfolio
 from core.fx import day_of
 from core.reasons import Reason
 from core.scope import Scope
 from core.table import Table, plain
 from core.view import View
-from db import reports
+from db import dimensions, reports
 from db.access import User
 
 router = APIRouter(tags=["Paths of the older specifications"])
@@ -428,8 +437,28 @@ def _records(table: Table) -> list[dict[str, Cell]]:
 # ── securities ──────────────────────────────────────────────────────────────────────────────────────────────
 
 router.add_api_route(
-    "/securities", list_securities, response_model=list[SecurityAnswer], summary="The same as /v1/securities"
+    "/securities", every_security, response_model=list[SecurityAnswer], summary="All securities in the system"
 )
 router.add_api_route(
-    "/v1/stocks/{security}", look_at_security, response_model=SecurityAnswer, summary="The same as /v1/securities/{…}"
+    "/securities",
+    add_security,
+    methods=["POST"],
+    route_class_override=ExactRoute,
+    summary="The same as POST /v1/securities",
+    **ASKED,
 )
+router.add_api_route(
+    "/securities/{security}", remove_security, methods=["DELETE"], summary="The same as DELETE /v1/securities/{…}", **ASKED
+)  # fmt: skip
+router.add_api_route(
+    "/securities/tasks/{task_id}", look_at_task_as_before, response_model=SeedTask, summary="How far a task is"
+)
+router.add_api_route(
+    "/v1/stocks/{security}", look_at_security, response_model=SecurityDetail, summary="The same as /v1/securities/{…}"
+)
+
+
+@router.get("/asset-classes", response_model=list[str])
+def asset_classes(who: Who) -> list[str]:
+    """The names of the asset classes that can be traded; /v1/asset-classes says more of each."""
+    return [a.asset_class for a in dimensions.asset_classes(who) if a.tradable]

@@ -372,6 +372,10 @@ class _Reading:
                 kind, name, "a number above zero is needed, with a point and no thousands separators, such as 150.25"
             )
             return None
+        places = 6 if name == "par_value" else 10
+        if value != round(value, places):
+            self._fault(kind, name, f"at most {places} decimals are kept exactly")
+            return None
         return value
 
     def _date(self, name: str) -> date | None:

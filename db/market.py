@@ -310,8 +310,46 @@ _NEWEST = {
 }
 
 
-def master(user: UUID, as_of: date | None = None, known_at: datetime | None = None) -> list[tuple[Any, ...]]:
-    """Every security with master data and last quote, in the column order of `core.reports.securities`.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which securities of the master: a part of the symbol, name or ISIN; what it must be; after which (symbol, exchange)."""
+
+    text: str = ""
+    asset_class: str | None = None
+    sector: str | None = None
+    exchange: str | None = None
+    currency: str | None = None
+    country: str | None = None
+    status: Sequence[str] = ()
+    number: int | None = None
+    after: tuple[str, str] | None = None
+    limit: int | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """As the query below takes them."""
+        text = self.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        symbol, exchange = self.after or (None, None)
+        return {
+            "text": f"%{text}%" if text else None, "asset_class": self.asset_class, "sector": self.sector, "exchange": self.exchange,
+            "currency": self.currency, "country": self.country, "status": list(self.status), "number": self.number,
+            "after_symbol": symbol, "after_exchange": exchange, "limit": self.limit,
+        }  # fmt: skip
+
+
+EVERY = Wanted()
+_WANTED = """securities s LEFT JOIN sectors d USING (sector_id)
+  WHERE (%(text)s::text IS NULL OR concat_ws(E'\n', s.symbol, s.name, s.isin) ILIKE %(text)s)
+    AND (%(asset_class)s::text IS NULL OR lower(s.asset_class) = lower(%(asset_class)s))
+    AND (%(sector)s::text IS NULL OR lower(d.sector) = lower(%(sector)s))
+    AND (%(exchange)s::text IS NULL OR s.exchange = upper(%(exchange)s)) AND (%(currency)s::text IS NULL OR s.currency = upper(%(currency)s))
+    AND (%(country)s::text IS NULL OR s.country = upper(%(country)s))
+    AND (%(status)s::text[] = '{}' OR s.status = ANY (%(status)s)) AND (%(number)s::int IS NULL OR s.security_id = %(number)s)"""
+
+
+def master(
+    user: UUID, as_of: date | None = None, known_at: datetime | None = None, wanted: Wanted = EVERY
+) -> list[tuple[Any, ...]]:
+    """Securities with master data and last quote, by symbol and exchange, in the column order of `core.reports.securities`.
 
     At a past date or known time the price is the last close known then, without a time. Master data are as they are now.
     """
@@ -324,10 +362,19 @@ def master(user: UUID, as_of: date | None = None, known_at: datetime | None = No
     on = as_of or date(9999, 1, 1)
     with engine.session(user) as c:
         return c.execute(
-            f"""SELECT s.symbol, s.name, s.exchange, s.asset_class, d.sector, nullif(d.industry, ''), nullif(d.subsector, ''), s.country, s.currency,
+            f"""SELECT s.symbol, s.name, s.exchange, s.asset_class, s.sector, nullif(s.industry, ''), nullif(s.subsector, ''), s.country, s.currency,
                       s.isin, s.issuer, s.rating, s.issued_on, s.matures_on, s.par_value, s.dividend_frequency, s.status,
                       a.price, a.previous_close, a.quoted_at, a.provider, coalesce(({bars}), 0), s.security_id
-                 FROM securities s LEFT JOIN sectors d USING (sector_id)
+                 FROM (SELECT s.*, d.sector, d.industry, d.subsector FROM {_WANTED}
+                          AND (%(after_symbol)s::text IS NULL OR (s.symbol, s.exchange) > (%(after_symbol)s, %(after_exchange)s))
+                        ORDER BY s.symbol, s.exchange LIMIT %(limit)s) s
                  LEFT JOIN LATERAL ({_NEWEST[past]}) a (price, previous_close, quoted_at, provider) ON true ORDER BY s.symbol, s.exchange""",
-            {"on": on, "known": known_at or datetime.max.replace(tzinfo=UTC)},
+            {"on": on, "known": known_at or datetime.max.replace(tzinfo=UTC)} | wanted.parameters(),
         ).fetchall()
+
+
+def how_many(user: UUID, wanted: Wanted) -> int:
+    """How many securities of the master fit, wherever the page begins."""
+    with engine.session(user) as c:
+        row = c.execute(f"SELECT count(*) FROM {_WANTED}", wanted.parameters()).fetchone()
+    return int(row[0]) if row else 0

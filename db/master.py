@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -69,14 +70,14 @@ def known_of(c: psycopg.Connection, today: date | None = None) -> Known:
 def found(exist: Known, text: str) -> Listed:
     """The security that a number, SYMBOL or EXCHANGE:SYMBOL names. Raises NoSuchSecurity."""
     text = text.strip().upper()
-    if text.isdigit() and int(text) in exist.by_number:
+    if text.isascii() and text.isdigit() and int(text) in exist.by_number:
         return exist.by_number[int(text)]
     if text in exist.listed:
         return exist.listed[text]
     several = exist.by_symbol.get(text, [])
     if len(several) == 1:
         return several[0]
-    names = ", ".join(f"{s.exchange}:{s.symbol}" for s in several)
+    names = ", ".join(sorted(f"{s.exchange}:{s.symbol}" for s in several))
     raise NoSuchSecurity(f"security {text!r}: say which one: {names}" if names else f"there is no security {text!r}")
 
 
@@ -91,6 +92,103 @@ def fields_of(c: psycopg.Connection, number: int) -> dict[str, Any]:
     if row is None:
         raise NoSuchSecurity(f"there is no security {number}")
     return row
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """What a security is called from a day on."""
+
+    valid_from: date
+    symbol: str
+    exchange: str
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """How a security is classified from a day on; of several for one day the last recorded holds."""
+
+    valid_from: date
+    asset_class: str
+    sector: str | None
+    industry: str | None
+    subsector: str | None
+    source: str
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a security was called and how it was classified, oldest first."""
+
+    ended_on: date | None
+    symbols: tuple[Symbol, ...]
+    classifications: tuple[Classification, ...]
+
+
+def looked_up(user: User, text: str) -> tuple[int, bool]:
+    """(number, whether the name is a former one) of what a number, SYMBOL or EXCHANGE:SYMBOL names now or named once.
+
+    Raises NoSuchSecurity.
+    """
+    text = text.strip().upper()
+    exchange, _, symbol = text.rpartition(":")
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    with engine.session(user.user_id) as c:
+        if number is not None and c.execute("SELECT 1 FROM securities WHERE security_id = %s", (number,)).fetchone():
+            return number, False
+        for former, table in enumerate(("securities", "security_symbols")):
+            rows = c.execute(
+                f"SELECT security_id, max(exchange) FROM {table} WHERE symbol = %(s)s AND (%(x)s = '' OR exchange = %(x)s) GROUP BY 1 ORDER BY 2",
+                {"s": symbol, "x": exchange},
+            ).fetchall()
+            if len(rows) == 1:
+                return int(rows[0][0]), bool(former)
+            if rows:
+                raise NoSuchSecurity(f"security {text!r}: say which one: {', '.join(f'{x}:{symbol}' for _, x in rows)}")
+    raise NoSuchSecurity(f"there is no security {text!r}")
+
+
+def past_of(user: User, number: int) -> Past:
+    """A security's symbols and classifications. Raises NoSuchSecurity."""
+    with engine.session(user.user_id) as c:
+        ended = c.execute("SELECT ended_on FROM securities WHERE security_id = %s", (number,)).fetchone()
+        symbols = c.execute("SELECT valid_from, symbol, exchange, recorded_at FROM security_symbols WHERE security_id = %s ORDER BY valid_from",
+                            (number,)).fetchall()  # fmt: skip
+        classes = c.execute(
+            "SELECT k.valid_from, k.asset_class, d.sector, nullif(d.industry, ''), nullif(d.subsector, ''), k.source, k.recorded_at "
+            "FROM security_classifications k LEFT JOIN sectors d USING (sector_id) WHERE k.security_id = %s ORDER BY k.valid_from, k.recorded_at",
+            (number,),
+        ).fetchall()
+    if ended is None:
+        raise NoSuchSecurity(f"there is no security {number}")
+    return Past(ended[0], tuple(Symbol(*r) for r in symbols), tuple(Classification(*r) for r in classes))
+
+
+def about(c: psycopg.Connection, plan: Plan) -> dict[str, Any] | None:
+    """The security that a plan is about, as it will be: symbol, class, sector, industry, price, frequency. None where they are several."""
+    written = [
+        row for s in plan.steps if s.table == "securities" and s.action in ("insert", "update") for row in s.rows
+    ]
+    if plan.kind == "bulk" or (plan.security_id is None and len(written) != 1):
+        return None
+    was: dict[str, Any] = {}
+    if plan.security_id is not None:
+        try:
+            was = fields_of(c, plan.security_id)
+        except NoSuchSecurity:  # the task will say so
+            return None
+        quote = c.execute("SELECT price FROM asset_prices WHERE security_id = %s", (plan.security_id,)).fetchone()
+        was["price"] = quote[0] if quote else None
+    now = was | (written[0] if written else {})
+    if now.get("sector_id") != was.get("sector_id"):
+        named = c.execute("SELECT sector, nullif(industry, '') FROM sectors WHERE sector_id = %s", (now["sector_id"],)).fetchone()  # fmt: skip
+        now["sector"], now["industry"] = named or (None, None)
+    for step in plan.steps:
+        if step.table == "asset_prices" and step.action == "insert":
+            now["price"] = step.rows[0]["price"]
+    names = ("symbol", "exchange", "name", "asset_class", "sector", "industry", "price", "dividend_frequency")
+    return {name: plans.plain(now.get(name)) for name in names}
 
 
 def draft_of(exist: Known, cells: Mapping[str, Any], editing: Listed | None = None) -> SecurityDraft:

@@ -17,9 +17,11 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
+from core import VERSION
 from core.master import DuplicateSymbol, MasterError
 from core.plans import Plan
-from db import engine
+from core.table import Column, Context, Kind, Table
+from db import engine, master
 from db.access import AccessDenied, User
 
 CHANNEL = "ballast_tasks"
@@ -37,6 +39,10 @@ class NoSuchTask(LookupError):
 
 class TaskFailed(RuntimeError):
     """A task ended without doing what was asked: at which step, and why."""
+
+
+class KeyReused(ValueError):
+    """An idempotency key comes a second time, with another request."""
 
 
 class TaskOver(ValueError):
@@ -83,6 +89,7 @@ class Task:
     result: dict[str, Any]
     error: dict[str, Any] | None
     undoes: UUID | None
+    about: dict[str, Any] | None  # the security as it will be, see db.master.about; None: several
     steps: tuple[Step, ...] = ()
 
     @property
@@ -114,28 +121,56 @@ class Task:
 
 
 _COLUMNS = """t.task_id, t.kind, t.title, t.subject, t.security_id, t.status, t.requested_by, u.username AS requester, t.requested_at, t.source, t.four_eyes,
-  d.username AS decider, t.decided_at, t.decision_note, t.cancelled_by, t.attempts, t.started_at, t.finished_at, t.message, t.result, t.error, t.undoes"""
+  d.username AS decider, t.decided_at, t.decision_note, t.cancelled_by, t.attempts, t.started_at, t.finished_at, t.message, t.result, t.error, t.undoes, t.request -> 'about'"""
 _FROM = "tasks t JOIN users u ON u.user_id = t.requested_by LEFT JOIN users d ON d.user_id = t.decided_by"
 
 
 # ── for people ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def request(user: User, plan: Plan, asked: Mapping[str, Any], undoes: UUID | None = None) -> UUID:
+def request(
+    user: User, plan: Plan, asked: Mapping[str, Any], undoes: UUID | None = None, key: str | None = None
+) -> UUID:
     """Ask for a plan to be carried out; the task's number. `asked`: what was asked for, kept with it.
 
-    Raises AccessDenied, and DuplicateSymbol where another task is about to take the same symbol.
+    With a `key` the same person gets the same task for it within a day. Raises AccessDenied, KeyReused, and DuplicateSymbol
+    where another task is about to take the same symbol.
     """
     with refused(), engine.session(user.user_id) as c:
+        if key is not None:
+            c.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 2))", (f"{user.user_id} {key}",))
+            if (before := _asked_before(c, user, key, asked)) is not None:
+                return before
+        kept = {**asked, "about": master.about(c, plan)} | ({"key": key} if key is not None else {})
         try:
             row = c.execute(
                 "SELECT request_task(%s, %s, %s, %s, %s, %s, %s, %s)",
-                (plan.kind, plan.title, plan.subject, plan.security_id, plan.claim, json.dumps(asked, default=str),
+                (plan.kind, plan.title, plan.subject, plan.security_id, plan.claim, json.dumps(kept, default=str),
                  json.dumps(plan.as_json()), undoes),
             ).fetchone()  # fmt: skip
         except psycopg.errors.UniqueViolation as e:
             raise DuplicateSymbol("symbol", plan.claim, "duplicate symbol: another task is just adding it") from e
     assert row is not None
+    number: UUID = row[0]
+    return number
+
+
+def asked_before(user: User, key: str, asked: Mapping[str, Any]) -> UUID | None:
+    """The task that this person asked for with this key within a day. Raises KeyReused where it was for something else."""
+    with engine.session(user.user_id) as c:
+        return _asked_before(c, user, key, asked)
+
+
+def _asked_before(c: psycopg.Connection, user: User, key: str, asked: Mapping[str, Any]) -> UUID | None:
+    row = c.execute(
+        "SELECT task_id, request - '{about,key}'::text[] = %s::jsonb FROM tasks "
+        "WHERE requested_by = %s AND request ->> 'key' = %s AND requested_at > now() - interval '1 day' ORDER BY task_id LIMIT 1",
+        (json.dumps(asked, default=str), user.user_id, key),
+    ).fetchone()
+    if row is None:
+        return None
+    if not row[1]:
+        raise KeyReused(f"Idempotency-Key {key!r}: you sent it with another request within a day; choose another key")
     number: UUID = row[0]
     return number
 
@@ -213,6 +248,39 @@ def tasks(user: User, status: Sequence[str] = (), kind: str | None = None, reque
              "first": first, "last": last, "security": security, "before": before, "limit": limit},
         ).fetchall()  # fmt: skip
     return [Task(*row) for row in rows]
+
+
+_HISTORY = (
+    Column("id", "Task"),
+    Column("label", "Label"),
+    Column("kind", "Kind"),
+    Column("title", "Title"),
+    Column("subject", "Subject"),
+    Column("status", "Status"),
+    Column("requester", "Asked by"),
+    Column("created_at", "Asked", Kind.TIME, "UTC"),
+    Column("source", "From", note="page, api, csv or job"),
+    Column("decided_by", "Decided by"),
+    Column("decided_at", "Decided", Kind.TIME, "UTC"),
+    Column("decision_note", "Note"),
+    Column("started_at", "Started", Kind.TIME, "UTC"),
+    Column("completed_at", "Ended", Kind.TIME, "UTC"),
+    Column("message", "Result"),
+    Column("error_class", "Error"),
+    Column("security_id", "Security", Kind.COUNT),
+)
+
+
+def history(found: Sequence[Task], now: datetime) -> Table:
+    """Tasks as a table."""
+    rows = tuple(
+        (str(t.task_id), t.label, t.kind, t.title, t.subject, t.status, t.requester, t.requested_at, t.source, t.decider, t.decided_at,
+         t.decision_note, t.started_at, t.finished_at, t.message, (t.error or {}).get("class"), t.security_id)
+        for t in found
+    )  # fmt: skip
+    return Table(
+        "tasks", "Tasks", _HISTORY, rows, Context(now.date(), None, VERSION), empty="Nobody has asked for anything yet."
+    )
 
 
 def policy(user: User) -> dict[str, Any]:

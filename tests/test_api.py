@@ -519,13 +519,13 @@ def test_an_empty_portfolio_answers_everywhere(small: Small, portfolio: str, pat
 
 def test_securities(small: Small) -> None:
     client = small.client("ben")
-    listed = client.get("/v1/securities", params={"q": "acme"}).json()
+    listed = client.get("/v1/securities", params={"q": "acme"}).json()["items"]
     assert [s["symbol"] for s in listed] == ["ACME"]
     assert Decimal(listed[0]["price"]) == Decimal("131.2345")
     for name in ("ACME", "acme", "XNYS:ACME", str(small.securities["ACME"])):
         assert client.get(f"/v1/securities/{name}").json()["security_id"] == small.securities["ACME"]
     problem(client.get("/v1/securities/NOPE"), 404, "no-such-security")
-    assert client.get("/securities").json() == client.get("/v1/securities").json()
+    assert client.get("/securities").json() == client.get("/v1/securities").json()["items"]
 
 
 # --- the past -------------------------------------------------------------------------------------------------

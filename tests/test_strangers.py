@@ -16,7 +16,7 @@ from small import MARK, ODD, Small, installed
 
 from core.brokers import ColumnMap
 from core.reports import REPORTS
-from db import access, import_maps, imports, lookups
+from db import access, import_maps, imports, lookups, master, tasks
 
 SECRETS = (MARK, ODD, "4242.42")
 OPEN = {("post", "/v1/auth/login"), ("get", "/health")}
@@ -176,6 +176,9 @@ def call(
         values["map_id"] = str(import_maps.keep_map(small.anna, "Anna's", ColumnMap({"date": "Day"}), ["Day"]))
     if "{lookup_id}" in path:
         values["lookup_id"] = str(lookups.ask(small.anna, MARK))
+    if "{task_id}" in path:
+        anna = small.user("anna")
+        values["task_id"] = str(tasks.request(anna, master.plan_edit(anna, "BOLT", {"rating": "A"}), {}))
     query = {}
     for p in operation.get("parameters", []):
         if p["in"] == "path":
@@ -198,6 +201,14 @@ def call(
             f"/v1/portfolios/{portfolio}/methods": {"valid_from": "2026-01-05", "method": "lifo"},
             f"/v1/portfolios/{portfolio}": {"version": 1, "name": "taken over"},
             "/v1/securities/lookup": {"text": "ACME"},
+            "/v1/securities": {"symbol": "NEW", "asset_class": "Equity"},
+            "/securities": {"symbol": "NEW", "asset_class": "Equity"},
+            f"/v1/securities/{values['security']}": {"rating": "A"},
+            f"/v1/securities/{values['security']}/symbol-change": {"symbol": "OTHER", "valid_from": "2026-01-05"},
+            f"/v1/securities/{values['security']}/delist": {"on": "2026-01-05"},
+            f"/v1/securities/tasks/{values.get('task_id')}/approve": {"note": "mine now"},
+            f"/v1/securities/tasks/{values.get('task_id')}/reject": {"note": "mine now"},
+            "/v1/policy": {"approve": "analyst"},
             "/v1/import-maps": {"name": "his", "columns": ["Day"], "map": {"columns": {"date": "Day"}}},
             "/v1/portfolios": {"name": "one more", "base_currency": "USD"},
             f"/v1/portfolios/{portfolio}/reconciliations/{values['reconciliation_id']}/signoffs": {

@@ -1,0 +1,94 @@
+"""The dimensions of the security master: asset classes, sectors, exchanges, countries, currencies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from psycopg.rows import class_row
+
+from db import engine
+from db.access import User
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class AssetClass:
+    """A class; an index cannot be traded."""
+
+    asset_class: str
+    tradable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sector:
+    """A sector, an industry of one, or a subsector of an industry."""
+
+    sector_id: int
+    sector: str
+    industry: str | None
+    subsector: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Where securities are listed, by its ISO 10383 code."""
+
+    exchange: str
+    name: str
+    zone: str
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Country:
+    """A country by its ISO 3166 code."""
+
+    country: str
+    name: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Currency:
+    """A currency by its ISO 4217 code."""
+
+    currency: str
+    name: str
+    minor_units: int
+
+
+def _all(user: User, kind: type[T], query: str) -> list[T]:
+    with engine.session(user.user_id) as c, c.cursor(row_factory=class_row(kind)) as cursor:
+        return cursor.execute(query).fetchall()
+
+
+def asset_classes(user: User) -> list[AssetClass]:
+    """By name."""
+    return _all(user, AssetClass, "SELECT asset_class, tradable FROM asset_classes ORDER BY asset_class")
+
+
+def sectors(user: User) -> list[Sector]:
+    """Each sector, then its industries, each with its subsectors."""
+    return _all(
+        user,
+        Sector,
+        "SELECT sector_id, sector, nullif(industry, '') AS industry, nullif(subsector, '') AS subsector FROM sectors "
+        "ORDER BY sectors.sector, sectors.industry, sectors.subsector",
+    )
+
+
+def exchanges(user: User) -> list[Exchange]:
+    """By code."""
+    return _all(user, Exchange, "SELECT exchange, name, zone, currency FROM exchanges ORDER BY exchange")
+
+
+def countries(user: User) -> list[Country]:
+    """By code."""
+    return _all(user, Country, "SELECT country, name, region FROM countries ORDER BY country")
+
+
+def currencies(user: User) -> list[Currency]:
+    """By code."""
+    return _all(user, Currency, "SELECT currency, name, minor_units FROM currencies ORDER BY currency")
