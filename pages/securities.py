@@ -9,7 +9,7 @@ import streamlit as st
 from core.returns import period_start
 from core.table import Figure, Kind, Table
 from core.view import PERIOD_NAMES
-from ui import charts, explain, frame, scope, session, show
+from ui import charts, explain, frame, scope, session, show, task_panel
 from ui.scope import Here
 
 LISTED = ("symbol", "name", "asset_class", "sector", "exchange", "currency", "price", "quoted_at", "status")
@@ -143,6 +143,8 @@ def detail(here: Here, s: dict[str, Any], table: Table) -> None:
 
 
 here = frame.page("Securities", needs_transactions=False)
+if (task := task_panel.asked()) is not None:
+    task_panel.panel(here.user, task, here)
 master = here.answer("securities")
 chosen = next((r for r in master.records() if r["security_id"] == here.scope.security), None)
 if chosen is not None:
