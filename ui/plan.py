@@ -7,7 +7,7 @@ plan.confirm(user, "add")             # shows it with Confirm and Back; confirme
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -28,9 +28,9 @@ ICONS = {"insert": "add", "update": "edit", "delete": "delete", "bars": "show_ch
 KEYS = ("security_id", "valid_from", "counterparty_id")
 
 
-def offer(key: str, made: Plan, asked: Mapping[str, Any]) -> None:
+def offer(key: str, made: Plan, asked: Mapping[str, Any], undoes: UUID | None = None) -> None:
     """Keep a plan to be confirmed; the page runs again. One is kept at a time."""
-    st.session_state["plan"] = (key, made, dict(asked))
+    st.session_state["plan"] = (key, made, dict(asked), undoes)
     st.rerun()
 
 
@@ -44,29 +44,29 @@ def withdraw() -> None:
     st.session_state.pop("plan", None)
 
 
-def confirm(user: User, key: str) -> None:
-    """The plan that is kept under this name, with the two ways on."""
-    _, made, asked = st.session_state["plan"]
+def confirm(
+    user: User, key: str, done: Callable[[], object] = lambda: None, back: Callable[[], object] = lambda: None
+) -> None:
+    """The plan that is kept under this name, with the two ways on: `done` is called once it is asked for, `back` when it is dropped."""
+    _, made, asked, undoes = st.session_state["plan"]
     with st.container(border=True, key="plan"):
         st.subheader(shows.plain(made.title), anchor=False)
         show(user, made)
         st.caption("Nothing is written yet.")
         with st.container(horizontal=True):
             confirmed = st.button("Confirm", type="primary", icon=":material/check:", key=f"{key}_confirm")
-            st.button("Back", icon=":material/arrow_back:", on_click=withdraw, key=f"{key}_back")
+            st.button("Back", icon=":material/arrow_back:", on_click=lambda: (withdraw(), back()), key=f"{key}_back")
         if confirmed:
             withdraw()  # a second click finds nothing to ask for
             try:
-                carry_out(user, made, asked)
+                number = tasks.request(user, made, asked, undoes)
             except errors.KNOWN as error:
-                st.session_state["plan"] = (key, made, asked)
+                st.session_state["plan"] = (key, made, asked, undoes)
                 errors.show(error)
-
-
-def carry_out(user: User, made: Plan, asked: Mapping[str, Any], undoes: UUID | None = None) -> None:
-    """Ask for a plan to be carried out; the task is in the address from the next run on. Raises what `tasks.request` raises."""
-    scope.goto(task=str(tasks.request(user, made, asked, undoes)))
-    st.rerun()
+            else:
+                done()
+                scope.goto(task=str(number))
+                st.rerun()
 
 
 def show(user: User, plan: Plan) -> None:

@@ -117,8 +117,8 @@ def _elapsed(task: Task) -> str:
     if seconds >= 3600:
         said = f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
     else:
-        said = f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.1f} s"
-    return f"took {said}" if task.finished_at and task.started_at else f"for {said}"
+        said = f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{max(seconds, 0.1):.1f} s"
+    return f"{'took' if task.finished_at else 'for'} {said}"
 
 
 def _cancel(user: User, task: Task) -> None:
@@ -170,6 +170,9 @@ def _outcome(user: User, task: Task, here: Here | None) -> None:
         word = "Rejected" if task.status == "rejected" else "Approved"
         note = f": “{show.plain(task.decision_note)}”" if task.decision_note else ""
         st.caption(f"{word} by {show.plain(task.decider)}{note}")
+    if plan.offered(f"undo_{task.task_id}"):
+        plan.confirm(user, f"undo_{task.task_id}")
+        return
     with st.container(horizontal=True, vertical_alignment="center", key="task_after"):
         if task.status == "completed" and task.security_id is not None and _is_there(user, task.security_id):
             link(here, "securities", f"Open {task.subject}", icon=":material/open_in_new:", security=task.security_id)
@@ -221,18 +224,8 @@ def _undo(user: User, task: Task, here: Here | None) -> None:
     elif task.kind == "remove" and not _is_there(user, task.security_id):
         st.caption("It was deleted for good: to have it again, add it.")
     elif st.button("Undo", icon=":material/undo:", key="task_undo", help="Shows what would be written first."):
-        _confirm_undo(user, task)
-
-
-@st.dialog("Undo this?", width="large", icon=":material/undo:")
-def _confirm_undo(user: User, task: Task) -> None:
-    """The plan of the way back, to be confirmed."""
-    with errors.told():
-        made = undoing(user, task)
-        st.markdown(f"**{show.plain(made.title)}**")
-        plan.show(user, made)
-        if st.button("Confirm", type="primary", icon=":material/check:", key="task_undo_confirm"):
-            plan.carry_out(user, made, {"undoes": task.label}, undoes=task.task_id)
+        with errors.told():
+            plan.offer(f"undo_{task.task_id}", undoing(user, task), {"undoes": task.label}, task.task_id)
 
 
 def undoing(user: User, task: Task) -> Plan:
