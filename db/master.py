@@ -160,7 +160,9 @@ class Dated:
     """What a security was called, and how it was classified, each since a day."""
 
     symbols: list[tuple[date, str, str, datetime]]  # valid from, exchange, symbol, recorded
-    classifications: list[tuple[date, str, str | None, str | None, str | None, str, datetime]]  # …, class, sector, industry, subsector, source, …
+    classifications: list[
+        tuple[date, str, str | None, str | None, str | None, str, datetime]
+    ]  # …, class, sector, industry, subsector, source, …
 
 
 def dated(user: User, number: int) -> Dated:

@@ -19,15 +19,16 @@ from core.rules import check
 from core.rules.concentration import GROUPS, UNCLASSIFIED
 from core.table import Column, Context, Figure, Kind, Table
 from core.view import PERIOD_NAMES
-from db import master, tasks
-from ui import charts, explain, frame, scope, security_actions, show, task_panel
+from db import audit, master, tasks
+from ui import charts, explain, frame, scope, security_actions, session, show, task_panel
 from ui.scope import Here
 
 MASTER = ("name", "exchange", "isin", "asset_class", "sector", "industry", "subsector", "country", "currency", "issuer", "rating",
           "issued_on", "matures_on", "par_value", "dividend_frequency", "status", "bars")  # fmt: skip
 KINDS = {"percent": Kind.PERCENT, "number": Kind.NUMBER, "date": Kind.DATE, "days": Kind.COUNT}
 STATES = {"breach": "✕ breached", "near": "▲ near the limit", "ok": "✓ kept", "unknown": "? not known"}
-TASKS = 50
+TASKS, TRAIL = 50, 200
+CHANGES, PHONE = ("at", "who", "action", "thing", "change", "source"), ("at", "who", "change")
 Row = Mapping[str, Any]
 
 
@@ -51,6 +52,7 @@ def detail(here: Here, s: Row, table: Table) -> None:
         "Risk": lambda: _risk(here, s, prices),
         "Compliance": lambda: _compliance(here, s),
         "In full": lambda: _in_full(here, s),
+        "Audit trail": lambda: _trail(here, s),
         "Tasks": lambda: _tasks(here, s),
     }
     for tab, section in zip(st.tabs(list(sections), on_change="rerun", key="security_tabs"), sections.values(), strict=True):  # fmt: skip
@@ -212,6 +214,17 @@ def _in_full(here: Here, s: Row) -> None:
     explain.table(here, replace(report, rows=(report.rows[place],)), key="security_360", places=[place])
     explain.hint()
     show.explain("asset_360")
+
+
+def _trail(here: Here, s: Row) -> None:
+    """Every change of it and of what names it, newest first."""
+    trail = audit.of(here.user, "securities", str(s["security_id"]), TRAIL)
+    show.table(
+        trail, key=f"security_trail_{s['security_id']}_{len(trail.rows)}", only=PHONE if session.on_phone() else CHANGES
+    )
+    if len(trail.rows) == TRAIL:
+        st.caption(f"The newest {TRAIL} changes; the audit page has all.")
+    frame.link(here, "audit", "The whole audit trail", ":material/policy:")
 
 
 def _tasks(here: Here, s: Row) -> None:

@@ -18,9 +18,10 @@ import streamlit as st
 from core import master as rules
 from core.master import FIELDS, FREQUENCIES, MASTER_FIELDS, WITH_TERMS, Known, Listed, MasterError
 from core.plans import plain
+from core.taxonomy import sector_of
 from db import master
 from db.access import User
-from ui import errors, plan, session, show
+from ui import errors, plan, proposals, session, show
 
 LIVE = "400ms"
 FIRST, LAST = date(1700, 1, 1), date(2200, 12, 31)
@@ -137,8 +138,15 @@ def _form(known: Known, state: dict[str, Any], editing: Listed | None, row: Mapp
         for line in (x for x in lines if x):
             for field, column in zip(line, st.columns(max(len(line), 2)), strict=False):
                 with column:
-                    _widget(known, state, field, cells, editing)
+                    if field == "symbol" and editing is None:
+                        with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
+                            _widget(known, state, field, cells, editing)
+                            proposals.button(user, state, cells)
+                    else:
+                        _widget(known, state, field, cells, editing)
                     slots[field] = st.empty()
+            if "symbol" in line and editing is None:
+                proposals.section(known, state)
     sent = {f: v for f, v in cells.items() if f in MASTER_FIELDS and v != state["was"][f]} if editing else cells
     faults = _faults(known, sent, editing, row)
     told = st.empty()
@@ -221,7 +229,7 @@ def _widget(known: Known, state: dict[str, Any], field: str, cells: Mapping[str,
 
 def choices(known: Known, kind: str, cells: Mapping[str, Any]) -> dict[str, str]:
     """What a list offers: the value, and how it is shown. Industries are those of the sector, subsectors those of the industry."""
-    sector, industry = cells.get("sector"), cells.get("industry")
+    sector, industry = sector_of(cells.get("sector") or ""), cells.get("industry")
     if kind == "exchange":
         return {code: f"{code} · {currency}" for code, currency in known.exchanges.items()}
     if kind == "country":
