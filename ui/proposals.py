@@ -101,10 +101,9 @@ def _candidate(known: Known, state: dict[str, Any], one: Profile, i: int) -> Non
         one.currency,
         one.isin,
     ]
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"proposal_{i}"):
-        st.markdown(f"**{show.plain(where)}** · " + " · ".join(show.plain(p) for p in parts if p) + f" · by {show.plain(one.provider or 'a feed')}",
-                    width="stretch")  # fmt: skip
-        st.button("Use this", icon=":material/check:", on_click=fill, args=(known, state, one), key=f"{state['key']}_use_{i}")  # fmt: skip
+    said, use = st.columns([6, 1], vertical_alignment="center")
+    said.markdown(f"**{show.plain(where)}** · " + " · ".join(show.plain(p) for p in parts if p) + f" · by {show.plain(one.provider or 'a feed')}")  # fmt: skip
+    use.button("Use this", icon=":material/check:", on_click=fill, args=(known, state, one), key=f"{state['key']}_use_{i}")  # fmt: skip
 
 
 def fill(known: Known, state: dict[str, Any], one: Profile) -> None:

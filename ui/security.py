@@ -94,6 +94,9 @@ def _chart(prices: Table, period: str, currency: str) -> None:
     on, close = prices.column("on")[::-1], prices.column("close")[::-1]
     first = period_start(on[-1], "1W" if period == "1D" else PERIOD_NAMES[period], on[0])
     points = [(d, c) for d, c in zip(on, close, strict=True) if d >= first]
+    if len(points) < 2:
+        st.info(f"One close so far: {show.text(points[0][1], Kind.PRICE)} on {show.day(points[0][0])}. A chart needs two.", icon=":material/show_chart:")  # fmt: skip
+        return
     take = charts.thinned([c for _, c in points])
     figure = go.Figure(go.Scatter(x=[points[i][0] for i in take], y=[float(points[i][1]) for i in take], line={"color": charts.PORTFOLIO, "width": 2},
                                   mode="lines", name="Close", customdata=[show.text(points[i][1], Kind.PRICE) for i in take],

@@ -48,9 +48,8 @@ def bar(here: Here, s: Row, may: frozenset[str]) -> None:
         more = {"rename": ("Symbol change", "swap_horiz", "edit"), "delist": ("Delisted", "event_busy", "remove")}
         offered = {k: v for k, v in more.items() if v[2] in may and not (k == "delist" and s["status"] == "delisted")}
         if offered:
-            with st.popover("More", icon=":material/more_horiz:", key="security_more"):
-                for name, (label, icon, _) in offered.items():
-                    st.button(f"{label}…", icon=f":material/{icon}:", on_click=_do, args=(s, name), key=f"security_{name}", type="tertiary")  # fmt: skip
+            st.menu_button("More", list(offered), icon=":material/more_horiz:", format_func=lambda name: f":material/{offered[name][1]}: {offered[name][0]}",
+                           on_click=_chosen, args=(s,), key="security_more")  # fmt: skip
     _under_way(here, s)
 
 
@@ -58,6 +57,10 @@ def _do(s: Row, what: str | None) -> None:
     """Begin something, or leave it."""
     plan.withdraw()
     st.session_state["security_doing"] = (s["security_id"], what)
+
+
+def _chosen(s: Row) -> None:
+    _do(s, st.session_state["security_more"])
 
 
 def _done() -> None:

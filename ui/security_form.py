@@ -261,7 +261,7 @@ def _touch(state: dict[str, Any], field: str) -> None:
 def said(fault: MasterError) -> str:
     """A fault under its field: what it is, what would be right."""
     kind = next(words for of, words in WORDS if isinstance(fault, of))
-    return f"{kind}: {fault.expected}" if kind else fault.expected[:1].upper() + fault.expected[1:]
+    return f"{kind}: {fault.expected}" if kind and fault.value else fault.expected[:1].upper() + fault.expected[1:]
 
 
 def _tell(state: Mapping[str, Any], faults: list[MasterError], slots: Mapping[str, Any], told: Any) -> None:

@@ -175,7 +175,7 @@ def _outcome(user: User, task: Task, here: Here | None) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", key="task_after"):
         if task.status == "completed" and task.security_id is not None and _is_there(user, task.security_id):
-            link(here, "securities", f"Open {task.subject}", icon=":material/open_in_new:", security=task.security_id)
+            _open(here, task)
         if task.status == "completed":
             _undo(user, task, here)
         st.button("Close", icon=":material/close:", on_click=scope.goto, kwargs={"task": None}, key="task_close")
@@ -204,12 +204,16 @@ def _is_there(user: User, number: int) -> bool:
     return True
 
 
-def link(here: Here | None, name: str, label: str, icon: str | None = None, **changes: Any) -> None:
-    """A link to a page, with the scope where there is one."""
-    if here is not None:
-        frame.link(here, name, label, icon, **changes)
+def _open(here: Here | None, task: Task) -> None:
+    """To the security. On its own page that is a click: a link of a page to itself keeps the parameters that it had."""
+    label, icon = f"Open {task.subject}", ":material/open_in_new:"
+    changes = {"security": str(task.security_id), "task": None}
+    if session.here().startswith("/securities"):
+        st.button(label, icon=icon, on_click=scope.goto, kwargs=changes, key="task_open")
+    elif here is not None:
+        frame.link(here, "securities", label, icon, security=task.security_id)
     else:
-        st.page_link(f"{name}.py", label=label, icon=icon, query_params={k: str(v) for k, v in changes.items()})
+        st.page_link("securities.py", label=label, icon=icon, query_params={"security": str(task.security_id)})
 
 
 def _undo(user: User, task: Task, here: Here | None) -> None:
