@@ -323,7 +323,9 @@ def test_a_security_is_added_followed_by_two_removed_and_brought_back(
     page.get_by_role("button", name="Open XNYS:NOVA").click()
     page.get_by_role("button", name="Remove").wait_for()
     number = parse_qs(urlsplit(page.url).query)["security"][0]
-    was = product.send("/api/v1/portfolios", {"name": "Was measured", "base_currency": "USD", "benchmark_id": int(number)})
+    was = product.send(
+        "/api/v1/portfolios", {"name": "Was measured", "base_currency": "USD", "benchmark_id": int(number)}
+    )
     headers = {"Authorization": f"Bearer {product.token}"}
     path = f"{visit.base}/api/v1/portfolios/{was['portfolio_id']}?version={was['version']}"
     assert page.request.delete(path, headers=headers).ok
