@@ -252,6 +252,31 @@ def edited_cells(row: Mapping[str, Any], cells: Mapping[str, Any]) -> dict[str, 
     return merged | dict(cells)
 
 
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """What a security was called, and how it was classified, each since a day."""
+
+    symbols: list[tuple[date, str, str, datetime]]  # valid from, exchange, symbol, recorded
+    classifications: list[
+        tuple[date, str, str | None, str | None, str | None, str, datetime]
+    ]  # …, class, sector, industry, subsector, source, …
+
+
+def dated(user: User, number: int) -> Dated:
+    """The symbol and classification history of a security, newest first."""
+    with engine.session(user.user_id) as c:
+        symbols = c.execute(
+            "SELECT valid_from, exchange, symbol, recorded_at FROM security_symbols WHERE security_id = %s ORDER BY 1 DESC",
+            (number,),
+        ).fetchall()
+        classes = c.execute(
+            "SELECT valid_from, asset_class, d.sector, nullif(d.industry, ''), nullif(d.subsector, ''), source, recorded_at "
+            "FROM security_classifications LEFT JOIN sectors d USING (sector_id) WHERE security_id = %s ORDER BY 1 DESC, recorded_at DESC",
+            (number,),
+        ).fetchall()
+    return Dated(symbols, classes)
+
+
 def references(user: User, number: int) -> list[Reference]:
     """Everything that names a security."""
     with engine.session(user.user_id) as c:

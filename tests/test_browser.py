@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import re
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
+import psycopg
 import pytest
 from conftest import ROOT
 from playwright.sync_api import Browser, Page, expect
 from product import Product
 
 from core import VERSION
+from db import embedded
 
 pytestmark = pytest.mark.browser
 PAGES = (
@@ -270,6 +274,86 @@ def test_a_guest_sees_one_portfolio_and_no_buttons(visit: Visit, product: Produc
     visit.settled()
     assert page.get_by_role("tab", name="New entry").count() == 0
     assert "US Core" not in page.content()
+
+
+def choose(page: Page, label: str, text: str) -> None:
+    """Type into a list and take what it finds."""
+    page.get_by_role("combobox", name=label, exact=True).click()
+    page.keyboard.type(text)
+    page.get_by_role("option").first.click()
+
+
+def test_a_security_is_added_followed_by_two_removed_and_brought_back(
+    chromium: Browser, visit: Visit, product: Product
+) -> None:
+    visit.sign_in()
+    page = visit.open("securities", "Securities")
+    page.get_by_role("tab", name="Add").click()
+    page.get_by_role("textbox", name="Symbol").fill("KO")
+    expect(page.get_by_text("Duplicate symbol", exact=False)).to_be_visible()
+    page.get_by_role("textbox", name="Symbol").fill("NOVA")
+    expect(page.get_by_text("Duplicate symbol", exact=False)).to_have_count(0)
+    choose(page, "Exchange", "XNYS")
+    choose(page, "Asset class", "Equity")
+    choose(page, "Sector", "Energy")
+    page.get_by_role("textbox", name="First price").fill("12.50")
+    page.get_by_role("button", name="Show the plan").click()
+    for table in ("securities", "security_symbols", "security_classifications", "asset_prices", "price_history"):
+        expect(page.locator("code", has_text=re.compile(f"^{table}$")).first).to_be_visible()
+    second = Visit(chromium, product)
+    held = psycopg.connect(embedded.conninfo("ballast_jobs", data_dir=product.data))
+    try:
+        held.execute("LOCK TABLE asset_prices IN EXCLUSIVE MODE")
+        page.get_by_role("button", name="Confirm").click()
+        running = re.compile(r"Add first price\s+·\s+running")
+        expect(page.get_by_text(running)).to_be_visible()
+        expect(page.get_by_text(re.compile(r"Add to classifications\s+·\s+completed"))).to_be_visible()
+        page.reload()
+        expect(page.get_by_text(running)).to_be_visible()
+        second.sign_in()
+        second.page.goto(page.url)
+        expect(second.page.get_by_text(running)).to_be_visible()
+    finally:
+        held.close()
+    for each in (page, second.page):
+        expect(each.get_by_text("XNYS:NOVA was added", exact=False)).to_be_visible()
+        expect(each.get_by_text(running)).to_have_count(0)
+    second.context.close()
+
+    page.get_by_role("button", name="Open XNYS:NOVA").click()
+    page.get_by_role("button", name="Remove").wait_for()
+    number = parse_qs(urlsplit(page.url).query)["security"][0]
+    was = product.send(
+        "/api/v1/portfolios", {"name": "Was measured", "base_currency": "USD", "benchmark_id": int(number)}
+    )
+    headers = {"Authorization": f"Bearer {product.token}"}
+    path = f"{visit.base}/api/v1/portfolios/{was['portfolio_id']}?version={was['version']}"
+    assert page.request.delete(path, headers=headers).ok
+    page.get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("It stays, since it was the benchmark of", exact=False)).to_be_visible()
+    page.get_by_role("button", name="Confirm").click()
+    expect(page.get_by_text("NOVA is retired", exact=False)).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Confirm").click()
+    expect(page.get_by_text("XNYS:NOVA was reinstated", exact=False)).to_be_visible()
+    expect(page.get_by_text("NOVA is retired", exact=False)).to_have_count(0)
+    assert visit.errors == []
+
+    guest = Visit(chromium, product)
+    guest.page.goto(guest.base)
+    guest.page.get_by_label("User name").fill("guest")
+    guest.page.get_by_label("Password").fill("guest")
+    guest.page.get_by_role("button", name="Sign in").click()
+    expect(guest.page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
+    guest.open(f"securities?security={number}", "Securities")
+    expect(guest.page.get_by_role("heading", name="NOVA", exact=False)).to_be_visible()
+    guest.settled()
+    for name in ("Edit", "Remove", "More"):
+        assert guest.page.get_by_role("button", name=name, exact=True).count() == 0
+    guest.open("securities", "Securities")
+    expect(guest.page.get_by_role("tab", name="Catalogue")).to_be_visible()
+    assert guest.page.get_by_role("tab", name="Add").count() == 0
+    guest.context.close()
 
 
 @pytest.mark.parametrize("width", [1280, 390])

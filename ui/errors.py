@@ -12,22 +12,25 @@ import streamlit as st
 from core.explain import NotExplained
 from core.importing import NotReadable
 from core.ledger import LedgerError, OverSold
+from core.master import DuplicateSymbol, MasterError, PlanOutdated, StillReferenced
 from core.scope import BadScope
 from db.access import AccessDenied
 from db.books import NoSuchPortfolio
 from db.corrections import Conflict
 from db.import_maps import NoSuchMap
 from db.imports import NoSuchImport, NothingBooked
+from db.master import BadSecurity, NoSuchSecurity
 from db.portfolios import StaleEdit
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
+from db.tasks import NoSuchTask, TaskFailed, TaskOver
 
 log = logging.getLogger("ballast.web")
 
 # the first that fits is taken
 MESSAGES: tuple[tuple[type[Exception], str, str], ...] = (
     (NoSuchPortfolio, "This portfolio cannot be opened", "It does not exist, or nobody has given you access to it. Nothing of it is shown. Choose one of yours in the sidebar, or ask its owner to share it."),
-    (AccessDenied, "You may not do this", "{error}. An owner of the portfolio, or an admin, can give you the right."),
+    (AccessDenied, "You may not do this", "{error}. Nothing was changed. An owner of the portfolio, or an admin, can give you the right."),
     (BadScope, "The address of this page cannot be read", "{error}. Correct it in the address line, or choose again in the sidebar."),
     (OverSold, "This cannot be booked", "{error}. Nothing was changed."),
     (LedgerError, "This cannot be booked", "{error}. Nothing was changed."),
@@ -39,6 +42,15 @@ MESSAGES: tuple[tuple[type[Exception], str, str], ...] = (
     (StaleEdit, "Somebody was faster", "{error}."),
     (NotExplained, "This number cannot be explained", "{error}."),
     (NoSuchReconciliation, "There is no such reconciliation", "{error}. Choose one from the list."),
+    (StillReferenced, "This security cannot be removed yet", "{error}. Nothing was changed."),
+    (PlanOutdated, "Somebody was faster", "{error}. Nothing was changed. Ask again: the new plan is made from what stands now."),
+    (DuplicateSymbol, "This symbol is taken", "{error}. Nothing was changed."),
+    (MasterError, "A field of this security is wrong", "{error}. Nothing was changed."),
+    (BadSecurity, "This security cannot be written so", "{error}. Nothing was changed."),
+    (NoSuchSecurity, "There is no such security", "{error}. Choose one from the list."),
+    (NoSuchTask, "There is no such task", "{error}. It may have been cleaned up since; the audit trail keeps what it changed."),
+    (TaskOver, "It is too late for that", "{error}."),
+    (TaskFailed, "The task failed", "{error}. Nothing was changed."),
     (NoSuchReport, "There is no such report", "{error}."),
 )  # fmt: skip
 KNOWN = tuple(each[0] for each in MESSAGES)

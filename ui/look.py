@@ -26,6 +26,10 @@ button[data-variant="segmented_control"][aria-checked="true"] p,[role="tab"][ari
 .st-key-b_contents a{padding:.22rem .5rem;margin:0}
 div[data-testid="stMainBlockContainer"]{padding-left:clamp(.9rem,2.4vw,2.6rem);padding-right:clamp(.9rem,2.4vw,2.6rem)}
 [data-testid="stElementToolbar"] button[aria-label^="Download as CSV"]{display:none}
+.b-row{display:flex;flex-wrap:wrap;gap:.25rem 1.2rem;margin:0;font-size:.88rem;font-variant-numeric:tabular-nums}
+.b-row div{min-width:0}
+.b-row dt{opacity:.78;font-size:.78rem;font-weight:400}
+.b-row dd{margin:0;overflow-wrap:anywhere}
 .b-who{display:flex;justify-content:space-between;align-items:center;gap:.5rem;font-size:.9rem}
 .b-who form,.b-sign form{margin:0}
 .b-who button{background:none;border:0;color:inherit;text-decoration:underline;cursor:pointer;font:inherit;padding:.35rem 0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -10,20 +10,12 @@ from core.explain import Evidence, Explained, Given, Term, evidence, explains
 from core.explain.allocation import behind
 from core.reasons import NoRate
 from core.rules import Finding, check, state_of
+from core.rules.concentration import GROUPS, UNCLASSIFIED
 from core.table import Column, Kind
-from core.valuation import Position
 from core.view import View
 
 Row = Mapping[str, Any]
 SHARES, RULED = "Values by group", "Rules"
-UNCLASSIFIED = "Unclassified"
-# how the rules of the product name what a position counts for; another rule shows what it measured
-GROUPS: dict[str, Callable[[Position], str | None]] = {
-    "max_security_weight": lambda p: p.security.symbol,
-    "max_sector_weight": lambda p: p.security.sector,
-    "max_country_weight": lambda p: p.security.country,
-    "max_currency_weight": lambda p: p.security.currency,
-}
 
 
 def _finding(view: View, title: str) -> Finding:

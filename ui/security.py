@@ -1,0 +1,246 @@
+"""One security in full: quote, chart, position, master data with its history, transactions, prices, risk, rules, audit trail, tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from core import VERSION
+from core.metrics import METRICS
+from core.own_risk import SHOWN, own_risk
+from core.reasons import Reason
+from core.returns import period_start
+from core.rules import check
+from core.rules.concentration import GROUPS, UNCLASSIFIED
+from core.table import Column, Context, Figure, Kind, Table
+from core.view import PERIOD_NAMES
+from db import audit, master, tasks
+from ui import charts, explain, frame, scope, security_actions, session, show, task_panel
+from ui.scope import Here
+
+MASTER = ("name", "exchange", "isin", "asset_class", "sector", "industry", "subsector", "country", "currency", "issuer", "rating",
+          "issued_on", "matures_on", "par_value", "dividend_frequency", "status", "bars")  # fmt: skip
+KINDS = {"percent": Kind.PERCENT, "number": Kind.NUMBER, "date": Kind.DATE, "days": Kind.COUNT}
+STATES = {"breach": "✕ breached", "near": "▲ near the limit", "ok": "✓ kept", "unknown": "? not known"}
+TASKS, TRAIL = 50, 200
+CHANGES, PHONE = ("at", "who", "action", "thing", "change", "source"), ("at", "who", "change")
+Row = Mapping[str, Any]
+
+
+def detail(here: Here, s: Row, table: Table) -> None:
+    """One security in full; its buttons for those who may."""
+    may = tasks.rights(here.user)
+    st.button(
+        "All securities", icon=":material/arrow_back:", on_click=scope.goto, kwargs={"security": None}, type="tertiary"
+    )
+    st.header(f"{show.plain(s['symbol'])} · {show.plain(s['name'])}", anchor=False)
+    security_actions.banner(here, s, may)
+    security_actions.bar(here, s, may)
+    _figures(here, s, table)
+    prices = here.answer("prices", security=s["security_id"])
+    scope.period_control(here, key="security_period")
+    _chart(prices, here.scope.period, s["currency"])
+    sections: dict[str, Callable[[], None]] = {
+        "Master data": lambda: _master(here, s, table),
+        "Transactions": lambda: _transactions(here, s),
+        "Prices": lambda: _prices(here, s, prices),
+        "Risk": lambda: _risk(here, s, prices),
+        "Compliance": lambda: _compliance(here, s),
+        "In full": lambda: _in_full(here, s),
+        "Audit trail": lambda: _trail(here, s),
+        "Tasks": lambda: _tasks(here, s),
+    }
+    for tab, section in zip(st.tabs(list(sections), on_change="rerun", key="security_tabs"), sections.values(), strict=True):  # fmt: skip
+        if tab.open:
+            with tab:
+                section()
+
+
+def _figures(here: Here, s: Row, table: Table) -> None:
+    """The quote, and the position where it is held."""
+    change = float(s["price"] / s["previous_close"]) - 1 if s["price"] and s["previous_close"] else None
+    holdings = here.answer("holdings")
+    held = next((r for r in holdings.records() if r["security_id"] == s["security_id"]), None)
+    figures = [
+        Figure("price", f"Last quote, {s['currency']}", s["price"], Kind.PRICE, None, None if s["price"] else "no feed has quoted it yet", change)
+    ]  # fmt: skip
+    for c in holdings.columns:
+        if held and c.key in ("units", "value", "weight", "unrealised", "income"):
+            currency = here.portfolio.base_currency if c.kind is Kind.MONEY else None
+            percent = held["unrealised_percent"] if c.key == "unrealised" else None
+            figures.append(Figure(c.key, c.title, held[c.key], c.kind, currency, None, percent, c.note))
+    places = {"price": ("securities", table.column("security_id").index(s["security_id"]))}
+    if held:
+        row = holdings.column("security_id").index(s["security_id"])
+        places |= {f.key: ("holdings", row) for f in figures[1:]}
+    explain.cells(here, figures, places)
+    quoted = f"Quoted {show.text(s['quoted_at'], Kind.TIME)} UTC by {s['provider']}. " if s["quoted_at"] else ""
+    when = "at that time" if here.scope.is_past else "now"
+    st.caption(
+        quoted + ("The other figures: the position" if held else "Not held") + f" in {here.portfolio.name} {when}."
+    )
+
+
+def _chart(prices: Table, period: str, currency: str) -> None:
+    """Closes over the period, raw."""
+    if not prices.rows:
+        st.info(prices.empty, icon=":material/inbox:")
+        return
+    on, close = prices.column("on")[::-1], prices.column("close")[::-1]
+    first = period_start(on[-1], "1W" if period == "1D" else PERIOD_NAMES[period], on[0])
+    points = [(d, c) for d, c in zip(on, close, strict=True) if d >= first]
+    if len(points) < 2:
+        st.info(f"One close so far: {show.text(points[0][1], Kind.PRICE)} on {show.day(points[0][0])}. A chart needs two.", icon=":material/show_chart:")  # fmt: skip
+        return
+    take = charts.thinned([c for _, c in points])
+    figure = go.Figure(go.Scatter(x=[points[i][0] for i in take], y=[float(points[i][1]) for i in take], line={"color": charts.PORTFOLIO, "width": 2},
+                                  mode="lines", name="Close", customdata=[show.text(points[i][1], Kind.PRICE) for i in take],
+                                  hovertemplate="%{customdata}<extra>Close</extra>"))  # fmt: skip
+    figure.update_layout(height=300, margin={"l": 0, "r": 8, "t": 8, "b": 0}, hovermode="x unified", dragmode=False)
+    figure.update_xaxes(hoverformat="%a %-d %b %Y", showgrid=False, fixedrange=True)
+    figure.update_yaxes(title=currency, fixedrange=True)
+    change = float(points[-1][1] / points[0][1]) - 1
+    said = f"{'Up' if change >= 0 else 'Down'} {show.percent(abs(change))} since {show.day(points[0][0])}, close {show.text(points[-1][1], Kind.PRICE)}"
+    st.subheader(said, anchor=False)
+    st.plotly_chart(figure, key="security_chart", config=charts.CONFIG, alt=said)
+
+
+def _listed(title: str, columns: tuple[Column, ...], rows: list[tuple[Any, ...]], key: str, empty: str = "") -> None:
+    """A small table that is no report."""
+    context = Context(datetime.now(UTC).date(), None, VERSION)
+    show.table(Table(key, title, columns, tuple(rows), context, empty=empty or "Nothing here."), key=key, title=bool(title), foot=False)  # fmt: skip
+
+
+def _master(here: Here, s: Row, table: Table) -> None:
+    """What it is now, what it was called, how it was classified."""
+    st.table({c.title: show.text(s[c.key], c.kind) for c in table.columns if c.key in MASTER}, border="horizontal")
+    known = master.dated(here.user, s["security_id"])
+    number = s["security_id"]
+    since = Column("valid_from", "Since", Kind.DATE)
+    recorded = Column("recorded_at", "Recorded", Kind.TIME, "UTC")
+    symbols = (since, Column("exchange", "Exchange"), Column("symbol", "Symbol"), recorded)
+    _listed("Symbols", symbols, list(known.symbols), f"security_symbols_{number}")
+    classes = (since, Column("asset_class", "Asset class"), Column("sector", "Sector"), Column("industry", "Industry"),
+               Column("subsector", "Subsector"), Column("source", "By"), recorded)  # fmt: skip
+    _listed("Classifications", classes, list(known.classifications), f"security_classes_{number}")
+    st.caption("The newest row of each holds; a day of 1900-01-01 stands for always.")
+
+
+def _transactions(here: Here, s: Row) -> None:
+    every = here.answer("transactions")
+    mine = [i for i, symbol in enumerate(every.column("symbol")) if symbol == s["symbol"]]
+    empty = f"No transactions of {s['symbol']} in {here.portfolio.name}."
+    shown = replace(every, rows=tuple(every.rows[i] for i in mine), empty=empty)
+    explain.table(here, shown, key="security_transactions", places=mine)
+
+
+def _prices(here: Here, s: Row, prices: Table) -> None:
+    explain.table(here, prices, key="security_prices", changes={"security": s["security_id"]}, rows=1_500)
+
+
+def _one_row(here: Here, name: str, s: Row) -> int | None:
+    """The place of this security in a report with a row for each held one."""
+    table = here.answer(name)
+    key = "security_id" if "security_id" in [c.key for c in table.columns] else "asset_id"
+    return next((i for i, v in enumerate(table.column(key)) if str(v) == str(s["security_id"])), None)
+
+
+def _risk(here: Here, s: Row, prices: Table) -> None:
+    """From its own bars; and as the portfolio's report has it, where it is held."""
+    benchmark, named = here.portfolio.benchmark_id, None
+    if benchmark is not None:
+        theirs = here.answer("prices", security=benchmark)
+        named = list(zip(theirs.column("on"), theirs.column("adjusted"), strict=True))
+    closes = list(zip(prices.column("on"), prices.column("adjusted"), strict=True))
+    found = own_risk(closes, named, PERIOD_NAMES[here.scope.period])
+    figures = []
+    for name in SHOWN:
+        m, value = METRICS[name], found[name]
+        missing = isinstance(value, Reason)
+        figures.append(Figure(name, m.title, None if missing else value, KINDS[m.kind], None, str(value) if missing else None, formula=m.definition))  # fmt: skip
+    st.markdown(f"**From its own bars**, {frame.PERIODS[here.scope.period]}")
+    show.cards(figures)
+    for f in figures:
+        if f.reason:
+            st.caption(f"{f.title} is missing: {f.reason}.")
+    st.caption("Of daily closes adjusted for splits and dividends, in its own currency; beta against the benchmark of "
+               f"{here.portfolio.name}, in that one's currency.")  # fmt: skip
+    place = _one_row(here, "risk_by_security", s)
+    if place is None:
+        st.caption(f"It is not held in {here.portfolio.name}: the portfolio's risk by security does not have it.")
+        return
+    report = here.answer("risk_by_security")
+    st.markdown(f"**As a position of {show.plain(here.portfolio.name)}**, on the portfolio's days, price returns")
+    explain.table(here, replace(report, rows=(report.rows[place],)), key="security_risk", places=[place])
+    explain.hint()
+
+
+def _compliance(here: Here, s: Row) -> None:
+    """The rules that measure it: as what it counts, how far that is, whether it is named as the cause of a breach."""
+    p = next((p for p in here.view.valuation.positions if p.security.security_id == s["security_id"]), None)
+    if p is None:
+        st.info(f"It is not held in {here.portfolio.name}: no rule measures it.", icon=":material/inbox:")
+        return
+    rows = []
+    for f in check(here.view):
+        if f.rule.name not in GROUPS:
+            continue
+        group = GROUPS[f.rule.name](p) or UNCLASSIFIED
+        share = dict(f.rule.measure(here.view)).get(group) if f.value is not None else None
+        cause = any(name == group for name, _ in f.beyond)
+        said = "✕ a cause of the breach" if cause else STATES["ok" if f.state == "breach" else f.state]
+        rows.append((f.rule.title, group, share, f.limit, said, f.severity))
+    columns = (Column("rule", "Rule"), Column("group", "It counts for"), Column("share", "Share of that", Kind.PERCENT),
+               Column("limit", "Limit", Kind.PERCENT), Column("state", "State"), Column("severity", "Severity"))  # fmt: skip
+    _listed("", columns, rows, f"security_rules_{s['security_id']}", "No rule is on groups of securities.")
+    frame.link(here, "compliance", "All rules", ":material/rule:")
+
+
+def _in_full(here: Here, s: Row) -> None:
+    """Its row of the report asset_360, column by column."""
+    place = _one_row(here, "asset_360", s)
+    if place is None:
+        st.info(f"It is not held in {here.portfolio.name}: this report has the held assets.", icon=":material/inbox:")
+        return
+    report = here.answer("asset_360")
+    row = next(iter(replace(report, rows=(report.rows[place],)).records()))
+    base = here.portfolio.base_currency
+    st.table({f"{c.title}{f', {base}' if c.kind is Kind.MONEY else ''}": show.text(row[c.key], c.kind, base if c.kind is Kind.MONEY else None)
+              for c in report.columns if c.key != "reason"}, border="horizontal")  # fmt: skip
+    if row["reason"]:
+        st.caption(f"Missing: {show.plain(row['reason'])}.")
+    explain.table(here, replace(report, rows=(report.rows[place],)), key="security_360", places=[place])
+    explain.hint()
+    show.explain("asset_360")
+
+
+def _trail(here: Here, s: Row) -> None:
+    """Every change of it and of what names it, newest first."""
+    trail = audit.of(here.user, "securities", str(s["security_id"]), TRAIL)
+    show.table(
+        trail, key=f"security_trail_{s['security_id']}_{len(trail.rows)}", only=PHONE if session.on_phone() else CHANGES
+    )
+    if len(trail.rows) == TRAIL:
+        st.caption(f"The newest {TRAIL} changes; the audit page has all.")
+    frame.link(here, "audit", "The whole audit trail", ":material/policy:")
+
+
+def _tasks(here: Here, s: Row) -> None:
+    """What was asked to be done with it, newest first; a chosen one opens above."""
+    found = tasks.tasks(here.user, security=s["security_id"], limit=TASKS)
+    columns = (Column("requested_at", "Asked", Kind.TIME), Column("title", "Task"), Column("status", "Status"), Column("requester", "By"),
+               Column("message", "Result", wide_only=True))  # fmt: skip
+    rows = tuple((t.requested_at, t.title, task_panel.STATUS[t.status][2], t.requester, t.message) for t in found)
+    context = Context(datetime.now(UTC).date(), None, VERSION)
+    table = Table("tasks", "Tasks", columns, rows, context, empty="Nothing was asked to be done with it yet.")
+    row = show.table(table, key=f"security_tasks_{s['security_id']}_{len(rows)}", select=True)
+    if row is not None:
+        scope.goto(task=str(found[row].task_id))
+        st.rerun()
+    if rows:
+        st.caption("Select a row to open the task.")

@@ -1,0 +1,247 @@
+"""One tracked task while it runs and after: steps with their states, progress, cancelling, the second person's decision, undoing.
+
+if (task_id := task_panel.asked()) is not None:     # ?task=… in the address: a reload brings it back, a link shows it to others
+    task_panel.panel(user, task_id, here)
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import streamlit as st
+
+from core.plans import Plan
+from db import master, tasks
+from db.access import User
+from db.tasks import Step, Task
+from ui import errors, frame, plan, scope, session, show
+from ui.scope import Here
+
+EVERY = 0.5  # seconds between two looks at an open task
+PATIENCE = 15  # seconds in the queue before the panel says why that may be
+STATUS = {
+    "waiting": ("hourglass_top", "orange", "Waits for a second person"),
+    "queued": ("schedule", "gray", "Queued"),
+    "running": ("progress_activity", "blue", "Running"),
+    "completed": ("check_circle", "green", "Completed"),
+    "failed": ("error", "red", "Failed: nothing was changed"),
+    "cancelled": ("cancel", "gray", "Cancelled: nothing was changed"),
+    "rejected": ("block", "red", "Rejected: nothing was changed"),
+}
+STEPS = {
+    "pending": ("radio_button_unchecked", "gray", "pending"),
+    "running": ("progress_activity", "blue", "running"),
+    "completed": ("check_circle", "green", "completed"),
+    "failed": ("error", "red", "failed"),
+    "undone": ("undo", "orange", "rolled back"),
+    "skipped": ("remove", "gray", "skipped"),
+}
+KIND_WORDS = {"add": "Add", "edit": "Edit", "remove": "Remove", "reinstate": "Bring back", "symbol_change": "Symbol change", "delist": "Delist",
+              "reclassify": "Reclassify", "bulk": "Bulk", "restore": "Restore"}  # fmt: skip
+
+
+def asked() -> UUID | None:
+    """The task that the address names; None without one. What is no number of a task is said."""
+    text = st.query_params.get("task")
+    if not text:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        errors.show(tasks.NoSuchTask(f"there is no task {text[:40]!r}"))
+        return None
+
+
+def panel(user: User, task_id: UUID, here: Here | None = None) -> None:
+    """One task: followed until it ends, then its result and what can be done about it."""
+    with errors.told():
+        task = tasks.task_of(user, task_id)
+        with st.container(border=True, key="task_panel"):
+            st.fragment(lambda: _follow(task), run_every=EVERY if task.is_open else None)()
+            if task.status == "waiting":
+                _decision(user, task)
+            elif not task.is_open:
+                _outcome(user, task, here)
+
+
+def _follow(seen: Task) -> None:
+    """How far it is, asked anew; the whole page runs again where it waits no longer, or has ended."""
+    user = session.user()
+    if user is None:
+        st.rerun()
+    with errors.told():
+        task = tasks.task_of(user, seen.task_id)
+        if (task.status == "waiting", task.is_open) != (seen.status == "waiting", seen.is_open):
+            st.rerun()
+        _head(task)
+        for step in task.steps:
+            st.markdown(_line(step))
+        if task.is_open and (task.requested_by == user.user_id or user.role == "admin"):
+            _cancel(user, task)
+
+
+def _head(task: Task) -> None:
+    icon, colour, words = STATUS[task.status]
+    st.subheader(show.plain(task.title), anchor=False)
+    running = next((s for s in task.steps if s.status == "running"), None)
+    if task.status == "running" and running is not None:
+        words += f": step {running.n + 1} of {len(task.steps)}, {running.name}"
+    if task.status == "running" and task.cancelled_by is not None:
+        words = "Being cancelled: it stops at the next row"
+    said = [f"{_elapsed(task)}", f"asked for by {show.plain(task.requester)}", f"`{task.label}`"]
+    st.markdown(f":{colour}[:material/{icon}:] **{show.plain(words)}** · " + " · ".join(said))
+    st.progress(task.progress, text=f"{task.progress:.0%} of the work")
+    queued = (datetime.now(UTC) - (task.decided_at or task.requested_at)).total_seconds()
+    if task.status == "queued" and queued > PATIENCE:
+        st.caption("The scheduled process has not begun it yet: it works on another task, or does not run. Nothing is lost meanwhile.")  # fmt: skip
+    if task.attempts > 1 and task.is_open:
+        st.caption(f"Begun {task.attempts} times: the process that ran it ended in between, and nothing was half written.")  # fmt: skip
+
+
+def _line(step: Step) -> str:
+    """One step: icon, name, state in words, rows, note."""
+    icon, colour, words = STEPS[step.status]
+    rows = f"{step.done:,} of {step.rows:,} rows" if step.status == "running" and step.rows else ""
+    if step.status == "completed":
+        rows = f"{step.done:,} {'row' if step.done == 1 else 'rows'}"
+    parts = [f":{colour}[:material/{icon}:] {show.plain(step.name)}", f"**{words}**", rows, show.plain(step.note)]
+    return " · ".join(p for p in parts if p)
+
+
+def _elapsed(task: Task) -> str:
+    """How long it has been under way, or took."""
+    start = task.started_at or task.requested_at
+    seconds = max(((task.finished_at or datetime.now(UTC)) - start).total_seconds(), 0.0)
+    if seconds >= 3600:
+        said = f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+    else:
+        said = f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{max(seconds, 0.1):.1f} s"
+    return f"{'took' if task.finished_at else 'for'} {said}"
+
+
+def _cancel(user: User, task: Task) -> None:
+    if task.cancelled_by is None and st.button(
+        "Cancel",
+        icon=":material/cancel:",
+        key="task_cancel",
+        help="Until its last row is written that is obeyed, and nothing is changed.",
+    ):
+        tasks.cancel(user, task.task_id)
+        st.rerun()
+
+
+# ── the second person ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _decision(user: User, task: Task) -> None:
+    """Who asked for what, and the two ways on for those who may."""
+    st.markdown(
+        f"**{show.plain(task.requester)}** asked for this on {show.moment(task.requested_at)}. A second person approves it before anything is written."
+    )
+    with st.expander("What will be written", expanded=True, icon=":material/list_alt:"):
+        plan.show(user, tasks.plan_of(user, task.task_id))
+    if task.requested_by == user.user_id:
+        st.caption("You asked for it: somebody else decides.")
+        return
+    if "approve" not in tasks.rights(user):
+        st.caption("Your role may not approve.")
+        return
+    note = st.text_input("Note (optional)", max_chars=1000, key=f"task_note_{task.task_id}", placeholder="e.g. checked against the prospectus")  # fmt: skip
+    with st.container(horizontal=True):
+        approved = st.button("Approve", type="primary", icon=":material/check:", key="task_approve")
+        rejected = st.button("Reject", icon=":material/block:", key="task_reject")
+    if approved or rejected:
+        tasks.decide(user, task.task_id, approved, note)
+        st.rerun()
+
+
+# ── afterwards ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _outcome(user: User, task: Task, here: Here | None) -> None:
+    """How it ended, what that means, what can be done."""
+    if task.status == "completed":
+        st.success(f"**{show.plain(task.message)}.**", icon=":material/check_circle:")
+    elif task.status == "failed":
+        st.error(failure(task), icon=":material/error:")
+    if task.decider:
+        word = "Rejected" if task.status == "rejected" else "Approved"
+        note = f": “{show.plain(task.decision_note)}”" if task.decision_note else ""
+        st.caption(f"{word} by {show.plain(task.decider)}{note}")
+    if plan.offered(f"undo_{task.task_id}"):
+        plan.confirm(user, f"undo_{task.task_id}")
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="task_after"):
+        if task.status == "completed" and task.security_id is not None and _is_there(user, task.security_id):
+            _open(here, task)
+        if task.status == "completed":
+            _undo(user, task, here)
+        st.button("Close", icon=":material/close:", on_click=scope.goto, kwargs={"task": None}, key="task_close")
+
+
+def failure(task: Task) -> str:
+    """Which step failed and why, in words."""
+    error: dict[str, Any] = task.error or {}
+    n = error.get("step")
+    where = f" at step {n + 1}, {show.plain(task.steps[n].name)}" if isinstance(n, int) and n < len(task.steps) else ""
+    said = show.plain(str(error.get("message") or task.message))
+    more = ""
+    if error.get("field"):
+        value = error.get("value")
+        more = f"  \nField **{show.plain(str(error['field']))}**" + (f", which holds {show.plain(str(value))}" if value else "")  # fmt: skip
+        more += f": {show.plain(str(error.get('expected') or ''))}."
+    hint = "Ask again: the new plan is made from what stands now." if error.get("class") == "PlanOutdated" else ""
+    return f"**It failed{where}; everything was rolled back, nothing was changed.** {said}.{more} {hint}".rstrip()
+
+
+def _is_there(user: User, number: int) -> bool:
+    try:
+        master.found(master.known(user), str(number))
+    except master.NoSuchSecurity:
+        return False
+    return True
+
+
+def _open(here: Here | None, task: Task) -> None:
+    """To the security. On its own page that is a click: a link of a page to itself keeps the parameters that it had."""
+    label, icon = f"Open {task.subject}", ":material/open_in_new:"
+    changes = {"security": str(task.security_id), "task": None}
+    if session.here().startswith("/securities"):
+        st.button(label, icon=icon, on_click=scope.goto, kwargs=changes, key="task_open")
+    elif here is not None:
+        frame.link(here, "securities", label, icon, security=task.security_id)
+    else:
+        st.page_link("securities.py", label=label, icon=icon, query_params={"security": str(task.security_id)})
+
+
+def _undo(user: User, task: Task, here: Here | None) -> None:
+    """The way back from a removal or an edit, for those who may."""
+    if task.kind not in ("remove", "edit") or task.security_id is None or task.kind not in tasks.rights(user):
+        return
+    later = next((t for t in tasks.tasks(user, security=task.security_id)
+                  if t.undoes == task.task_id and t.status in (*tasks.OPEN, "completed")), None)  # fmt: skip
+    if later is not None:
+        st.button("Undone: show that task" if later.status == "completed" else "Being undone: show that task", icon=":material/undo:",
+                  on_click=scope.goto, kwargs={"task": str(later.task_id)}, key="task_undone")  # fmt: skip
+    elif task.kind == "remove" and not _is_there(user, task.security_id):
+        st.caption("It was deleted for good: to have it again, add it.")
+    elif st.button("Undo", icon=":material/undo:", key="task_undo", help="Shows what would be written first."):
+        with errors.told():
+            plan.offer(f"undo_{task.task_id}", undoing(user, task), {"undoes": task.label}, task.task_id)
+
+
+def undoing(user: User, task: Task) -> Plan:
+    """The plan that takes back a completed removal or edit. Raises BadSecurity, NoSuchSecurity."""
+    if task.kind == "remove":
+        return master.plan_reinstate(user, str(task.security_id))
+    sectors = {n: names for names, n in master.known(user).sectors.items()}
+    cells: dict[str, Any] = {}
+    for step in tasks.plan_of(user, task.task_id).steps:
+        if step.action == "update" and step.table == "securities":
+            cells = {k: v for k, v in step.before[0].items() if k not in ("security_id", "sector_id")}
+            if "sector_id" in step.before[0]:
+                names = sectors.get(step.before[0]["sector_id"], ("", "", ""))
+                cells |= dict(zip(("sector", "industry", "subsector"), names, strict=True))
+    return master.plan_edit(user, str(task.security_id), cells)
