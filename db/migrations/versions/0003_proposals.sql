@@ -67,15 +67,12 @@ BEGIN
   ON CONFLICT (job) DO UPDATE SET asked_at = EXCLUDED.asked_at, asked_by = EXCLUDED.asked_by;
 END $$;
 
--- What is kept for a time only: counted, or (by the scheduled process alone) dropped, by one and the same condition.
-CREATE FUNCTION clean_up(really boolean) RETURNS TABLE (what text, why text, n bigint)
+-- What is kept for a time only: counted for anybody, or dropped by the scheduled process, by one and the same condition.
+CREATE FUNCTION kept_for_a_time(really boolean) RETURNS TABLE (what text, why text, n bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
   kept record;
 BEGIN
-  IF really AND session_user = 'ballast_web' THEN
-    RAISE EXCEPTION 'only the scheduled process cleans up' USING ERRCODE = 'insufficient_privilege';
-  END IF;
   FOR kept IN SELECT * FROM (VALUES
     ('runs', 'job_runs', 'older than 30 days, without a dead letter; rounds of quotes after a day',
      $c$NOT EXISTS (SELECT FROM dead_letters d WHERE d.run_id = t.run_id) AND (started_at < now() - interval '30 days'
@@ -98,6 +95,11 @@ BEGIN
     RETURN NEXT;
   END LOOP;
 END $$;
+
+CREATE FUNCTION would_go() RETURNS TABLE (what text, why text, n bigint) LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS
+  $$ SELECT * FROM kept_for_a_time(false) WHERE app_user() IS NOT NULL $$;
+CREATE FUNCTION clean_up() RETURNS TABLE (what text, why text, n bigint) LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS
+  $$ SELECT * FROM kept_for_a_time(true) $$;
 
 -- A counterparty is added (without a number), or changed where it still is as the person saw it: null where it is not.
 CREATE FUNCTION save_counterparty(id integer, its jsonb, seen jsonb) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -145,7 +147,7 @@ BEGIN
 END $$;
 GRANT INSERT, UPDATE ON proposals TO ballast_jobs;
 REVOKE ALL ON FUNCTION accept_proposals(uuid[], text, text, text, integer, text, jsonb, jsonb), dismiss_proposal(uuid, text), ask_upkeep(text),
-  clean_up(boolean), save_counterparty(integer, jsonb, jsonb), remove_counterparty(integer) FROM PUBLIC;
+  kept_for_a_time(boolean), would_go(), clean_up(), save_counterparty(integer, jsonb, jsonb), remove_counterparty(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION accept_proposals(uuid[], text, text, text, integer, text, jsonb, jsonb), dismiss_proposal(uuid, text), ask_upkeep(text),
-  clean_up(boolean), save_counterparty(integer, jsonb, jsonb), remove_counterparty(integer) TO ballast_web;
-GRANT EXECUTE ON FUNCTION clean_up(boolean) TO ballast_jobs;
+  would_go(), save_counterparty(integer, jsonb, jsonb), remove_counterparty(integer) TO ballast_web;
+GRANT EXECUTE ON FUNCTION clean_up() TO ballast_jobs;
