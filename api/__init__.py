@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import (
     audit,
+    counterparties,
     health,
     imports,
     lookups,
@@ -25,6 +26,7 @@ from api import (
     securities,
     seeds,
     transactions,
+    upkeep,
 )
 from api.problems import Problem
 from db.engine import Origin, origin
@@ -126,6 +128,8 @@ for _module in (
     lookups,
     securities,
     audit,
+    counterparties,
+    upkeep,
     seeds,
     health,
 ):

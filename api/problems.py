@@ -19,18 +19,22 @@ from starlette.responses import Response
 from core.explain import NotExplained
 from core.importing import NotReadable, cells_of
 from core.ledger import Impossible, LedgerError, OverSold
+from core.master import DuplicateSymbol, MasterError, PlanOutdated, StillReferenced
 from core.recognition import UnknownFormat
 from core.scope import BadScope
 from db.access import AccessDenied, SignInRefused
 from db.books import NoSuchPortfolio
 from db.corrections import Conflict
+from db.counterparties import CounterpartyUsed, NoSuchCounterparty
 from db.engine import Unreachable
 from db.import_maps import NoSuchMap
 from db.imports import NoSuchImport, NothingBooked
 from db.lookups import NoSuchLookup
+from db.master import BadSecurity
 from db.portfolios import StaleEdit
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
+from db.upkeep import NoSuchProposal, ProposalDecided
 
 log = logging.getLogger("ballast.api")
 
@@ -68,6 +72,14 @@ PROBLEMS: dict[type[Exception], Kind] = {
     NoSuchReconciliation: Kind(404, "no-such-reconciliation", "No such reconciliation", "GET …/reconciliations lists them."),
     NoSuchSecurity: Kind(404, "no-such-security", "No such security", "GET /v1/securities lists them."),
     NoSuchLookup: Kind(404, "no-such-lookup", "No such lookup", "It is somebody else's, or more than a day old: ask again."),
+    DuplicateSymbol: Kind(409, "duplicate-symbol", "Duplicate symbol", "The exchange lists it already: choose another, reinstate that one, or say the exchange."),
+    StillReferenced: Kind(409, "still-referenced", "Still referenced", "detail says what to do first."),
+    PlanOutdated: Kind(409, "plan-outdated", "Changed in the meantime", "Somebody changed it in between: ask again to see the new plan."),
+    MasterError: Kind(422, "invalid-field", "Invalid field", "field, value and expected say what is wrong."),
+    NoSuchProposal: Kind(404, "no-such-proposal", "No such proposal", "GET /v1/proposals lists them."),
+    ProposalDecided: Kind(409, "proposal-decided", "Decided already", "GET /v1/proposals says how it stands; what upkeep no longer finds is superseded."),
+    NoSuchCounterparty: Kind(404, "no-such-counterparty", "No such counterparty", "GET /v1/counterparties lists them."),
+    CounterpartyUsed: Kind(409, "counterparty-used", "Entries name it", "Set it inactive instead: PATCH /v1/counterparties/{number}."),
     OverSold: Kind(409, "over-sold", "More than is held", "The sale exceeds what is held on that day; nothing was booked."),
     Impossible: Kind(409, "impossible", "Not possible on that day", "What is held on that day does not allow it; nothing was booked."),
     NothingBooked: Kind(409, "nothing-booked", "Nothing was booked", "Correct the refused rows, or ask with take_good=true."),
@@ -123,6 +135,8 @@ def kind_of(error: Exception) -> Kind:
     """What kind of problem an error is; UNEXPECTED where it is none of ours."""
     if isinstance(error, SignInRefused) and is_locked(error):
         return TOO_MANY
+    if isinstance(error, BadSecurity):
+        return kind_of(error.faults[0])
     return next((PROBLEMS[c] for c in type(error).__mro__ if c in PROBLEMS), UNEXPECTED)
 
 
@@ -163,6 +177,15 @@ async def domain(request: Request, error: Exception) -> Response:
     more: dict[str, Any] = {}
     if isinstance(error, LedgerError):
         more = {"field": error.field, "value": shown(error.value or ""), "expected": error.expected}
+    elif isinstance(error, MasterError | BadSecurity):
+        faults = error.faults if isinstance(error, BadSecurity) else [error]
+        error = faults[0]
+        more = {
+            "field": error.field,
+            "value": shown("" if error.value is None else error.value),
+            "expected": error.expected,
+            "errors": [{"field": f.field, "expected": f.expected} for f in faults],
+        }
     elif isinstance(error, Conflict):
         clash = error.clashes[0]
         more = {
@@ -213,7 +236,7 @@ async def unexpected(request: Request, error: Exception) -> Response:
 
 def install(app: FastAPI) -> None:
     """Give an app these answers."""
-    for known in PROBLEMS:
+    for known in (*PROBLEMS, BadSecurity):
         app.add_exception_handler(known, domain)
     app.add_exception_handler(RequestValidationError, not_valid)
     app.add_exception_handler(HTTPException, http)

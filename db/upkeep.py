@@ -204,6 +204,15 @@ def proposals(user: User, status: Sequence[str] = ("open",), kind: str | None = 
         ).fetchall()
 
 
+def proposal_of(user: User, proposal: UUID) -> Proposal:
+    """One proposal. Raises NoSuchProposal."""
+    with engine.session(user.user_id) as c, c.cursor(row_factory=class_row(Proposal)) as cursor:
+        found = cursor.execute(f"SELECT {_COLUMNS} FROM {_FROM} WHERE p.proposal_id = %s", (proposal,)).fetchone()
+    if found is None:
+        raise NoSuchProposal(f"there is no proposal {proposal}")
+    return found
+
+
 def open_for(user: User, security: int) -> list[Proposal]:
     """What is proposed for one security now."""
     return proposals(user, security=security)
