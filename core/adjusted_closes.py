@@ -106,8 +106,8 @@ def _cause(actions: Sequence[Action], before: date, ex_on: date, close: float, o
             return f"they adjust by {theirs:.4f} on {ex_on}, which no dividend or split does"
         return f"a dividend of about {close * (1 - theirs):.4g} on {ex_on} that we lack"
     if here and they:
-        if abs(log(ours / theirs**2)) < CLOSE:
-            return f"our {_named(here)} on {ex_on} counts twice"
+        if len(here) > 1 and abs(log(ours / theirs**2)) < CLOSE:
+            return f"our {_named(here)} until {ex_on} count as one by them"
         if any(a.kind == "split" for a in here) or _split(theirs):
             return f"our {_named(here)} on {ex_on} is of another size than theirs: they adjust by {theirs:.4f}, we by {ours:.4f}"
         return f"our {_named(here)} on {ex_on} is about {close * (1 - theirs):.4g} by them"

@@ -121,7 +121,7 @@ def reclassified(one: Kept, said: Profile, known: Sequence[Sector], pays: bool =
 def _same_name(one: Kept, name: str) -> bool:
     """Whether two names differ by no more than their case, their dashes or what follows ("Apple", "Apple Inc.")."""
     ours, theirs = (plain(n).replace(".", "").replace(",", "") for n in (one.name, name))
-    return ours != plain(one.symbol) and (ours.startswith(theirs) or theirs.startswith(ours))
+    return ours == theirs or (ours != plain(one.symbol) and (ours.startswith(theirs) or theirs.startswith(ours)))
 
 
 def renamed(one: Kept, candidates: Sequence[Profile], on: date | None, announced: bool, today: date) -> Finding | None:
