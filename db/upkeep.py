@@ -228,7 +228,10 @@ def warnings(user: User, securities: Sequence[int]) -> dict[int, str]:
             "ORDER BY proposal_id",
             (list(securities),),
         ).fetchall()
-    return {number: f"{spoken(after)}? {why}" if kind == "status" else why for number, kind, after, why in rows}
+    return {
+        number: f"{why}; {after['status']} is proposed" if kind == "status" else why
+        for number, kind, after, why in rows
+    }
 
 
 def looks(user: User) -> list[Look]:

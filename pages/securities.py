@@ -9,7 +9,7 @@ import streamlit as st
 from core.returns import period_start
 from core.table import Figure, Kind, Table
 from core.view import PERIOD_NAMES
-from ui import charts, explain, frame, scope, session, show
+from ui import charts, counterparties, explain, frame, scope, session, show, upkeep
 from ui.scope import Here
 
 LISTED = ("symbol", "name", "asset_class", "sector", "exchange", "currency", "price", "quoted_at", "status")
@@ -150,4 +150,15 @@ if chosen is not None:
 else:
     if here.scope.security is not None:
         st.warning(f"There is no security {here.scope.security}. Choose one below.", icon=":material/search_off:")
-    catalogue(master)
+    listed, others, kept = st.tabs(
+        ["Catalogue", "Counterparties", "Maintenance"], on_change="rerun", key="securities_sections"
+    )
+    if listed.open:
+        with listed:
+            catalogue(master)
+    if others.open:
+        with others:
+            counterparties.section(here, here.user)
+    if kept.open:
+        with kept:
+            upkeep.section(here.user)

@@ -19,7 +19,9 @@ from uuid import uuid4
 import numpy as np
 import psycopg
 import pytest
+from conftest import ROOT
 from small import MARK, WORDS, Small, bar_days, installed, weekdays
+from streamlit.testing.v1 import AppTest
 
 from core import adjusted_closes
 from core.adjusted_closes import Day, compare
@@ -40,6 +42,7 @@ from jobs.feeds.yahoo import actions_in, bars_in
 from jobs.market_data import Feeds
 from jobs.run import Worker
 from jobs.tasks import work_one
+from ui import session
 
 
 @dataclass
@@ -712,7 +715,7 @@ def test_who_holds_something_is_warned(small: Small, feed: Said) -> None:
     look(small, jobs.listings)
     late = small.securities["LATE"]
     assert upkeep.warnings(small.user("anna"), [late, small.securities["ACME"]]).keys() == {late}
-    assert "delisted since" in upkeep.warnings(small.user("anna"), [late])[late]
+    assert "delisted is proposed" in upkeep.warnings(small.user("anna"), [late])[late]
     assert [p.field for p in upkeep.open_for(small.user("anna"), late)] == ["status"]
     assert upkeep.warnings(small.user("anna"), []) == {}
 
@@ -743,3 +746,78 @@ def test_proposals_by_the_api(small: Small, four: list[Proposal]) -> None:
     assert ben.post("/v1/proposals/looks", json={"job": "listings"}).status_code == 202
     assert vera.post("/v1/proposals/looks", json={"job": "listings"}).status_code == 403
     assert MARK not in vera.get("/v1/proposals", params={"status": "accepted"}).text
+
+
+# --- the pages --------------------------------------------------------------------------------------
+
+
+def page(small: Small, monkeypatch: pytest.MonkeyPatch, who: str, name: str = "securities", portfolio: str = "dollars", tab: str = "Maintenance") -> AppTest:  # fmt: skip
+    monkeypatch.setattr(session, "token", lambda: small.tokens[who])
+    at = AppTest.from_file(str(ROOT / "pages" / "_main.py"), default_timeout=60)
+    at.run()
+    at.query_params["portfolio"] = str(small.portfolios[portfolio if " " in portfolio else f"{MARK} {portfolio}"])
+    at.switch_page(f"{name}.py")
+    at.session_state["securities_sections"] = tab
+    at.run()
+    assert not at.exception, at.exception[0].value
+    return at
+
+
+def test_the_maintenance_tab_shows_proposals_jobs_and_reports(
+    small: Small, four: list[Proposal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = page(small, monkeypatch, "anna")
+    tables = [t.value for t in at.dataframe]
+    assert sorted(tables[0]["security"]) == ["XETR:RHEIN", "XNYS:BOLT", "XNYS:BOLT", "XNYS:BOLT"]
+    assert {"adjusted closes", "what the next clean-up drops"} <= {h.value.lower() for h in at.subheader}
+    looks = [b for b in at.button if b.label == "Look now"]
+    assert len(looks) == 5
+    looks[0].click().run()
+    assert not at.exception
+    assert [x.job for x in upkeep.looks(small.user("anna")) if x.asked_at] == ["reclassify"]
+    at.selectbox(key="upkeep_state").set_value("dismissed").run()
+    assert "None." in [i.value for i in at.info]
+
+
+def test_a_viewer_sees_the_lists_and_no_buttons(
+    small: Small, four: list[Proposal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access.share(small.user("anna"), small.portfolios[f"{MARK} dollars"], "vera", "read")
+    at = page(small, monkeypatch, "vera")
+    assert "XNYS:BOLT" in list(at.dataframe[0].value["security"])
+    assert [b.label for b in at.button if b.label in ("Look now", "Dismiss")] == []
+    at = page(small, monkeypatch, "vera", tab="Counterparties")
+    assert "Harbour Bank" in list(at.dataframe[0].value["counterparty"])
+    assert [b.label for b in at.button if b.label in ("Add", "Save", "Remove")] == []
+
+
+def test_a_counterparty_is_added_on_its_page(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = page(small, monkeypatch, "anna", tab="Counterparties")
+
+    def add(name: str) -> None:
+        at.text_input(key=f"counterparty_0_{at.session_state['counterparty_forms']}_name").set_value(name)
+        next(b for b in at.button if b.label == "Add").click().run()
+        assert not at.exception
+
+    add("harbour bank")
+    assert any("There is Harbour Bank already" in m.value for m in at.markdown)
+    add("New Custody")
+    assert [s.value for s in at.success] == ["New Custody is added."]
+    assert "New Custody" in list(at.dataframe[1].value["name"])
+
+
+def test_holdings_and_overview_say_what_no_longer_trades(
+    small: Small, feed: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said_there = lambda at: [w.value for w in at.warning if "no longer as it was" in w.value]  # noqa: E731
+    assert said_there(page(small, monkeypatch, "anna", "holdings")) == []
+    look(small, jobs.listings)
+    for name in ("holdings", "overview"):
+        (line,) = said_there(page(small, monkeypatch, "anna", name))
+        assert "delisted is proposed" in line
+    assert said_there(page(small, monkeypatch, "anna", "holdings", "euros")) == [], "it is not held there"
+    (late,) = [p for p in found(small) if p.symbol == "LATE"]
+    upkeep.accept(small.user("anna"), [late.proposal_id])
+    worked()
+    (line,) = said_there(page(small, monkeypatch, "anna", "holdings"))
+    assert "LATE is delisted" in line

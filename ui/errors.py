@@ -12,15 +12,18 @@ import streamlit as st
 from core.explain import NotExplained
 from core.importing import NotReadable
 from core.ledger import LedgerError, OverSold
+from core.master import MasterError, PlanOutdated, StillReferenced
 from core.scope import BadScope
 from db.access import AccessDenied
 from db.books import NoSuchPortfolio
 from db.corrections import Conflict
 from db.import_maps import NoSuchMap
 from db.imports import NoSuchImport, NothingBooked
+from db.master import BadSecurity
 from db.portfolios import StaleEdit
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
+from db.upkeep import NoSuchProposal, ProposalDecided
 
 log = logging.getLogger("ballast.web")
 
@@ -39,6 +42,12 @@ MESSAGES: tuple[tuple[type[Exception], str, str], ...] = (
     (StaleEdit, "Somebody was faster", "{error}."),
     (NotExplained, "This number cannot be explained", "{error}."),
     (NoSuchReconciliation, "There is no such reconciliation", "{error}. Choose one from the list."),
+    (StillReferenced, "This security cannot be removed yet", "{error}. Nothing was changed."),
+    (PlanOutdated, "Somebody was faster", "{error}. Nothing was changed. Ask again: the new plan is made from what stands now."),
+    (MasterError, "A field of this security is wrong", "{error}. Nothing was changed."),
+    (BadSecurity, "This security cannot be written so", "{error}. Nothing was changed."),
+    (ProposalDecided, "This is decided already", "{error}. Nothing was changed."),
+    (NoSuchProposal, "There is no such proposal", "{error}."),
     (NoSuchReport, "There is no such report", "{error}."),
 )  # fmt: skip
 KNOWN = tuple(each[0] for each in MESSAGES)

@@ -151,3 +151,4 @@ REVOKE ALL ON FUNCTION accept_proposals(uuid[], text, text, text, integer, text,
 GRANT EXECUTE ON FUNCTION accept_proposals(uuid[], text, text, text, integer, text, jsonb, jsonb), dismiss_proposal(uuid, text), ask_upkeep(text),
   would_go(), save_counterparty(integer, jsonb, jsonb), remove_counterparty(integer) TO ballast_web;
 GRANT EXECUTE ON FUNCTION clean_up() TO ballast_jobs;
+SELECT audited_by_people('proposals');                              -- who decided; what the jobs find is their runs' to tell
