@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import (
     audit,
+    counterparties,
     dimensions,
     health,
     imports,
@@ -27,6 +28,7 @@ from api import (
     seeds,
     tasks,
     transactions,
+    upkeep,
 )
 from api.problems import Problem
 from db.engine import Origin, origin
@@ -133,6 +135,8 @@ for _router in (
     securities.router,  # after whatever has a path of its own below /v1/securities
     audit.router,
     audit.csv_router,
+    counterparties.router,
+    upkeep.router,
     seeds.router,
     health.router,
 ):

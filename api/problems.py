@@ -39,6 +39,7 @@ from core.scope import BadScope
 from db.access import AccessDenied, SignInRefused
 from db.books import NoSuchPortfolio
 from db.corrections import Conflict
+from db.counterparties import CounterpartyUsed, NoSuchCounterparty
 from db.engine import Unreachable
 from db.import_maps import NoSuchMap
 from db.imports import NoSuchImport, NothingBooked
@@ -48,6 +49,7 @@ from db.portfolios import StaleEdit
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
 from db.tasks import KeyReused, NoSuchTask, TaskFailed, TaskOver
+from db.upkeep import NoSuchProposal, ProposalDecided
 
 log = logging.getLogger("ballast.api")
 
@@ -96,6 +98,10 @@ PROBLEMS: dict[type[Exception], Kind] = {
     NoSuchTask: Kind(404, "no-such-task", "No such task", "GET /v1/securities/tasks lists them; old ones are cleaned up."),
     TaskOver: Kind(409, "task-over", "Too late for that", "GET /v1/securities/tasks/{task_id} says how the task stands."),
     KeyReused: Kind(422, "key-reused", "Idempotency key used before", "Choose a new Idempotency-Key for every new request."),
+    NoSuchProposal: Kind(404, "no-such-proposal", "No such proposal", "GET /v1/proposals lists them."),
+    ProposalDecided: Kind(409, "proposal-decided", "Decided already", "GET /v1/proposals says how it stands; what upkeep no longer finds is superseded."),
+    NoSuchCounterparty: Kind(404, "no-such-counterparty", "No such counterparty", "GET /v1/counterparties lists them."),
+    CounterpartyUsed: Kind(409, "counterparty-used", "Entries name it", "Set it inactive instead: PATCH /v1/counterparties/{number}."),
     OverSold: Kind(409, "over-sold", "More than is held", "The sale exceeds what is held on that day; nothing was booked."),
     Impossible: Kind(409, "impossible", "Not possible on that day", "What is held on that day does not allow it; nothing was booked."),
     NothingBooked: Kind(409, "nothing-booked", "Nothing was booked", "Correct the refused rows, or ask with take_good=true."),
@@ -154,6 +160,8 @@ def kind_of(error: Exception) -> Kind:
     """What kind of problem an error is; UNEXPECTED where it is none of ours."""
     if isinstance(error, SignInRefused) and is_locked(error):
         return TOO_MANY
+    if isinstance(error, BadSecurity):
+        return kind_of(error.faults[0])
     return next((PROBLEMS[c] for c in type(error).__mro__ if c in PROBLEMS), UNEXPECTED)
 
 

@@ -43,14 +43,6 @@ def currencies(c: psycopg.Connection) -> dict[str, tuple[date, date | None]]:
     return {r[0]: (r[1], r[2]) for r in rows}
 
 
-def forget_expired(c: psycopg.Connection) -> tuple[int, int, int]:
-    """Drop sign-ins that ran out, failed attempts and lookups of more than a day ago: (sign-ins, attempts, lookups)."""
-    sessions = c.execute("DELETE FROM sessions WHERE expires_at < now()").rowcount
-    failures = c.execute("DELETE FROM sign_in_failures WHERE at < now() - interval '1 day'").rowcount
-    lookups = c.execute("DELETE FROM lookups WHERE asked_at < now() - interval '1 day'").rowcount
-    return sessions, failures, lookups
-
-
 def restate_for(
     c: psycopg.Connection, loaded: Sequence[tuple[int, date, date, bool]], currencies: Sequence[str] = ()
 ) -> int:

@@ -40,6 +40,7 @@ class Bar:
     high: Decimal | None = None
     low: Decimal | None = None
     volume: Decimal | None = None
+    adjusted: Decimal | None = None  # the close as its feed adjusts it for every later split and dividend
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,17 +181,18 @@ def upsert_bars(c: psycopg.Connection, bars: Sequence[Bar], provider: str) -> in
     with c.cursor() as cursor:
         cursor.execute(
             "CREATE TEMP TABLE IF NOT EXISTS new_bars (security_id int, day date, open numeric, high numeric, low numeric, "
-            "close numeric, volume numeric) ON COMMIT DELETE ROWS"
+            "close numeric, volume numeric, adjusted numeric) ON COMMIT DELETE ROWS"
         )
         cursor.execute("DELETE FROM new_bars")
         with cursor.copy("COPY new_bars FROM STDIN") as copy:
             for b in bars:
-                copy.write_row((b.security_id, b.on, b.open, b.high, b.low, b.close, b.volume))
+                copy.write_row((b.security_id, b.on, b.open, b.high, b.low, b.close, b.volume, b.adjusted))
         cursor.execute(
-            """INSERT INTO price_history AS h (security_id, "on", open, high, low, close, volume, provider)
-               SELECT security_id, day, open, high, low, close, volume, %s FROM new_bars
+            """INSERT INTO price_history AS h (security_id, "on", open, high, low, close, volume, provider, provider_adjusted)
+               SELECT security_id, day, open, high, low, close, volume, %s, adjusted FROM new_bars
                ON CONFLICT (security_id, "on") DO UPDATE SET open = EXCLUDED.open, high = EXCLUDED.high, low = EXCLUDED.low,
-                      close = EXCLUDED.close, volume = EXCLUDED.volume, provider = EXCLUDED.provider
+                      close = EXCLUDED.close, volume = EXCLUDED.volume, provider = EXCLUDED.provider,
+                      provider_adjusted = EXCLUDED.provider_adjusted
                 WHERE h.close <> EXCLUDED.close""",
             (provider,),
         )
@@ -199,6 +201,28 @@ def upsert_bars(c: psycopg.Connection, bars: Sequence[Bar], provider: str) -> in
             cursor.execute("SELECT pack_prices(%s)", (sorted({b.security_id for b in bars}),))
             touch(c, "prices")
     return changed
+
+
+def keep_adjusted(c: psycopg.Connection, bars: Sequence[Bar]) -> int:
+    """Write what feeds said as adjusted closes: all of a security on the same basis, so what they said of its other days goes.
+
+    Neither raw closes nor what was known of them change. Rows changed.
+    """
+    if not bars:
+        return 0
+    c.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS new_adjusted (security_id int, day date, adjusted numeric) ON COMMIT DELETE ROWS"
+    )
+    c.execute("DELETE FROM new_adjusted")
+    with c.cursor() as cursor, cursor.copy("COPY new_adjusted FROM STDIN") as copy:
+        for b in bars:
+            copy.write_row((b.security_id, b.on, b.adjusted))
+    return c.execute(
+        """UPDATE price_history h SET provider_adjusted = n.adjusted
+             FROM (SELECT o.security_id, o."on", a.adjusted FROM price_history o LEFT JOIN new_adjusted a ON (a.security_id, a.day) = (o.security_id, o."on")
+                    WHERE o.security_id IN (SELECT security_id FROM new_adjusted) AND o.provider_adjusted IS DISTINCT FROM a.adjusted) n
+            WHERE (h.security_id, h."on") = (n.security_id, n."on")"""
+    ).rowcount
 
 
 def upsert_actions(c: psycopg.Connection, actions: Sequence[Action], provider: str) -> int:

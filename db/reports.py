@@ -19,7 +19,7 @@ from core.reports import REPORTS
 from core.scope import BadScope, Scope
 from core.table import Context, Table
 from core.view import View
-from db import books, changes, ledger, market, reconciliation, runs, snapshots, tax
+from db import books, changes, counterparties, ledger, market, reconciliation, runs, snapshots, tax, upkeep
 from db.access import AccessDenied, User
 from db.books import Live
 from settings import settings
@@ -31,7 +31,7 @@ _lock = Lock()
 _KEPT_INPUTS = frozenset({"view", "ledger"})  # what changes with the Book's version and the quotes alone
 OF_A_PORTFOLIO = frozenset({"view", "chart", "ledger", "reconciliations", "reconciliation"})
 # inputs that explanations work from, beside the View and the table
-EXPLAINED_WITH = frozenset({"household", "actions", "reconciliations", "story"})
+EXPLAINED_WITH = frozenset({"household", "actions", "reconciliations", "story", "counterparties"})
 ADMIN_ONLY = frozenset({"runs", "jobs", "feeds", "letters"})
 
 
@@ -197,6 +197,9 @@ _LOADERS: dict[str, Callable[[User, Scope | None, Any, datetime], Any]] = {
     "reconciliations": _reconciliations,
     "reconciliation": _reconciliation,
     "story": _story,
+    "counterparties": lambda user, scope, looked, now: counterparties.of_view(user.user_id, looked),
+    "adjusted": lambda user, scope, looked, now: upkeep.adjusted(user),
+    "would_go": lambda user, scope, looked, now: upkeep.would_go(user),
     "master": _master,
     "runs": lambda user, scope, looked, now: runs.recent(user.user_id),
     "jobs": lambda user, scope, looked, now: runs.by_job(user.user_id),

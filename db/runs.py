@@ -49,15 +49,6 @@ def abandon(c: psycopg.Connection, worker: str) -> int:
     ).rowcount
 
 
-def clean(c: psycopg.Connection, days: int = 30, frequent_hours: int = 24) -> int:
-    """Drop old runs: those of jobs that run every few seconds after a day, others after `days`; dead letters stay."""
-    return c.execute(
-        "DELETE FROM job_runs r WHERE NOT EXISTS (SELECT FROM dead_letters d WHERE d.run_id = r.run_id) AND (started_at < now() - make_interval(days => %s) "
-        "OR (job IN ('quotes', 'restate') AND status = 'succeeded' AND started_at < now() - make_interval(hours => %s)))",
-        (days, frequent_hours),
-    ).rowcount
-
-
 def feed_succeeded(c: psycopg.Connection, feed: str) -> None:
     """Note that a feed answered."""
     c.execute(

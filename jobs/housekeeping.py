@@ -10,28 +10,30 @@ from typing import Any
 
 import psycopg
 
-from db import due as database
-from db import runs
+from db import engine, upkeep
 from jobs.run import Write, slot
 from settings import ROOT
 
 DAY = 86400
+CLEAN_AT = 3 * 3600 + 600  # seconds after midnight UTC
 CALENDARS_LIMIT = 300.0  # seconds
 
 _calendars: subprocess.Popen[str] | None = None
 
 
 def clean_due(at: datetime) -> datetime | None:
-    """Every day at 03:10 UTC."""
-    return slot(at, DAY, after=3 * 3600 + 600)
+    """Every day at 03:10 UTC, and at once where somebody asked."""
+    scheduled = slot(at, DAY, after=CLEAN_AT)
+    with engine.jobs() as c:
+        run, asked = upkeep.waiting(c, "housekeeping", scheduled)
+    return run if asked else scheduled
 
 
 def clean(at: datetime) -> Write:
     """Drop what is kept for a time only."""
 
     def write(c: psycopg.Connection) -> dict[str, Any]:
-        sign_ins, attempts, lookups = database.forget_expired(c)
-        return {"runs": runs.clean(c), "sign_ins": sign_ins, "sign_in_failures": attempts, "lookups": lookups}
+        return dict(upkeep.clean_up(c))
 
     return write
 

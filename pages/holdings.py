@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from ui import charts, explain, frame, show
+from ui import charts, explain, frame, show, upkeep
 
 here = frame.page("Holdings")
+upkeep.warn(here)
 
 table = here.answer("holdings")
 explain.hint("Select a row for its lots and gains.")

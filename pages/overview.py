@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import charts, explain, frame, freshness, scope, session, show
+from ui import charts, explain, frame, freshness, scope, session, show, upkeep
 from ui.scope import Here
 
 
@@ -20,6 +20,7 @@ def figures(here: Here) -> None:
 
 
 here = frame.page("Overview", live=figures)
+upkeep.warn(here)
 
 value = here.answer("value_chart")
 scope.period_control(here, key="overview_period")

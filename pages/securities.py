@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.table import Table
 from db import tasks
-from ui import frame, scope, security, security_form, session, show, task_panel
+from ui import counterparties, frame, scope, security, security_form, session, show, task_panel, upkeep
 
 LISTED = ("symbol", "name", "asset_class", "sector", "exchange", "currency", "price", "quoted_at", "status")
 PHONE = ("symbol", "name", "price")
@@ -68,6 +68,8 @@ may = tasks.rights(here.user)
 sections = {"Catalogue": lambda: catalogue(master)}
 if "add" in may:
     sections["Add"] = lambda: security_form.add(here.user)
+sections["Counterparties"] = lambda: counterparties.section(here, here.user)
+sections["Maintenance"] = lambda: upkeep.section(here.user)
 # further tabs: a title and what it draws, here
 for tab, section in zip(
     st.tabs(list(sections), on_change="rerun", key="securities_tabs"), sections.values(), strict=True

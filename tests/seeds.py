@@ -8,7 +8,8 @@ from uuid import UUID
 
 import psycopg
 
-from jobs.housekeeping import calendars_due, clean_due
+from jobs.housekeeping import CLEAN_AT, DAY, calendars_due
+from jobs.run import slot
 
 SYMBOLS = ("ACME", "BOLT", "CORE")
 
@@ -53,7 +54,7 @@ def seed(c: psycopg.Connection[Any], now: datetime, market_open: bool = True, po
             )
     for job, at in (
         ("calendars", calendars_due(now)),
-        ("housekeeping", clean_due(now)),
+        ("housekeeping", slot(now, DAY, after=CLEAN_AT)),
     ):  # done for today: both take time
         c.execute(
             "INSERT INTO job_runs (job, scheduled_for, status, worker) VALUES (%s, %s, 'succeeded', 'test')", (job, at)

@@ -123,6 +123,10 @@ def build(database: Database, now: datetime | None = None) -> Small:
             small.anna, small.portfolios[f"{MARK} {name}"], made.reconciliation_id, ["cash:USD"], "open", f"{MARK} asks"
         )
         small.reconciled[name] = made.reconciliation_id
+    with database.owner() as c:
+        c.execute(
+            "INSERT INTO counterparties (name, type, rating, country) VALUES ('Harbour Bank', 'bank', 'AA-', 'US'), ('Quay Clearing', 'broker', NULL, 'DE')"
+        )
     with database.jobs() as c:
         snapshots.restate(c, now, 0.98)
         snapshots.take(c, now, 5, 0.98)
@@ -151,8 +155,8 @@ def _market(database: Database, now: datetime) -> dict[str, int]:
         numbers = market.add_securities(
             c,
             [
-                NewSecurity("ACME", "Acme, \"the\" works", "XNYS", "USD", "Equity", "Information Technology", "Software", "US", "US0378331005"),
-                NewSecurity("BOLT", "Bolt", "XNYS", "USD", "Equity", "Energy", "", "US"),
+                NewSecurity("ACME", "Acme, \"the\" works", "XNYS", "USD", "Equity", "Information Technology", "Software", "US", "US0378331005", "Harbour bank"),
+                NewSecurity("BOLT", "Bolt", "XNYS", "USD", "Equity", "Energy", "", "US", None, "Bolt Holding"),
                 NewSecurity("FUND", "A fund", "XNYS", "USD", "Fund", None, "", None),
                 NewSecurity("RHEIN", "Rhein Grün", "XETR", "EUR", "Equity", "Industrials", "", "DE"),
                 NewSecurity("EDO", "Edo", "XTKS", "JPY", "Equity", "Financials", "", "JP"),
@@ -167,7 +171,9 @@ def _market(database: Database, now: datetime) -> dict[str, int]:
             upto = days[:-30] if symbol == "LATE" else days  # LATE was last priced six weeks ago: carried forward
             for i, day in enumerate(upto):
                 close = Decimal(start) * (1000 + (i * wave) % 61 + i) / 1000
-                bars.append(Bar(numbers[symbol], day, close.quantize(Decimal("0.01")), volume=Decimal(1000 + i)))
+                close = close.quantize(Decimal("0.01"))
+                adjusted = close if symbol == "BOLT" else None  # it pays nothing and never split
+                bars.append(Bar(numbers[symbol], day, close, volume=Decimal(1000 + i), adjusted=adjusted))
         market.upsert_bars(c, bars, "csv")
         rates = []
         for currency, rate in (("USD", "1.08"), ("JPY", "162.5"), ("GBP", "0.85")):

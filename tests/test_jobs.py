@@ -572,6 +572,9 @@ def test_old_runs_and_expired_sign_ins_go(database: Database) -> None:
             "sign_ins": 1,
             "sign_in_failures": 1,
             "lookups": 1,
+            "proposals": 0,
+            "import_maps": 0,
+            "security_matches": 0,
         }
     assert rows(database, "SELECT asked FROM lookups") == [("MSFT",)]
     assert rows(database, "SELECT token_hash FROM sessions") == [(b"\x02",)]

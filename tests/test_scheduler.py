@@ -129,7 +129,8 @@ def test_two_at_once_one_killed_the_other_told_to_stop(database: Database, start
     runs = {(job, status): n for job, status, n, slots in done}
     assert all(n == slots for _, _, n, slots in done)
     assert runs["quotes", "succeeded"] >= 12
-    assert {job for job, _ in runs} == {"quotes", "snapshots", "restate", "close_of_day", "actions"}
+    upkeep = {"reclassify", "verify_classes", "listings", "adjusted_closes"}
+    assert {job for job, _ in runs} == {"quotes", "snapshots", "restate", "close_of_day", "actions"} | upkeep
     assert {status for _, status in runs} <= {"succeeded", "abandoned"}
     assert rows(database, "SELECT 1 FROM dead_letters") == []
     buckets = rows(

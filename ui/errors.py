@@ -24,6 +24,7 @@ from db.portfolios import StaleEdit
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
 from db.tasks import NoSuchTask, TaskFailed, TaskOver
+from db.upkeep import NoSuchProposal, ProposalDecided
 
 log = logging.getLogger("ballast.web")
 
@@ -51,6 +52,8 @@ MESSAGES: tuple[tuple[type[Exception], str, str], ...] = (
     (NoSuchTask, "There is no such task", "{error}. It may have been cleaned up since; the audit trail keeps what it changed."),
     (TaskOver, "It is too late for that", "{error}."),
     (TaskFailed, "The task failed", "{error}. Nothing was changed."),
+    (ProposalDecided, "This is decided already", "{error}. Nothing was changed."),
+    (NoSuchProposal, "There is no such proposal", "{error}."),
     (NoSuchReport, "There is no such report", "{error}."),
 )  # fmt: skip
 KNOWN = tuple(each[0] for each in MESSAGES)

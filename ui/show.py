@@ -3,6 +3,7 @@
     show.text(value, Kind.MONEY, "USD")        # "1,234.50", "–" where it is missing
     show.cards(table.figures[:6])              # at most six figures in a grid; the formula on hover
     row = show.table(table, key="holdings", select=True)   # the place of the chosen row, or None
+    rows = show.choices(table, key="proposals")            # the places of the chosen rows
     show.csv(table)                            # the download alone
 A table shows its title only where `title=True`; `only=("symbol", …)` names the columns and their order.
 """
@@ -30,7 +31,7 @@ from ui import session
 
 MISSING = "–"
 MINUS, THIN = "\u2212", "\u202f"  # a real minus sign; the narrow space before a percent sign
-HIDDEN = frozenset({"security_id"})  # for links and the API, never for eyes
+HIDDEN = frozenset({"security_id", "counterparty_id"})  # for links and the API, never for eyes
 CHANGES = frozenset({"day_change", "contribution"})  # with an arrow
 SIGNED = CHANGES | {
     *("unrealised", "unrealised_percent", "realised", "gain", "gain_percent", "twr", "annualised", "benchmark", "active"),
@@ -40,7 +41,7 @@ SIGNED = CHANGES | {
 SIGNED_FIGURES = frozenset(
     {"day", "ytd", "change", "unrealised", "realised", "active", "gain", "net_flow", "value_change", "short_gain", "long_gain"}
 )  # fmt: skip
-REMARKS = frozenset({"reason", "note", "error", "beyond", "detail"})  # empty where there is nothing to say
+REMARKS = frozenset({"reason", "note", "error", "beyond", "detail", "cause"})  # empty where there is nothing to say
 STYLED_ROWS = 1500  # above, the browser formats the numbers: exact text for each cell costs too much
 ROW, SHOWN_ROWS = 31, 14
 MARKED = 86  # height of a card that has a mark under it
@@ -200,6 +201,13 @@ def choosable(
     return _table(shown, key, ("single-row", "single-cell") if select else ("single-cell",), **named)
 
 
+def choices(shown: Table, *, key: str, **named: Any) -> list[int]:
+    """The same, several rows to be chosen: their places."""
+    picked: list[int] = []
+    _table(shown, key, ("multi-row",), picked=picked, **named)
+    return picked
+
+
 def _table(
     shown: Table,
     key: str,
@@ -209,6 +217,7 @@ def _table(
     rows: int | None = None,
     height: int | None = None,
     foot: bool = True,
+    picked: list[int] | None = None,
 ) -> tuple[int | None, tuple[int, str] | None]:
     if title:
         st.subheader(shown.title, anchor=False)
@@ -229,6 +238,8 @@ def _table(
     if modes:
         chosen = _draw(data, config, on_select="rerun", selection_mode=list(modes), **named)["selection"]
         row = chosen["rows"][0] if chosen.get("rows") else None
+        if picked is not None:
+            picked += [i for i in chosen.get("rows", []) if i < count]
         cell = (int(chosen["cells"][0][0]), str(chosen["cells"][0][1])) if chosen.get("cells") else None
         row = None if row is not None and row >= count else row
         cell = None if cell is not None and (cell[0] >= count or cell[1] not in {c.key for c in columns}) else cell

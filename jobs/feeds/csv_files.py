@@ -1,6 +1,6 @@
 """The csv feed: prices, FX and master data out of files that somebody else puts into a folder (PRICE_CSV_DIR).
 
-`XNYS_ACME.csv` or `ACME.csv`: columns date, close and, where known, open, high, low, volume, currency; the last day is the
+`XNYS_ACME.csv` or `ACME.csv`: columns date, close and, where known, open, high, low, volume, adj_close, currency; the last day is the
 quote. `fx.csv`: date, currency, rate (units per 1 EUR). `actions.csv`: symbol, kind (dividend or split), ex_on and amount per
 share (currency and pay_on where known, exchange where several list the symbol) or ratio (new shares for one old).
 `securities.csv`: symbol and, where known, exchange, name, currency, asset_class, sector, industry, country, isin,
@@ -214,7 +214,12 @@ class CsvFeed:
             volume = _number(line, "volume") if line.cells.get("volume") else None
             if volume is not None and volume < 0:
                 raise FeedError(f"csv: {line.where}: volume {line.cells['volume']!r} is below zero")
-            found.append((line, Bar(security.security_id, _day(line, "date"), volume=volume, **cells)))
+            adjusted = _positive(line, "adj_close") if line.cells.get("adj_close") else None
+            if adjusted is not None:
+                adjusted = major_quote(adjusted, currency)[0]
+            found.append(
+                (line, Bar(security.security_id, _day(line, "date"), volume=volume, adjusted=adjusted, **cells))
+            )
         found.sort(key=lambda each: each[1].on)
         for (_, one), (line, other) in pairwise(found):
             if one.on == other.on:

@@ -4,7 +4,8 @@ yfinance (and the pandas it brings) is loaded at the first question. It does the
 are read here, so that no float passes through a frame on its way to a Decimal.
 
 Yahoo's "raw" closes are adjusted for every split up to today (not for dividends; that is what `auto_adjust=False` means).
-A bar here is the price of its own day: closes are multiplied, and volumes divided, by all splits after it.
+A bar here is the price of its own day: closes are multiplied, and volumes divided, by all splits after it. Adjusted closes
+stay as Yahoo says them.
 """
 
 from __future__ import annotations
@@ -291,10 +292,12 @@ def bars_in(reply: Any, security: Security, first: date, last: date) -> list[Bar
             if day > on:
                 ratio *= each
         volume = row.pop("volume", None)
+        adjusted = row.pop("adjusted", None)
         prices = {k: (major_quote(v, currency)[0] * ratio).quantize(PLACES, ROUND_HALF_EVEN) for k, v in row.items()}
         if prices["close"] > 0:
             shares = None if volume is None else (volume / ratio).quantize(Decimal("0.01"))
-            found.append(Bar(security.security_id, on, volume=shares, **prices))
+            theirs = None if adjusted is None else major_quote(adjusted, currency)[0].quantize(PLACES) or None
+            found.append(Bar(security.security_id, on, volume=shares, adjusted=theirs, **prices))
     return found
 
 
@@ -426,6 +429,9 @@ def _rows(reply: Any) -> list[tuple[date, dict[str, Decimal]]]:
     closes = columns.get("close")
     if not isinstance(closes, list) or any(isinstance(c, list) and len(c) != len(stamps) for c in columns.values()):
         raise FeedError(f"yahoo: a chart of {result['meta'].get('symbol')} with columns of different lengths")
+    adjusted = ((result.get("indicators", {}).get("adjclose") or [{}])[0] or {}).get("adjclose")
+    if not isinstance(adjusted, list) or len(adjusted) != len(stamps):
+        adjusted = [None] * len(stamps)  # not every answer has them, and nothing is wrong with the bars for that
     zone = ZoneInfo(result["meta"].get("exchangeTimezoneName") or "UTC")
     rows = {}
     for i, stamp in enumerate(stamps):
@@ -439,6 +445,9 @@ def _rows(reply: Any) -> list[tuple[date, dict[str, Decimal]]]:
                 row[name] = price
         if columns.get("volume") and columns["volume"][i] is not None:
             row["volume"] = Decimal(columns["volume"][i])
+        theirs = _price(adjusted[i])
+        if theirs is not None:
+            row["adjusted"] = theirs
         rows[(EPOCH + timedelta(seconds=stamp)).astimezone(zone).date()] = row
     return sorted(rows.items(), key=lambda each: each[0])
 
