@@ -354,6 +354,12 @@ def test_a_security_is_added_followed_by_two_removed_and_brought_back(
     expect(guest.page.get_by_role("tab", name="Catalogue")).to_be_visible()
     assert guest.page.get_by_role("tab", name="Add").count() == 0
     guest.context.close()
+    token = product.send("/api/v1/auth/login", {"username": "guest", "password": "guest"})["access_token"]
+    wanted = {"symbol": "FORCED", "exchange": "XNYS", "asset_class": "Equity"}
+    forced = page.request.post(
+        f"{visit.base}/api/v1/securities", data=wanted, headers={"Authorization": f"Bearer {token}"}
+    )
+    assert forced.status == 403, forced.text()
 
 
 @pytest.mark.parametrize("width", [1280, 390])
