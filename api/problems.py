@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from core.counterparties import DuplicateName
 from core.explain import NotExplained
 from core.importing import NotReadable, cells_of
 from core.ledger import Impossible, LedgerError, OverSold
@@ -100,6 +101,7 @@ PROBLEMS: dict[type[Exception], Kind] = {
     KeyReused: Kind(422, "key-reused", "Idempotency key used before", "Choose a new Idempotency-Key for every new request."),
     NoSuchProposal: Kind(404, "no-such-proposal", "No such proposal", "GET /v1/proposals lists them."),
     ProposalDecided: Kind(409, "proposal-decided", "Decided already", "GET /v1/proposals says how it stands; what upkeep no longer finds is superseded."),
+    DuplicateName: Kind(422, "duplicate-name", "Duplicate name", "Another counterparty is called so, whatever the case: choose another name."),
     NoSuchCounterparty: Kind(404, "no-such-counterparty", "No such counterparty", "GET /v1/counterparties lists them."),
     CounterpartyUsed: Kind(409, "counterparty-used", "Entries name it", "Set it inactive instead: PATCH /v1/counterparties/{number}."),
     OverSold: Kind(409, "over-sold", "More than is held", "The sale exceeds what is held on that day; nothing was booked."),

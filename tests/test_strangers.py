@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -168,7 +169,8 @@ def call(
 ) -> Any:
     """Call an operation with Anna's ids wherever it takes one, and a body that would do."""
     values = {"portfolio": portfolio, "name": "holdings", "security": str(small.securities["ACME"]),
-              "transaction_id": str(small.booked["dollars"][1]), "reconciliation_id": str(small.reconciled["dollars"])} | path_values  # fmt: skip
+              "transaction_id": str(small.booked["dollars"][1]), "reconciliation_id": str(small.reconciled["dollars"]),
+              "number": "1"} | path_values  # fmt: skip
     if "{import_id}" in path:
         (made, *_) = imports.done(small.anna, small.portfolios[f"{MARK} dollars"])
         values["import_id"] = str(made.import_id)
@@ -179,6 +181,14 @@ def call(
     if "{task_id}" in path:
         anna = small.user("anna")
         values["task_id"] = str(tasks.request(anna, master.plan_edit(anna, "BOLT", {"rating": "A"}), {}))
+    if "{proposal_id}" in path:
+        with small.database.owner() as c:
+            row = c.execute(
+                "INSERT INTO proposals (kind, security_id, found_by, field, before, after, why) VALUES ('reclassify', %s, 'test', 'sector', '\"Energy\"', '\"Utilities\"', 'x') "
+                "ON CONFLICT DO NOTHING RETURNING proposal_id", (small.securities["BOLT"],)).fetchone()  # fmt: skip
+            row = row or c.execute("SELECT proposal_id FROM proposals").fetchone()
+        assert row is not None
+        values["proposal_id"] = str(row[0])
     query = {}
     for p in operation.get("parameters", []):
         if p["in"] == "path":
@@ -209,6 +219,11 @@ def call(
             f"/v1/securities/tasks/{values.get('task_id')}/approve": {"note": "mine now"},
             f"/v1/securities/tasks/{values.get('task_id')}/reject": {"note": "mine now"},
             "/v1/policy": {"approve": "analyst"},
+            "/v1/counterparties": {"name": "New Bank"},
+            f"/v1/counterparties/{values['number']}": {"rating": "A"},
+            "/v1/proposals/accept": {"ids": [values.get("proposal_id", str(UUID(int=7)))]},
+            "/v1/proposals/looks": {"job": "listings"},
+            f"/v1/proposals/{values.get('proposal_id')}/dismiss": {"why": "mine now"},
             "/v1/import-maps": {"name": "his", "columns": ["Day"], "map": {"columns": {"date": "Day"}}},
             "/v1/portfolios": {"name": "one more", "base_currency": "USD"},
             f"/v1/portfolios/{portfolio}/reconciliations/{values['reconciliation_id']}/signoffs": {
