@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from api.people import Who
@@ -87,8 +87,9 @@ def edit(who: Who, number: Number, change: CounterpartyChange) -> CounterpartyAn
     return _answer(counterparties.edit(who, number, cells, seen))
 
 
-@router.delete("/{number}", status_code=204)
-def remove(who: Who, number: Number) -> Response:
-    """Take one away that no entry of the ledger names; set others inactive."""
+@router.delete("/{number}", response_model=CounterpartyAnswer)
+def remove(who: Who, number: Number) -> CounterpartyAnswer:
+    """Take one away that no entry of the ledger names, and answer it as it was; set others inactive."""
+    was = counterparties.one(who, number)
     counterparties.remove(who, number)
-    return Response(status_code=204)
+    return _answer(was)

@@ -393,6 +393,14 @@ def test_the_day_and_the_cause_of_a_difference(ours: list[Action], theirs: list[
     assert re.search(cause, outcome.cause), outcome.cause
 
 
+def test_a_difference_that_adds_up_is_named_by_its_largest_part() -> None:
+    """0.09 and 0.02 a share are each within the tolerance, both together are not."""
+    outcome = compare(bars_of([], [paid(20, "0.02"), paid(40, "0.09")]), [], "USD")
+    assert outcome is not None
+    assert (outcome.on, outcome.ex_on) == (DAYS[19], DAYS[40])
+    assert "a dividend of about 0.09" in outcome.cause
+
+
 def test_closes_that_agree_agree_on_any_scale_and_without_some_days() -> None:
     events = [paid(10, "0.5"), split(30, "3"), paid(45, "0.2")]
     bars = bars_of(events, events, 0.5)
@@ -595,6 +603,15 @@ def test_a_field_that_somebody_changed_meanwhile_is_outdated(small: Small, four:
         upkeep.accept(ben, [name.proposal_id])
     look(small, jobs.reclassify)
     assert "XNYS:BOLT country: NL → DE" in said(small), "it failed, so it is found anew"
+
+
+def test_who_decided_is_in_the_audit_trail(small: Small, four: list[Proposal]) -> None:
+    upkeep.dismiss(small.user("ben"), four[0].proposal_id, "no")
+    trail = rows(
+        small,
+        "SELECT actor_name, action, after ->> 'status', after ->> 'note' FROM audit_log WHERE entity = 'proposals'",
+    )
+    assert trail == [("ben", "updated", "dismissed", "no")], "what a job finds is not a person's change"
 
 
 def test_a_viewer_sees_and_decides_nothing(small: Small, four: list[Proposal]) -> None:
