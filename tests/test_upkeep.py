@@ -746,12 +746,14 @@ def test_proposals_by_the_api(small: Small, four: list[Proposal]) -> None:
     assert vera.get("/v1/proposals", params={"kind": "status"}).json()["proposals"] == []
     ids = [str(p.proposal_id) for p in four if p.symbol == "BOLT"]
     shown = ben.post("/v1/proposals/accept", json={"ids": ids, "dry_run": True})
-    assert (shown.status_code, shown.json()["task_id"], shown.json()["kind"]) == (200, None, "reclassify")
+    assert (shown.status_code, shown.json()["kind"], shown.json()["steps"][0]["size"]) == (200, "reclassify", 1)
     assert vera.post("/v1/proposals/accept", json={"ids": ids, "dry_run": False}).status_code == 403
     assert len(found(small)) == 4
     done = ben.post("/v1/proposals/accept", json={"ids": ids, "dry_run": False})
     assert done.status_code == 202
-    assert done.json()["steps"] == shown.json()["steps"]
+    followed = ben.get(done.headers["location"]).json()
+    assert (followed["id"], followed["kind"]) == (done.json()["task_id"], "reclassify")
+    assert ben.get(f"{done.headers['location']}/plan").json()["steps"] == shown.json()["steps"]
     worked()
     assert vera.get("/v1/proposals", params={"status": "accepted"}).json()["proposals"][0]["task_status"] == "completed"
     late = ben.post("/v1/proposals/accept", json={"ids": ids, "dry_run": False})
@@ -774,7 +776,7 @@ def page(small: Small, monkeypatch: pytest.MonkeyPatch, who: str, name: str = "s
     at.run()
     at.query_params["portfolio"] = str(small.portfolios[portfolio if " " in portfolio else f"{MARK} {portfolio}"])
     at.switch_page(f"{name}.py")
-    at.session_state["securities_sections"] = tab
+    at.session_state["securities_tabs"] = tab
     at.run()
     assert not at.exception, at.exception[0].value
     return at
