@@ -89,7 +89,7 @@ def edit(who: Who, number: Number, change: CounterpartyChange) -> CounterpartyAn
 
 @router.delete("/{number}", response_model=CounterpartyAnswer)
 def remove(who: Who, number: Number) -> CounterpartyAnswer:
-    """Take one away that no entry of the ledger names, and answer with it; set others inactive."""
-    gone = counterparties.one(who, number)
+    """Take one away that no entry of the ledger names, and answer it as it was; set others inactive."""
+    was = counterparties.one(who, number)
     counterparties.remove(who, number)
-    return _answer(gone)
+    return _answer(was)

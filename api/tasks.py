@@ -119,6 +119,11 @@ def ask(
         if dry_run:
             return _json(plan_answer(plan), 200)
         number = tasks.request(who, plan, asked, key=key)
+    return taken_down(who, request, number)
+
+
+def taken_down(who: User, request: Request, number: UUID) -> Response:
+    """That a task was asked for, and where to follow it."""
     task = tasks.task_of(who, number)
     told = TaskAsked(
         task_id=number,

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse
 
 from api.people import Who
-from core.plans import Plan
+from api.tasks import ASKED, plan_answer, taken_down
 from core.upkeep import spoken
 from db import upkeep
 from db.upkeep import Proposal
@@ -60,28 +61,7 @@ class Chosen(BaseModel):
     """Open proposals that are to become one task."""
 
     ids: list[UUID] = Field(min_length=1, max_length=500)
-    dry_run: bool = Field(True, description="show what would be written; false: ask for the task")
-
-
-class ProposedStep(BaseModel):
-    """Rows of one table: what is written, for an update also what stands there now."""
-
-    name: str
-    table: str
-    action: str
-    rows: list[dict[str, Any]]
-    before: list[dict[str, Any]]
-
-
-class ProposedPlan(BaseModel):
-    """The exact rows that accepting writes; `task_id` where it was asked for."""
-
-    kind: str
-    title: str
-    subject: str
-    notes: list[str]
-    steps: list[ProposedStep]
-    task_id: UUID | None
+    dry_run: bool = Field(False, description="true: answer 200 with the plan, and write nothing")
 
 
 class Refusal(BaseModel):
@@ -112,16 +92,6 @@ def _answer(p: Proposal) -> ProposalAnswer:
     return ProposalAnswer(**values, said=f"{spoken(p.before)} → {spoken(p.after)}", acceptable=not p.told_only)
 
 
-def _plan(made: Plan, task: UUID | None) -> ProposedPlan:
-    steps = [
-        ProposedStep(name=s.name, table=s.table, action=s.action, rows=list(s.rows), before=list(s.before))
-        for s in made.steps
-    ]
-    return ProposedPlan(
-        kind=made.kind, title=made.title, subject=made.subject, notes=list(made.notes), steps=steps, task_id=task
-    )
-
-
 @router.get("", response_model=ProposalPage)
 def list_proposals(
     who: Who,
@@ -137,19 +107,12 @@ def list_proposals(
     return ProposalPage(proposals=[_answer(p) for p in found[:limit]], next_before=more)
 
 
-@router.post(
-    "/accept",
-    response_model=ProposedPlan,
-    responses={202: {"model": ProposedPlan, "description": "the task is asked for"}},
-)
-def accept(who: Who, chosen: Chosen, response: Response) -> ProposedPlan:
+@router.post("/accept", **ASKED)
+def accept(who: Who, chosen: Chosen, request: Request) -> Any:
     """Accept several proposals as one task; with `dry_run` only see its rows. Nothing is written where a field has changed since."""
-    made = upkeep.plan(who, chosen.ids)
     if chosen.dry_run:
-        return _plan(made, None)
-    task = upkeep.accept(who, chosen.ids)
-    response.status_code = 202
-    return _plan(made, task)
+        return JSONResponse(plan_answer(upkeep.plan(who, chosen.ids)).model_dump(mode="json"))
+    return taken_down(who, request, upkeep.accept(who, chosen.ids))
 
 
 @router.get("/looks", response_model=list[LookAnswer])

@@ -21,7 +21,7 @@ FIELDS: Mapping[str, str] = {
 NOBODY = "No issuer known"
 
 
-class DuplicateName(MasterError):
+class DuplicateName(InvalidField):
     """There is a counterparty of this name."""
 
 

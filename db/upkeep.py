@@ -310,11 +310,12 @@ def accept(user: User, chosen: Sequence[UUID]) -> UUID:
     made = plan(user, chosen)
     ids = list(dict.fromkeys(chosen))
     with refused(), engine.session(user.user_id) as c:
+        asked = {"proposals": [str(i) for i in ids], "about": master.about(c, made)}
         try:
             row = c.execute(
                 "SELECT accept_proposals(%s, %s, %s, %s, %s, %s, %s, %s)",
                 (ids, made.kind, made.title, made.subject, made.security_id, made.claim,
-                 json.dumps({"proposals": [str(i) for i in ids]}), json.dumps(made.as_json())),
+                 json.dumps(asked, default=str), json.dumps(made.as_json())),
             ).fetchone()  # fmt: skip
         except psycopg.errors.UniqueViolation as e:
             raise DuplicateSymbol("symbol", made.claim, "duplicate symbol: another task is just taking it") from e

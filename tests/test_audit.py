@@ -754,7 +754,7 @@ def test_pages_of_the_api_hold_every_row_once(small: Small) -> None:
         ({"source": "command"}, lambda r: r["source"] == "command"),
         ({"chain": "people"}, lambda r: r["chain"] == "people"),
         ({"q": "rhein GRÜN"}, lambda r: "Rhein Grün" in json.dumps(r, ensure_ascii=False)),
-        ({"entity": "securities", "key": "1"}, lambda r: r["entity_key"] == "1"),
+        ({"entity": "securities", "key": "1"}, lambda r: (r["entity"], r["entity_key"]) == ("securities", "1")),
     ],
 )
 def test_filters(small: Small, asked: dict[str, str], holds: Callable[[Any], bool]) -> None:

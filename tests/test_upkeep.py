@@ -393,6 +393,14 @@ def test_the_day_and_the_cause_of_a_difference(ours: list[Action], theirs: list[
     assert re.search(cause, outcome.cause), outcome.cause
 
 
+def test_a_difference_that_adds_up_is_named_by_its_largest_part() -> None:
+    """0.09 and 0.02 a share are each within the tolerance, both together are not."""
+    outcome = compare(bars_of([], [paid(20, "0.02"), paid(40, "0.09")]), [], "USD")
+    assert outcome is not None
+    assert (outcome.on, outcome.ex_on) == (DAYS[19], DAYS[40])
+    assert "a dividend of about 0.09" in outcome.cause
+
+
 def test_closes_that_agree_agree_on_any_scale_and_without_some_days() -> None:
     events = [paid(10, "0.5"), split(30, "3"), paid(45, "0.2")]
     bars = bars_of(events, events, 0.5)
@@ -597,6 +605,15 @@ def test_a_field_that_somebody_changed_meanwhile_is_outdated(small: Small, four:
     assert "XNYS:BOLT country: NL → DE" in said(small), "it failed, so it is found anew"
 
 
+def test_who_decided_is_in_the_audit_trail(small: Small, four: list[Proposal]) -> None:
+    upkeep.dismiss(small.user("ben"), four[0].proposal_id, "no")
+    trail = rows(
+        small,
+        "SELECT actor_name, action, after ->> 'status', after ->> 'note' FROM audit_log WHERE entity = 'proposals'",
+    )
+    assert trail == [("ben", "updated", "dismissed", "no")], "what a job finds is not a person's change"
+
+
 def test_a_viewer_sees_and_decides_nothing(small: Small, four: list[Proposal]) -> None:
     vera = small.user("vera")
     assert len(upkeep.proposals(vera)) == 4
@@ -729,12 +746,14 @@ def test_proposals_by_the_api(small: Small, four: list[Proposal]) -> None:
     assert vera.get("/v1/proposals", params={"kind": "status"}).json()["proposals"] == []
     ids = [str(p.proposal_id) for p in four if p.symbol == "BOLT"]
     shown = ben.post("/v1/proposals/accept", json={"ids": ids, "dry_run": True})
-    assert (shown.status_code, shown.json()["task_id"], shown.json()["kind"]) == (200, None, "reclassify")
+    assert (shown.status_code, shown.json()["kind"], shown.json()["steps"][0]["size"]) == (200, "reclassify", 1)
     assert vera.post("/v1/proposals/accept", json={"ids": ids, "dry_run": False}).status_code == 403
     assert len(found(small)) == 4
     done = ben.post("/v1/proposals/accept", json={"ids": ids, "dry_run": False})
     assert done.status_code == 202
-    assert done.json()["steps"] == shown.json()["steps"]
+    followed = ben.get(done.headers["location"]).json()
+    assert (followed["id"], followed["kind"]) == (done.json()["task_id"], "reclassify")
+    assert ben.get(f"{done.headers['location']}/plan").json()["steps"] == shown.json()["steps"]
     worked()
     assert vera.get("/v1/proposals", params={"status": "accepted"}).json()["proposals"][0]["task_status"] == "completed"
     late = ben.post("/v1/proposals/accept", json={"ids": ids, "dry_run": False})
@@ -757,7 +776,7 @@ def page(small: Small, monkeypatch: pytest.MonkeyPatch, who: str, name: str = "s
     at.run()
     at.query_params["portfolio"] = str(small.portfolios[portfolio if " " in portfolio else f"{MARK} {portfolio}"])
     at.switch_page(f"{name}.py")
-    at.session_state["securities_sections"] = tab
+    at.session_state["securities_tabs"] = tab
     at.run()
     assert not at.exception, at.exception[0].value
     return at

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import streamlit as st
 
 from core import VERSION
-from core.plans import Plan, Step
 from core.table import Column, Context, Kind, Table
 from core.upkeep import KINDS, spoken
 from db import reports, tasks, upkeep
 from db.access import User
 from db.upkeep import Proposal
-from ui import errors, frame, session, show
+from ui import errors, frame, plan, scope, session, show
 from ui.scope import Here
 
 JOBS = {
@@ -36,7 +34,6 @@ PHONE = ("security", "what", "after")
 OPEN = ("security", "what", "before", "after", "why")
 DECIDED = ("security", "what", "before", "after", "decided", "note", "task")
 REPORTED = {"adjusted_closes": ("symbol", "agrees", "on", "difference", "cause"), "clean_up": ()}
-SHOWN = 12  # rows of a step
 
 
 def warn(here: Here) -> None:
@@ -109,7 +106,7 @@ def _decide(user: User, chosen: list[Proposal]) -> None:
     if not chosen:
         st.caption("Select rows to see exactly what accepting them would write, or to dismiss them.")
         return
-    key = "_".join(str(p.proposal_id)[-6:] for p in chosen)[:60]
+    key = str(hash(tuple(p.proposal_id for p in chosen)))
     notices = [p for p in chosen if p.told_only]
     wanted = [p for p in chosen if not p.told_only]
     for p in notices:
@@ -121,11 +118,13 @@ def _decide(user: User, chosen: list[Proposal]) -> None:
         if wanted:
             made = upkeep.plan(user, [p.proposal_id for p in wanted])
             with st.container(border=True, key="upkeep_plan"):
-                _plan(made, {p.security_id: p.listing for p in wanted})
+                st.subheader(show.plain(made.title), anchor=False)
+                plan.show(user, made)
                 said = "Accept" if len(wanted) == 1 else f"Accept {len(wanted)} as one task"
                 if st.button(said, icon=":material/check:", type="primary", key=f"upkeep_accept_{key}"):
                     task = upkeep.accept(user, [p.proposal_id for p in wanted])
-                    _done(user, task)
+                    scope.goto(task=str(task))
+                    st.rerun()
     with st.form(f"upkeep_dismiss_{key}", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         why = st.text_input(
             "Reason to dismiss", placeholder="kept with the proposal", max_chars=1000, key=f"upkeep_why_{key}"
@@ -141,36 +140,6 @@ def _decide(user: User, chosen: list[Proposal]) -> None:
                 f"{len(chosen)} dismissed. Not proposed again, unless with another outcome."
             )
             st.rerun()
-
-
-def _done(user: User, task: UUID) -> None:
-    asked = tasks.task_of(user, task)
-    waits = " It waits for a second person." if asked.status == "waiting" else ""
-    st.session_state["upkeep_said"] = f"Asked for: {show.plain(asked.title)}.{waits}"
-    st.rerun()
-
-
-def _plan(made: Plan, names: dict[int, str]) -> None:
-    """The rows of a plan, step by step."""
-    st.markdown(f"**{show.plain(made.title)}**")
-    for step in made.steps:
-        st.caption(f"{step.name} · {len(step.rows)} {'row' if len(step.rows) == 1 else 'rows'} of {step.table}")
-        st.table(_cells(step, names)[:SHOWN], border="horizontal", hide_index=True)
-    for note in made.notes:
-        st.caption(show.plain(note))
-
-
-def _cells(step: Step, names: dict[int, str]) -> list[dict[str, str]]:
-    """One line for each value that is written: whose, which column, from what, to what."""
-    lines = []
-    old = step.before or tuple({} for _ in step.rows)
-    for row, was in zip(step.rows, old, strict=True):
-        whose = names.get(row.get("security_id", 0), "")
-        for column, value in row.items():
-            if column != "security_id":
-                cells = {"Security": whose, "Column": column, "Before": spoken(was.get(column)), "After": spoken(value)}
-                lines.append(cells if step.action == "update" else {k: v for k, v in cells.items() if k != "Before"})
-    return lines
 
 
 def _jobs(user: User, may: bool) -> None:
