@@ -455,9 +455,15 @@ def ended(c: psycopg.Connection, task: UUID, worker: str, step: int | None, erro
     )  # fmt: skip
 
 
+_FORGETTABLE = """finished_at < now() - make_interval(days => %s) AND NOT EXISTS (SELECT FROM tasks u WHERE u.undoes = t.task_id)"""
+
+
 def forget(c: psycopg.Connection, days: int) -> int:
     """Drop tasks that ended so long ago; what they changed stays in the audit trail. How many."""
-    return c.execute(
-        "DELETE FROM tasks t WHERE finished_at < now() - make_interval(days => %s) AND NOT EXISTS (SELECT FROM tasks u WHERE u.undoes = t.task_id)",
-        (days,),
-    ).rowcount
+    return c.execute(f"DELETE FROM tasks t WHERE {_FORGETTABLE}", (days,)).rowcount
+
+
+def forgettable(c: psycopg.Connection, days: int) -> int:
+    """How many `forget` would drop."""
+    row = c.execute(f"SELECT count(*) FROM tasks t WHERE {_FORGETTABLE}", (days,)).fetchone()
+    return int(row[0]) if row else 0
