@@ -16,8 +16,6 @@ from db.access import User
 from db.tasks import refused
 from settings import settings
 
-CHANNEL = "ballast_notices"
-
 
 class NoSuchChannel(LookupError):
     """The person has no notification channel of this number."""
@@ -195,11 +193,11 @@ def retry(user: User, number: UUID) -> Notice:
     return notice(user, number)
 
 
-def approvers(user: User) -> list[str]:
-    """The user names of those who may approve what somebody else asks for."""
+def approvers(user: User, least: str) -> list[str]:
+    """The user names of those who may approve what somebody else asks for, where `least` is the least role for it."""
     with engine.session(user.user_id) as c:
         rows = c.execute(
-            "SELECT username FROM users JOIN approvers() AS a (user_id) USING (user_id) ORDER BY username"
+            "SELECT username FROM users JOIN approvers(%s) AS a (user_id) USING (user_id) ORDER BY username", (least,)
         ).fetchall()
     return [r[0] for r in rows]
 

@@ -26,11 +26,10 @@ import structlog
 from core import VERSION, notices
 from db import engine
 from db import notices as database
-from db.notices import CHANNEL, Due
+from db.notices import Due
 from settings import settings
 
-__all__ = ("CHANNEL", "work")
-
+CHANNEL = "ballast_notices"
 EVERY = 5.0  # seconds between two looks for what is due again
 ATTEMPTS = 6
 FIRST = timedelta(minutes=1)  # until the second attempt; then twice as long each time, each × 0.8…1.2

@@ -37,10 +37,10 @@ CREATE INDEX notices_of_channel ON notices (channel_id, notice_id);
 
 CREATE FUNCTION administers() RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS
   $$ SELECT EXISTS (SELECT FROM users WHERE user_id = app_user() AND role = 'admin' AND disabled_at IS NULL) $$;
--- Who may approve what somebody else asks for.
-CREATE FUNCTION approvers() RETURNS SETOF uuid LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+-- Who may approve what somebody else asks for, where this is the least role for it.
+CREATE FUNCTION approvers(its_role text) RETURNS SETOF uuid LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
   SELECT user_id FROM users WHERE disabled_at IS NULL AND role <> 'viewer'
-     AND array_position('{viewer,analyst,admin}', role) >= array_position('{viewer,analyst,admin}', policy() ->> 'approve') $$;
+     AND array_position('{viewer,analyst,admin}', role) >= array_position('{viewer,analyst,admin}', its_role) $$;
 
 -- What a change of status is news of, and to whom: nobody is told what they did themselves.
 CREATE FUNCTION note_task() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' AS $$
@@ -64,7 +64,7 @@ BEGIN
     FROM notice_channels n JOIN users u USING (user_id)
    WHERE n.active AND u.disabled_at IS NULL
      AND CASE WHEN news IN ('approved', 'rejected', 'cancelled') THEN 'decided' ELSE news END = ANY (n.events)
-     AND CASE WHEN news = 'waiting' THEN n.user_id <> NEW.requested_by AND n.user_id IN (SELECT approvers())
+     AND CASE WHEN news = 'waiting' THEN n.user_id <> NEW.requested_by AND n.user_id IN (SELECT approvers(policy() ->> 'approve'))
               ELSE n.user_id = NEW.requested_by OR (n.scope = 'all' AND u.role = 'admin') END
      AND n.user_id IS DISTINCT FROM CASE WHEN news = 'cancelled' THEN NEW.cancelled_by WHEN news IN ('approved', 'rejected') THEN NEW.decided_by END
   ON CONFLICT DO NOTHING;
@@ -139,6 +139,6 @@ GRANT SELECT (channel_id, user_id, kind, target, events, scope, active, created_
 GRANT SELECT ON notices TO ballast_web;
 GRANT SELECT, UPDATE (active, last_success_at, last_failure_at, last_error) ON notice_channels TO ballast_jobs;
 GRANT SELECT, UPDATE, DELETE ON notices TO ballast_jobs;
-REVOKE ALL ON FUNCTION administers(), approvers(), note_task(), add_channel(text, text, text[], text), test_channel(uuid), retry_notice(uuid) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION administers(), approvers(), add_channel(text, text, text[], text), test_channel(uuid), retry_notice(uuid) TO ballast_web;
+REVOKE ALL ON FUNCTION administers(), approvers(text), note_task(), add_channel(text, text, text[], text), test_channel(uuid), retry_notice(uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION administers(), approvers(text), add_channel(text, text, text[], text), test_channel(uuid), retry_notice(uuid) TO ballast_web;
 SELECT audited('notice_channels', 'last_success_at', 'last_failure_at', 'last_error');
