@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
+from urllib.parse import unquote, urlsplit
 
 ROOT: Final = Path(__file__).resolve().parent
 KNOWN_FEEDS: Final = ("replay", "yahoo", "csv")
@@ -77,6 +78,11 @@ _VARIABLES: Final = (
     Variable("LOG_FORMAT", "console", "console = for people, json = one object a line"),
     Variable("BROWSER_OPEN", "on where there is a display", "whether run.py opens the address in a browser"),
     Variable("COOKIE_SECURE", "off", "send the session cookie over HTTPS only; turn on behind HTTPS"),
+    Variable("PUBLIC_URL", "http://<HOST>:<PORT>", "how others reach the pages; links in notifications begin with it"),
+    Variable("SMTP_URL", "", "server that sends mail: smtp://user:password@host:587 or smtps://…; empty = no mail"),
+    Variable("MAIL_FROM", "the user of SMTP_URL", "sender of mail"),
+    Variable("WEBHOOK_PRIVATE", "off", "whether webhooks may go to addresses of your own network and this machine"),
+    Variable("TASK_RETENTION_DAYS", "365", "how long tasks that have ended are kept"),
 )
 
 
@@ -101,6 +107,11 @@ class Settings:
     log_format: str
     browser_open: bool
     cookie_secure: bool
+    public_url: str
+    smtp_url: str
+    mail_from: str
+    webhook_private: bool
+    task_retention_days: int
 
     @property
     def embedded(self) -> bool:
@@ -112,6 +123,11 @@ class Settings:
         """What to type into a browser on this machine."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def link(self) -> str:
+        """What links in notifications begin with."""
+        return self.public_url or self.address
 
 
 def _switch(text: str) -> bool:
@@ -141,6 +157,27 @@ def _postgres_url(text: str) -> str:
     if not re.match(r"postgres(ql)?(\+psycopg)?://[^\s]+$", text):
         raise ValueError
     return re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql://", text)
+
+
+def _web_url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", text):
+        raise ValueError
+    return text.rstrip("/")
+
+
+def _smtp_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path not in ("", "/") or parts.port == 0:
+        raise ValueError
+    if (parts.username is None) != (parts.password is None):
+        raise ValueError
+    return text
+
+
+def _mail_address(text: str) -> str:
+    if not re.fullmatch(r"[^\s@<>]+@[^\s@<>]+|[^<>@\r\n]+<[^\s@<>]+@[^\s@<>]+>", text):
+        raise ValueError
+    return text
 
 
 def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
@@ -205,6 +242,8 @@ def read(environ: Mapping[str, str]) -> Settings:
             environ.get("DEMO", ""),
             "the demo is loaded into the embedded database only; unset DEMO or DATABASE_URL",
         )
+    smtp_url = get("SMTP_URL", "", _smtp_url, "use smtp://user:password@host:587 or smtps://user:password@host:465")
+    sender = unquote(urlsplit(smtp_url).username or "")
     by_default: tuple[str, ...] = ("replay",) if demo else ("csv",)
     feeds = get("FEEDS", by_default, _feeds, f"use a comma list of {', '.join(KNOWN_FEEDS)}")
     return Settings(
@@ -225,12 +264,21 @@ def read(environ: Mapping[str, str]) -> Settings:
         log_format=get("LOG_FORMAT", "console", _one_of(LOG_FORMATS), f"use one of {', '.join(LOG_FORMATS)}"),
         browser_open=get("BROWSER_OPEN", _has_display(environ), _switch, switch),
         cookie_secure=get("COOKIE_SECURE", False, _switch, switch),
+        public_url=get(
+            "PUBLIC_URL", "", _web_url, "use the address of the front page, such as https://ballast.example.org"
+        ),
+        smtp_url=smtp_url,
+        mail_from=get(
+            "MAIL_FROM", sender if "@" in sender else "ballast@localhost", _mail_address, "use one mail address"
+        ),
+        webhook_private=get("WEBHOOK_PRIVATE", False, _switch, switch),
+        task_retention_days=get("TASK_RETENTION_DAYS", 365, _number(1, 36500), "use whole days from 1 to 36500"),
     )
 
 
 def mask(name: str, value: str) -> str:
-    """The value as it may be shown: a database URL without its password."""
-    if not name.endswith("DATABASE_URL"):
+    """The value as it may be shown: the URL of a database or mail server without its password."""
+    if not name.endswith(("DATABASE_URL", "SMTP_URL")):
         return value
     value = re.sub(r"(?<=://)([^:/@]*):.*@", r"\1:•••@", value)
     return re.sub(r"(password=)[^&\s]+", r"\1•••", value)

@@ -18,6 +18,7 @@ from api import (
     health,
     imports,
     lookups,
+    notices,
     people,
     portfolios,
     problems,
@@ -137,6 +138,7 @@ for _router in (
     audit.csv_router,
     counterparties.router,
     upkeep.router,
+    notices.router,
     seeds.router,
     health.router,
 ):

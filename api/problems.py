@@ -46,6 +46,7 @@ from db.import_maps import NoSuchMap
 from db.imports import NoSuchImport, NothingBooked
 from db.lookups import NoSuchLookup
 from db.master import BadSecurity, NoSuchSecurity
+from db.notices import NoSuchChannel, NoSuchNotice, TooMany
 from db.portfolios import StaleEdit
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
@@ -109,6 +110,9 @@ PROBLEMS: dict[type[Exception], Kind] = {
     NothingBooked: Kind(409, "nothing-booked", "Nothing was booked", "Correct the refused rows, or ask with take_good=true."),
     NoSuchImport: Kind(404, "no-such-import", "No such import", "GET /v1/transactions/imports lists them; an undone one has nothing left."),
     NoSuchMap: Kind(404, "no-such-map", "No such column map", "GET /v1/import-maps lists them."),
+    NoSuchChannel: Kind(404, "no-such-channel", "No such channel", "GET /v1/notification-channels lists yours."),
+    NoSuchNotice: Kind(404, "no-such-notice", "No such notice", "It does not exist, or is not yours to see."),
+    TooMany: Kind(429, "too-many", "Too many", "detail says of what."),
     StaleEdit: Kind(409, "stale-edit", "Changed in the meantime", "Read it again, then repeat your change."),
     Conflict: Kind(409, "changed-meanwhile", "Changed in the meantime", "`mine` and `theirs` hold both versions: correct the id of theirs, or leave it."),
     LedgerError: Kind(422, "not-bookable", "Cannot be booked", "field, value and expected say what is wrong."),

@@ -7,7 +7,7 @@ portfolio as this person sees it, the scope, the Book's version and the quotes' 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
@@ -19,7 +19,20 @@ from core.reports import REPORTS
 from core.scope import BadScope, Scope
 from core.table import Context, Table
 from core.view import View
-from db import books, changes, counterparties, ledger, market, reconciliation, runs, snapshots, tax, upkeep
+from db import (
+    books,
+    changes,
+    counterparties,
+    ledger,
+    market,
+    notices,
+    reconciliation,
+    runs,
+    snapshots,
+    tasks,
+    tax,
+    upkeep,
+)
 from db.access import AccessDenied, User
 from db.books import Live
 from settings import settings
@@ -32,7 +45,8 @@ _KEPT_INPUTS = frozenset({"view", "ledger"})  # what changes with the Book's ver
 OF_A_PORTFOLIO = frozenset({"view", "chart", "ledger", "reconciliations", "reconciliation"})
 # inputs that explanations work from, beside the View and the table
 EXPLAINED_WITH = frozenset({"household", "actions", "reconciliations", "story", "counterparties"})
-ADMIN_ONLY = frozenset({"runs", "jobs", "feeds", "letters"})
+ADMIN_ONLY = frozenset({"runs", "jobs", "feeds", "letters", "notices"})
+TASKS = 1000  # the newest, where nobody says which
 
 
 class NoSuchReport(LookupError):
@@ -73,9 +87,14 @@ def _tick(now: datetime) -> int:
 
 
 def answer(
-    user: User, name: str, scope: Scope | None = None, now: datetime | None = None, asked: Live | None = None
+    user: User,
+    name: str,
+    scope: Scope | None = None,
+    now: datetime | None = None,
+    asked: Live | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> Table:
-    """One report for one person. Raises NoSuchReport, NoSuchPortfolio, AccessDenied, BadScope."""
+    """One report for one person; `given` holds inputs that the caller has chosen, such as filtered tasks. Raises NoSuchReport, NoSuchPortfolio, AccessDenied, BadScope."""
     report = REPORTS.get(name)
     if report is None:
         raise NoSuchReport(f"there is no report {name!r}; there are {', '.join(sorted(REPORTS))}")
@@ -102,7 +121,9 @@ def answer(
         inputs["view"] = looked
         context = Context(looked.on, looked.base, VERSION, looked.valuation.coverage, scope.known_at)
     for wanted in report.inputs:
-        if wanted in _LOADERS:
+        if given is not None and wanted in given:
+            inputs[wanted] = given[wanted]
+        elif wanted in _LOADERS:
             inputs[wanted] = _LOADERS[wanted](user, scope, inputs.get("view"), now)
     table = report.table(context, **inputs)
     if key is not None and _KEPT_INPUTS.issuperset(report.inputs):
@@ -188,6 +209,22 @@ def _household(user: User, scope: Scope | None, looked: Any, now: datetime) -> A
     return tax.household_of(user.user_id, looked.book)
 
 
+def task_rows(found: Sequence[tasks.Task]) -> list[tuple[Any, ...]]:
+    """Tasks as the report `tasks` takes them."""
+    return [
+        (str(t.task_id), t.label, t.kind, t.title, t.subject, t.status, t.requester, t.requested_at, t.source, t.decider, t.decided_at,
+         t.decision_note, t.started_at, t.finished_at, t.message, (t.error or {}).get("class"), t.security_id)
+        for t in found
+    ]  # fmt: skip
+
+
+def _notices(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
+    return [
+        (n.created_at, n.owner, n.event, n.title, n.kind, n.target, n.attempts, n.last_error, str(n.notice_id))
+        for n in notices.notices(user, "dead")
+    ]
+
+
 _LOADERS: dict[str, Callable[[User, Scope | None, Any, datetime], Any]] = {
     "chart": _chart,
     "ledger": _ledger,
@@ -205,6 +242,8 @@ _LOADERS: dict[str, Callable[[User, Scope | None, Any, datetime], Any]] = {
     "jobs": lambda user, scope, looked, now: runs.by_job(user.user_id),
     "feeds": lambda user, scope, looked, now: runs.feeds(user.user_id),
     "letters": lambda user, scope, looked, now: runs.dead_letters(user.user_id),
+    "tasks": lambda user, scope, looked, now: task_rows(tasks.tasks(user, limit=TASKS)),
+    "notices": _notices,
 }
 
 

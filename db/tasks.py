@@ -17,10 +17,8 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
-from core import VERSION
 from core.master import DuplicateSymbol, MasterError
 from core.plans import Plan
-from core.table import Column, Context, Kind, Table
 from db import engine, master
 from db.access import AccessDenied, User
 
@@ -250,39 +248,6 @@ def tasks(user: User, status: Sequence[str] = (), kind: str | None = None, reque
     return [Task(*row) for row in rows]
 
 
-_HISTORY = (
-    Column("id", "Task"),
-    Column("label", "Label"),
-    Column("kind", "Kind"),
-    Column("title", "Title"),
-    Column("subject", "Subject"),
-    Column("status", "Status"),
-    Column("requester", "Asked by"),
-    Column("created_at", "Asked", Kind.TIME, "UTC"),
-    Column("source", "From", note="page, api, csv or job"),
-    Column("decided_by", "Decided by"),
-    Column("decided_at", "Decided", Kind.TIME, "UTC"),
-    Column("decision_note", "Note"),
-    Column("started_at", "Started", Kind.TIME, "UTC"),
-    Column("completed_at", "Ended", Kind.TIME, "UTC"),
-    Column("message", "Result"),
-    Column("error_class", "Error"),
-    Column("security_id", "Security", Kind.COUNT),
-)
-
-
-def history(found: Sequence[Task], now: datetime) -> Table:
-    """Tasks as a table."""
-    rows = tuple(
-        (str(t.task_id), t.label, t.kind, t.title, t.subject, t.status, t.requester, t.requested_at, t.source, t.decider, t.decided_at,
-         t.decision_note, t.started_at, t.finished_at, t.message, (t.error or {}).get("class"), t.security_id)
-        for t in found
-    )  # fmt: skip
-    return Table(
-        "tasks", "Tasks", _HISTORY, rows, Context(now.date(), None, VERSION), empty="Nobody has asked for anything yet."
-    )
-
-
 def policy(user: User) -> dict[str, Any]:
     """The least role for each right, and under `four_eyes` the rights that need a second person."""
     with engine.session(user.user_id) as c:
@@ -296,6 +261,25 @@ def rights(user: User) -> frozenset[str]:
         return frozenset(
             r[0] for r in c.execute("SELECT r FROM unnest(%s::text[]) r WHERE may(r)", (list(RIGHTS),)).fetchall()
         )
+
+
+def waiting_for(user: User) -> int:
+    """How many tasks wait for this person's decision."""
+    with engine.session(user.user_id) as c:
+        row = c.execute(
+            "SELECT count(*) FROM tasks WHERE status = 'waiting' AND requested_by <> %s AND (SELECT may('approve'))",
+            (user.user_id,),
+        ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def came_from(user: User, task: UUID) -> tuple[str, str | None, str | None]:
+    """(page, api, csv or job; address; number of the request) of who asked for a task. Raises NoSuchTask."""
+    with engine.session(user.user_id) as c:
+        row = c.execute("SELECT source, address, request_id FROM tasks WHERE task_id = %s", (task,)).fetchone()
+    if row is None:
+        raise NoSuchTask(f"there is no task {task}")
+    return row[0], row[1], row[2]
 
 
 def set_policy(user: User, said: Mapping[str, Any]) -> None:
@@ -455,9 +439,15 @@ def ended(c: psycopg.Connection, task: UUID, worker: str, step: int | None, erro
     )  # fmt: skip
 
 
+_FORGETTABLE = """finished_at < now() - make_interval(days => %s) AND NOT EXISTS (SELECT FROM tasks u WHERE u.undoes = t.task_id)"""
+
+
 def forget(c: psycopg.Connection, days: int) -> int:
     """Drop tasks that ended so long ago; what they changed stays in the audit trail. How many."""
-    return c.execute(
-        "DELETE FROM tasks t WHERE finished_at < now() - make_interval(days => %s) AND NOT EXISTS (SELECT FROM tasks u WHERE u.undoes = t.task_id)",
-        (days,),
-    ).rowcount
+    return c.execute(f"DELETE FROM tasks t WHERE {_FORGETTABLE}", (days,)).rowcount
+
+
+def forgettable(c: psycopg.Connection, days: int) -> int:
+    """How many `forget` would drop."""
+    row = c.execute(f"SELECT count(*) FROM tasks t WHERE {_FORGETTABLE}", (days,)).fetchone()
+    return int(row[0]) if row else 0

@@ -20,7 +20,8 @@ from core.plans import Plan, Step
 from core.upkeep import KINDS, TOLD, Finding, Kept, spoken
 from db import books, engine, market, master
 from db.access import User
-from db.tasks import refused
+from db.tasks import forget, forgettable, refused
+from settings import settings
 
 JOBS: Mapping[str, tuple[str, ...]] = {  # which kinds a job looks for
     "reclassify": ("reclassify",),
@@ -180,9 +181,10 @@ def waiting(c: psycopg.Connection, job: str, scheduled: datetime) -> tuple[datet
     return asked_at or (scheduled if to_do else None), asked_at is not None
 
 
-def clean_up(c: psycopg.Connection) -> dict[str, int]:
-    """Drop what is kept for a time only: how much of what."""
-    return {what: n for what, _, n in c.execute("SELECT * FROM clean_up()").fetchall()}
+def clean_up(c: psycopg.Connection, task_days: int) -> dict[str, int]:
+    """Drop what is kept for a time only: how much of what. `task_days`: how long tasks that have ended are kept."""
+    dropped = {what: n for what, _, n in c.execute("SELECT * FROM clean_up()").fetchall()}
+    return {**dropped, "tasks": forget(c, task_days)}
 
 
 # ── for people ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -257,7 +259,9 @@ def look_now(user: User, job: str) -> None:
 def would_go(user: User) -> list[tuple[str, str, int]]:
     """(what, why, how many rows) the next clean-up drops."""
     with engine.session(user.user_id) as c:
-        return c.execute("SELECT * FROM would_go()").fetchall()
+        found = c.execute("SELECT * FROM would_go()").fetchall()
+        days = settings.task_retention_days
+        return [*found, ("tasks", f"ended more than {days} days ago", forgettable(c, days))]
 
 
 def adjusted(user: User) -> list[tuple[int, str, str, str, str | None, list[Day], list[Action]]]:

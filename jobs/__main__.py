@@ -27,7 +27,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from db import embedded, engine
 from db.embedded import EmbeddedError
 from db.tasks import CHANNEL
-from jobs import actions, close_of_day, housekeeping, lookups, market_data, snapshots, tasks, upkeep
+from jobs import actions, close_of_day, housekeeping, lookups, market_data, notices, snapshots, tasks, upkeep
 from jobs.leader import campaign
 from jobs.listen import Listener, listening
 from jobs.run import EPOCH, Job, Worker
@@ -49,7 +49,10 @@ TIMETABLE = (
 )
 
 # what must not wait for the timetable: a thread each
-LISTENERS: tuple[Listener, ...] = (Listener("lookups", lookups.CHANNEL, lookups.work, lookups.EVERY),)
+LISTENERS: tuple[Listener, ...] = (
+    Listener("lookups", lookups.CHANNEL, lookups.work, lookups.EVERY),
+    Listener("notices", notices.CHANNEL, notices.work, notices.EVERY),
+)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Once a day: old runs and expired sign-ins go, the trading calendars are brought up to date."""
+"""Once a day: old runs, tasks, notices and expired sign-ins go, the trading calendars are brought up to date."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psycopg
 
 from db import engine, upkeep
 from jobs.run import Write, slot
-from settings import ROOT
+from settings import ROOT, settings
 
 DAY = 86400
 CLEAN_AT = 3 * 3600 + 600  # seconds after midnight UTC
@@ -33,7 +33,7 @@ def clean(at: datetime) -> Write:
     """Drop what is kept for a time only."""
 
     def write(c: psycopg.Connection) -> dict[str, Any]:
-        return dict(upkeep.clean_up(c))
+        return dict(upkeep.clean_up(c, settings.task_retention_days))
 
     return write
 

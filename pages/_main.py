@@ -6,6 +6,7 @@ would serve every page of the folder without coming by the gate.
 
 import streamlit as st
 
+from db import tasks
 from settings import ROOT
 from ui import errors, look, scope, session, sign_in
 
@@ -24,6 +25,7 @@ CONTENTS = (
     ("securities", "Securities", "inventory_2"),
     ("reports", "Reports", "description"),
     ("portfolios", "Portfolios", "folder_open"),
+    ("tasks", "Tasks", "task_alt"),
     ("audit", "Audit", "history"),
     ("admin", "Admin", "settings"),
 )
@@ -50,8 +52,10 @@ with st.sidebar:
     except errors.KNOWN:  # the page says it; the sidebar offers the way out
         mine = scope.portfolios(user)
     with st.container(gap="xxsmall", key="b_contents"):
-        for page in pages.values():
-            st.page_link(page, query_params=here.query() if here else None, width="stretch")
+        decisions = 0 if user.role == "viewer" else tasks.waiting_for(user)
+        for name, page in pages.items():
+            label = f"**Tasks: {decisions} for you to decide**" if decisions and name == "tasks" else None
+            st.page_link(page, label=label, query_params=here.query() if here else None, width="stretch")
     if mine:
         scope.portfolio_select(mine, here)
     if here:

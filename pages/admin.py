@@ -1,4 +1,4 @@
-"""How the installation is doing: health, jobs, runs, feeds, dead letters, settings in force, people. For admins."""
+"""How the installation is doing: health, jobs, runs, feeds, dead letters, rights, settings in force, people. For admins."""
 
 import os
 from dataclasses import replace
@@ -11,7 +11,7 @@ from core import VERSION
 from core.table import Column, Context, Kind, Table
 from db import access, reports, runs
 from settings import table as settings_table
-from ui import session, show
+from ui import notifications, policy, session, show
 
 user = session.require_user()
 st.title("Admin", anchor=False)
@@ -31,6 +31,7 @@ with st.grid("auto", min_column_width=210, gap="small"):
     ):
         st.metric(title, show.text(health[key], Kind.TIME), border=True)
 jobs, feeds, letters = (reports.answer(user, n) for n in ("job_states", "feed_states", "dead_letters"))
+undelivered = len(reports.answer(user, "undelivered").rows)
 if failing := [r["job"] for r in jobs.records() if r["status"] == "failed"]:
     st.error(f"The last run failed of: {', '.join(failing)}. See its error under Runs.", icon=":material/error:")
 if letters.rows:
@@ -38,12 +39,19 @@ if letters.rows:
         f"{len(letters.rows)} failed runs are waiting for somebody: see Dead letters.",
         icon=":material/mark_email_unread:",
     )
-names = ["Jobs", "Runs", "Feeds", "Dead letters", "Settings", "People and portfolios"]
+if undelivered:
+    st.warning(
+        f"{undelivered} {'notification' if undelivered == 1 else 'notifications'} did not arrive: see Dead letters.",
+        icon=":material/notification_important:",
+    )
+names = ["Jobs", "Runs", "Feeds", "Dead letters", "Who may do what", "Settings", "People and portfolios"]
 tabs = dict(zip(names, st.tabs(names, on_change="rerun", key="admin_tabs"), strict=True))
 for name, table in (("Jobs", jobs), ("Feeds", feeds), ("Dead letters", letters)):
     if tabs[name].open:
         with tabs[name]:
             show.table(table, key=f"admin_{table.name}")
+            if name == "Dead letters":
+                notifications.undelivered(user)
 if tabs["Runs"].open:
     with tabs["Runs"]:
         table = reports.answer(user, "job_runs")
@@ -69,6 +77,9 @@ if tabs["Runs"].open:
                 {c.title: show.text(v, c.kind) for c, v in zip(table.columns, rows[chosen], strict=True)},
                 border="horizontal",
             )
+if tabs["Who may do what"].open:
+    with tabs["Who may do what"]:
+        policy.who_may(user)
 if tabs["Settings"].open:
     with tabs["Settings"]:
         lines = settings_table(os.environ).splitlines()

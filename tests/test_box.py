@@ -63,6 +63,12 @@ STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('jobs 
         ("LOG_FORMAT", "xml", "json"),
         ("HOST", "my host", "127.0.0.1"),
         ("DATA_DIR", str(ROOT / "Makefile"), "use a folder"),
+        ("SMTP_URL", "mail.example.org:25", "smtp://"),
+        ("SMTP_URL", "smtp://anna@host", "user:password"),
+        ("MAIL_FROM", "a@b.org, c@d.org", "one mail address"),
+        ("PUBLIC_URL", "ballast.example.org", "https://"),
+        ("WEBHOOK_PRIVATE", "some", "on or off"),
+        ("TASK_RETENTION_DAYS", "0", "1 to 36500"),
     ],
 )
 def test_a_bad_setting_says_which_what_and_what_would_be_right(name: str, value: str, right: str) -> None:
@@ -92,6 +98,12 @@ def test_a_password_is_never_shown() -> None:
     assert "anna" in settings.table({"DATABASE_URL": url})
     with pytest.raises(settings.BadSetting) as caught:
         settings.read({"WEB_DATABASE_URL": url})
+    assert "hush" not in str(caught.value)
+    mail = "smtp://anna%40example.org:hush@mail.example.org:587"
+    assert "hush" not in settings.table({"SMTP_URL": mail})
+    assert settings.read({"SMTP_URL": mail}).mail_from == "anna@example.org"
+    with pytest.raises(settings.BadSetting) as caught:
+        settings.read({"SMTP_URL": mail + "/inbox"})
     assert "hush" not in str(caught.value)
 
 

@@ -37,6 +37,7 @@ PAGES = (
     "securities",
     "reports",
     "portfolios",
+    "tasks",
     "audit",
     "admin",
 )

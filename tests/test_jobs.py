@@ -575,6 +575,8 @@ def test_old_runs_and_expired_sign_ins_go(database: Database) -> None:
             "proposals": 0,
             "import_maps": 0,
             "security_matches": 0,
+            "tasks": 0,
+            "notices": 0,
         }
     assert rows(database, "SELECT asked FROM lookups") == [("MSFT",)]
     assert rows(database, "SELECT token_hash FROM sessions") == [(b"\x02",)]

@@ -17,7 +17,7 @@ from core.reports import REPORTS
 from core.returns import period_start
 from core.scope import Scope
 from core.table import Kind, Table
-from db import reports
+from db import master, notices, reports, tasks
 
 STAMP = ["report_as_of", "report_known_at", "report_currency", "calculation_version"]
 # what a reader may ask beside the plain report
@@ -43,6 +43,15 @@ QUERIES: dict[str, list[dict[str, str]]] = {
 @pytest.fixture(scope="module")
 def small(server: Any) -> Iterator[Small]:
     with installed(server) as made:
+        ben = made.user("ben")
+        notices.add(ben, "webhook", "https://example.org/", ["waiting", "failed"])
+        task = tasks.request(ben, master.plan_edit(ben, "BOLT", {"rating": "AA"}), {})
+        with made.database.owner() as c:
+            c.execute(
+                "UPDATE tasks SET status = 'failed', finished_at = now(), message = 'Failed: =1+1' WHERE task_id = %s",
+                (task,),
+            )
+            c.execute("UPDATE notices SET status = 'dead', attempts = 6, last_error = 'answered 500'")
         yield made
 
 

@@ -166,6 +166,7 @@ def test_the_web_role_does_not_write_market_data(owner: Connection) -> None:
         "imports",
         "limits",
         "lookups",
+        "notice_channels",
         "portfolios",
         "reconciliation_signoffs",
         "reconciliations",

@@ -17,7 +17,7 @@ from small import MARK, ODD, Small, installed
 
 from core.brokers import ColumnMap
 from core.reports import REPORTS
-from db import access, import_maps, imports, lookups, master, tasks
+from db import access, import_maps, imports, lookups, master, notices, tasks
 
 SECRETS = (MARK, ODD, "4242.42")
 OPEN = {("post", "/v1/auth/login"), ("get", "/health")}
@@ -189,6 +189,11 @@ def call(
             row = row or c.execute("SELECT proposal_id FROM proposals").fetchone()
         assert row is not None
         values["proposal_id"] = str(row[0])
+    if "{channel_id}" in path:
+        values["channel_id"] = str(_channel(small))
+    if "{notice_id}" in path:
+        made = [n.notice_id for n in notices.notices(small.user("anna"), number=_channel(small))]
+        values["notice_id"] = str((made or [notices.test(small.user("anna"), _channel(small))])[0])
     query = {}
     for p in operation.get("parameters", []):
         if p["in"] == "path":
@@ -224,6 +229,8 @@ def call(
             "/v1/proposals/accept": {"ids": [values.get("proposal_id", str(UUID(int=7)))]},
             "/v1/proposals/looks": {"job": "listings"},
             f"/v1/proposals/{values.get('proposal_id')}/dismiss": {"why": "mine now"},
+            "/v1/notification-channels": {"kind": "webhook", "target": "https://example.org/his", "events": ["failed"]},
+            f"/v1/notification-channels/{values.get('channel_id')}": {"active": False},
             "/v1/import-maps": {"name": "his", "columns": ["Day"], "map": {"columns": {"date": "Day"}}},
             "/v1/portfolios": {"name": "one more", "base_currency": "USD"},
             f"/v1/portfolios/{portfolio}/reconciliations/{values['reconciliation_id']}/signoffs": {
@@ -234,6 +241,14 @@ def call(
         assert path in bodies, f"say in this test what {method} {path} is sent"
         body = {"json": bodies[path]}
     return client.request(method, path, params=query, **body)
+
+
+def _channel(small: Small) -> UUID:
+    """Anna's notification channel; its address is marked."""
+    anna = small.user("anna")
+    for found in notices.channels(anna):
+        return found.channel_id
+    return notices.add(anna, "webhook", f"https://example.org/{MARK}", ["completed"])[0]
 
 
 def test_a_stranger_gets_nothing_from_any_endpoint(small: Small) -> None:

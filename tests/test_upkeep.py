@@ -42,6 +42,7 @@ from jobs.feeds.yahoo import actions_in, bars_in
 from jobs.market_data import Feeds
 from jobs.run import Worker
 from jobs.tasks import work_one
+from settings import settings
 from ui import session
 
 
@@ -723,7 +724,7 @@ def test_the_clean_up_drops_what_it_showed(small: Small) -> None:
     with small.database.web(small.ben) as c, pytest.raises(psycopg.errors.InsufficientPrivilege):
         c.execute("SELECT clean_up()")
     with engine.jobs() as c:
-        assert upkeep.clean_up(c) == shown
+        assert upkeep.clean_up(c, settings.task_retention_days) == shown
     assert {n for _, _, n in upkeep.would_go(small.user("ben"))} == {0}
     assert rows(small, "SELECT count(*) FROM import_maps") == [(1,)]
 

@@ -2,7 +2,8 @@
 
 To add one, write a function with `@report` in a module of this package. It asks for its inputs by parameter name:
 `view` (a View), `household` (the owner's portfolios, with a view), or rows that the database gives (`chart`, `ledger`, `master`, `bars`, `actions`, `runs`, `jobs`, `feeds`, `letters`,
-`reconciliations`, `reconciliation`, `story`, `counterparties` (their issuers and trades where there is a view), `adjusted`, `would_go`).
+`reconciliations`, `reconciliation`, `story`, `counterparties` (their issuers and trades where there is a view), `adjusted`, `would_go`,
+`tasks`, `notices`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any
 from core.table import Column, Context, Figure, Table
 
 INPUTS = ("view", "household", "chart", "ledger", "master", "bars", "actions", "runs", "jobs", "feeds", "letters",
-          "reconciliations", "reconciliation", "story", "counterparties", "adjusted", "would_go")  # fmt: skip
+          "reconciliations", "reconciliation", "story", "counterparties", "adjusted", "would_go", "tasks",
+          "notices")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

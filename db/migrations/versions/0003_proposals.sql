@@ -79,6 +79,7 @@ BEGIN
         OR (job IN ('quotes', 'restate') AND status = 'succeeded' AND started_at < now() - interval '24 hours'))$c$),
     ('sign_ins', 'sessions', 'ran out', $c$expires_at < now()$c$),
     ('sign_in_failures', 'sign_in_failures', 'older than a day', $c$at < now() - interval '1 day'$c$),
+    ('notices', 'notices', 'older than 90 days', $c$created_at < now() - interval '90 days'$c$),
     ('lookups', 'lookups', 'older than a day', $c$asked_at < now() - interval '1 day'$c$),
     ('proposals', 'proposals', 'decided or no longer found for 400 days; what was dismissed stays', $c$status IN ('accepted', 'superseded') AND decided_at < now() - interval '400 days'$c$),
     ('import_maps', 'import_maps', 'of somebody who may no longer sign in', $c$user_id IN (SELECT u.user_id FROM users u WHERE u.disabled_at IS NOT NULL)$c$),
