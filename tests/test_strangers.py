@@ -16,7 +16,7 @@ from small import MARK, ODD, Small, installed
 
 from core.brokers import ColumnMap
 from core.reports import REPORTS
-from db import access, import_maps, imports, lookups, master, tasks
+from db import access, backups, bulk, import_maps, imports, lookups, master, tasks
 
 SECRETS = (MARK, ODD, "4242.42")
 OPEN = {("post", "/v1/auth/login"), ("get", "/health")}
@@ -179,6 +179,12 @@ def call(
     if "{task_id}" in path:
         anna = small.user("anna")
         values["task_id"] = str(tasks.request(anna, master.plan_edit(anna, "BOLT", {"rating": "A"}), {}))
+    if "{backup_id}" in path:
+        with small.database.jobs() as c:
+            values["backup_id"] = str(backups.take(c, "a test")[0])
+    if path.endswith("/refused.csv"):
+        judged = bulk.judged(small.user("anna"), b"symbol,asset_class\nNOVA,Equity\nACME,Bond\n", "anna.csv")
+        values["task_id"] = str(bulk.load(small.user("anna"), judged, partial=True))
     query = {}
     for p in operation.get("parameters", []):
         if p["in"] == "path":
