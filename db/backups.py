@@ -108,6 +108,11 @@ def plan_restore(user: User, backup: UUID) -> Plan:
 
 def request(user: User, backup: UUID, plan: Plan) -> UUID:
     """Ask for a restore as it was shown; the task's number. Raises AccessDenied, NoSuchBackup."""
+    return tasks.request(user, plan, {"backup": str(backup)}, undoes=task_of(user, backup))
+
+
+def task_of(user: User, backup: UUID) -> UUID | None:
+    """The task before which a backup was taken, while that is kept. Raises NoSuchBackup."""
     with engine.session(user.user_id) as c:
         row = c.execute(
             "SELECT t.task_id FROM backups b LEFT JOIN tasks t ON t.task_id = b.task_id WHERE b.backup_id = %s",
@@ -115,7 +120,7 @@ def request(user: User, backup: UUID, plan: Plan) -> UUID:
         ).fetchone()
     if row is None:
         raise NoSuchBackup(f"there is no backup {backup}")
-    return tasks.request(user, plan, {"backup": str(backup)}, undoes=row[0])
+    return row[0]
 
 
 def restore_of(c: psycopg.Connection, backup: UUID, today: str) -> Plan:

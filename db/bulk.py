@@ -85,6 +85,20 @@ def refused_csv(user: User, task: UUID) -> str:
     return bulk.refused_csv(row[0])
 
 
+def left_out(user: User, task: UUID) -> int:
+    """How many rows a task left out; 0 where it loaded no file."""
+    with engine.session(user.user_id) as c:
+        row = c.execute("SELECT (request ->> 'refused')::int FROM tasks WHERE task_id = %s AND kind = 'bulk'", (task,)).fetchone()  # fmt: skip
+    return row[0] or 0 if row else 0
+
+
+def version(user: User) -> int:
+    """Raised by every change of the master: a verdict is as good as when it was made while this is the same."""
+    with engine.session(user.user_id) as c:
+        row = c.execute("SELECT version FROM data_versions WHERE name = 'securities'").fetchone()
+    return row[0] if row else 0
+
+
 def export_csv(user: User, status: Sequence[str] = ()) -> str:
     """The master in the format of the import, by exchange and symbol; with `status` only those."""
     with engine.session(user.user_id) as c, c.cursor(row_factory=dict_row) as cursor:
