@@ -249,7 +249,7 @@ def _verdict(
         return Verdict(row.line, "add", draft.listing, cells, draft=draft)
     before, listing = there[one.security_id], f"{one.exchange}:{one.symbol}"
     first = [n for n in FIRST if cells.get(n)]
-    note = f"{', '.join(first)} not written: only a new security has first prices and dividends" if first else ""
+    note = f"{', '.join(first)}: not written, only a new security has first prices and dividends" if first else ""
     differs = [n for n in MASTER_FIELDS if n in cells and not _same(n, cells[n], before[n])]
     if not differs and not row.faults:
         return Verdict(row.line, "unchanged", listing, cells, note=note, number=one.security_id)

@@ -45,6 +45,7 @@ class NothingToRestore(ValueError):
 
 def restoration(
     backup: str,
+    subject: str,
     what: str,
     then: State,
     now: State,
@@ -61,8 +62,9 @@ def restoration(
     steps = [*way.leaving(children), *way.changing(), *way.sectors()]
     if not steps:
         raise NothingToRestore("the master is as it was then: there is nothing to restore")
-    first = plans.backup(f"Before: restore {what}", restores=backup, on=today)
-    return Plan("restore", f"Restore the security master as it was. {what}", what, (first, *steps), tuple(way.notes))
+    title = f"Restore the security master {what}"
+    first = plans.backup(f"Before: {title}", restores=backup, on=today)
+    return Plan("restore", title, subject, (first, *steps), tuple(way.notes))
 
 
 def came_since(then: State, now: State) -> list[int]:

@@ -120,7 +120,8 @@ def task_of(user: User, backup: UUID) -> UUID | None:
         ).fetchone()
     if row is None:
         raise NoSuchBackup(f"there is no backup {backup}")
-    return row[0]
+    number: UUID | None = row[0]
+    return number
 
 
 def restore_of(c: psycopg.Connection, backup: UUID, today: str) -> Plan:
@@ -133,8 +134,9 @@ def restore_of(c: psycopg.Connection, backup: UUID, today: str) -> Plan:
     for table in master.CHILDREN if came else ():
         counted = c.execute(f"SELECT security_id, count(*) FROM {table} WHERE security_id = ANY (%s) GROUP BY 1 ORDER BY 1", (came,)).fetchall()  # fmt: skip
         children[table] = dict(counted)
-    what = f"Taken {found.taken_at:%Y-%m-%d %H:%M} UTC: {found.what}"
-    return restoration(str(backup), what, then, now, children, _used(c, came), today)
+    subject = f"master-{found.taken_at:%Y%m%dT%H%M%S}"
+    what = f"of {found.taken_at:%Y-%m-%d %H:%M} UTC ({found.what[:1].lower()}{found.what[1:]})"
+    return restoration(str(backup), subject, what, then, now, children, _used(c, came), today)
 
 
 def recheck(c: psycopg.Connection, plan: Plan) -> None:

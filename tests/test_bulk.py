@@ -23,7 +23,7 @@ from core.importing import draft as draft_of
 from core.master import FIELDS, Known
 from core.plans import Plan
 from core.restoring import KEYS, NothingToRestore
-from db import access, backups, bulk, ledger, market, master, tasks
+from db import access, backups, bulk, ledger, market, master, tasks, upkeep
 from db.access import AccessDenied
 from db.backups import BackupDamaged, NoSuchBackup
 from jobs.run import Worker
@@ -413,7 +413,7 @@ def test_an_update_changes_what_the_file_says_and_nothing_else(small: Small) -> 
     }
     (one,) = verdicts(small, table(second), "update")
     assert (one.outcome, one.changes) == ("update", ("sector", "rating"))
-    assert "price not written" in one.why
+    assert "price: not written" in one.why
     plan = bulk.plan_load(ben, bulk.judged(ben, table(second), "x.csv", "update"))
     assert [(s.table, s.action, s.size) for s in plan.steps] == [("", "backup", 1), ("securities", "update", 1), ("security_classifications", "insert", 1)]  # fmt: skip
     loaded(small, table(second), existing="update")
@@ -425,7 +425,7 @@ def test_an_update_changes_what_the_file_says_and_nothing_else(small: Small) -> 
     assert found == [(None, "Acme Inc.", "Financials", "")]
     (same,) = verdicts(small, table(second))
     assert same.outcome == "unchanged"
-    assert "price not written" in same.note
+    assert "price: not written" in same.note
 
 
 def test_a_currency_stays_where_there_are_prices_or_entries(small: Small) -> None:
@@ -497,10 +497,11 @@ def test_a_restore_brings_the_master_back_byte_for_byte(small: Small) -> None:
     ) == [(0,)]
     undo = tasks.tasks(ben, kind="restore")[0]
     assert (undo.undoes, undo.source, undo.requester) == (task, "page", "ben")
+    assert undo.label.startswith(f"security_restore_master-{kept.taken_at:%Y%m%d}T")
     with pytest.raises(NothingToRestore):
         backups.plan_restore(ben, kept.backup_id)
     (newest, _) = backups.backups(ben)
-    assert newest.what.startswith("Before: restore Taken ")
+    assert newest.what.startswith("Before: Restore the security master of 2")
     restored(small, newest.backup_id)  # a restore is taken back like any other write
     assert whole_master(small) == after
 
@@ -677,16 +678,17 @@ def test_four_eyes_hold_a_restore(small: Small) -> None:
 def test_the_newest_backups_and_the_young_ones_are_kept(small: Small) -> None:
     with small.database.jobs() as c:
         for n in range(30):
-            number, _ = backups.take(c, str(n))
-            c.execute("SELECT 1")
-            with small.database.owner() as o:
-                o.execute("SELECT 1")
-            assert number
+            backups.take(c, str(n))
         c.commit()
         with small.database.owner() as o:
-            o.execute("UPDATE backups SET taken_at = now() - interval '91 days' WHERE what::int < 15")
-            o.execute("UPDATE backups SET taken_at = now() - interval '89 days' WHERE what = '3'")
-        assert backups.forget(c) == 9
+            o.execute(
+                "UPDATE backups SET taken_at = now() - make_interval(days => %s) WHERE what::int < 15",
+                (backups.DAYS + 1,),
+            )
+            o.execute(
+                "UPDATE backups SET taken_at = now() - make_interval(days => %s) WHERE what = '3'", (backups.DAYS - 1,)
+            )
+        assert upkeep.clean_up(c)["backups"] == 30 - backups.KEEP - 1
         left = sorted(int(r[0]) for r in c.execute("SELECT what FROM backups").fetchall())
     assert left == [3, *range(10, 30)]
 

@@ -152,14 +152,15 @@ def _verdicts(checked: Checked, key: str) -> None:
     there = [o for o in TITLES if checked.counts[o]]
     names = {"": "All rows", **TITLES}
     with st.container(horizontal=True, vertical_alignment="center"):
-        only = st.segmented_control("Rows", ["", *there], default="", required=True, format_func=names.__getitem__, label_visibility="collapsed",
+        only = st.segmented_control("Rows", ["", *there], default="refused" if checked.counts["refused"] else "", required=True, format_func=names.__getitem__, label_visibility="collapsed",
                                     key=f"bulk_only_{key}")  # fmt: skip
         st.download_button("All verdicts as CSV", checked.csv.encode, "securities-verdicts.csv", "text/csv", on_click="ignore",
                            icon=":material/download:", key=f"bulk_csv_{key}")  # fmt: skip
     rows = tuple(r for o in there if only in ("", o) for r in checked.first[o])
     context = Context(datetime.now(UTC).date(), None, VERSION)
     shown = Table("bulk_verdicts", "Verdict per row", COLUMNS, rows, context, empty="No row has this verdict.")
-    show.table(shown, key=f"bulk_rows_{key}_{only}", foot=False)
+    why = ("line", "security", "reason") if only in ("refused", "update") else ()
+    show.table(shown, key=f"bulk_rows_{key}_{only}", foot=False, only=why)
     total = sum(checked.counts[o] for o in there if only in ("", o))
     if len(rows) < total:
         st.caption(f"{len(rows):,} of {total:,} rows are shown; the CSV has all.")
