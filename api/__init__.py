@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import (
     audit,
+    bulk,
     counterparties,
     dimensions,
     health,
@@ -38,6 +39,7 @@ OPEN = frozenset({"/v1/auth/login", "/health"})  # paths that ask for no sign-in
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 LARGEST_BODY = 2 * 2**20  # bytes
 LARGEST_IMPORT = 32 * 2**20
+FILES = ("/transactions/import", "/securities/import", "/securities/verdicts.csv")  # the ends of paths that take files
 
 
 class Stamp:
@@ -63,7 +65,7 @@ class Stamp:
                 headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
             await send(message)
 
-        largest = LARGEST_IMPORT if scope["path"].endswith("/transactions/import") else LARGEST_BODY
+        largest = LARGEST_IMPORT if scope["path"].endswith(FILES) else LARGEST_BODY
         too_large = f"the body is larger than {largest // 2**20} MiB"
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > largest:
@@ -133,6 +135,7 @@ for _router in (
     tasks.router,
     tasks.policy_router,
     dimensions.router,
+    bulk.router,
     securities.router,  # after whatever has a path of its own below /v1/securities
     audit.router,
     audit.csv_router,

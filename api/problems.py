@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from core.bulk import NothingLoaded
 from core.counterparties import DuplicateName
 from core.explain import NotExplained
 from core.importing import NotReadable, cells_of
@@ -36,8 +37,10 @@ from core.master import (
     UnknownReference,
 )
 from core.recognition import UnknownFormat
+from core.restoring import NothingToRestore
 from core.scope import BadScope
 from db.access import AccessDenied, SignInRefused
+from db.backups import BackupDamaged, NoSuchBackup
 from db.books import NoSuchPortfolio
 from db.corrections import Conflict
 from db.counterparties import CounterpartyUsed, NoSuchCounterparty
@@ -109,6 +112,10 @@ PROBLEMS: dict[type[Exception], Kind] = {
     Impossible: Kind(409, "impossible", "Not possible on that day", "What is held on that day does not allow it; nothing was booked."),
     NothingBooked: Kind(409, "nothing-booked", "Nothing was booked", "Correct the refused rows, or ask with take_good=true."),
     NoSuchImport: Kind(404, "no-such-import", "No such import", "GET /v1/transactions/imports lists them; an undone one has nothing left."),
+    NothingLoaded: Kind(409, "nothing-loaded", "Nothing was loaded", "Correct the refused rows, or ask with partial=true."),
+    NoSuchBackup: Kind(404, "no-such-backup", "No such backup", "GET /v1/backups lists them."),
+    BackupDamaged: Kind(409, "backup-damaged", "Backup damaged", "What is kept is not what was taken: choose another one."),
+    NothingToRestore: Kind(409, "nothing-to-restore", "Nothing to restore", "The security master is as it was when the backup was taken."),
     NoSuchMap: Kind(404, "no-such-map", "No such column map", "GET /v1/import-maps lists them."),
     NoSuchChannel: Kind(404, "no-such-channel", "No such channel", "GET /v1/notification-channels lists yours."),
     NoSuchNotice: Kind(404, "no-such-notice", "No such notice", "It does not exist, or is not yours to see."),

@@ -17,6 +17,7 @@ ROWS = {
     "quotes": "10,000 quotes upserted",
     "snapshots": "a snapshot of 100 portfolios × 100 positions",
     "lots": "1,000,000 transactions into lots, gains and positions",
+    "bulk": "5,000 securities by CSV: dry run, load, change, restore",
     "panel": "risk figures of 10,000 securities × 2,520 days",
     "memory": "memory of the product with the demo loaded",
     "sessions": "50 and 100 people on the overview page",

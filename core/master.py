@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 from core.taxonomy import ASSET_CLASSES, FREQUENCIES, sector_of
@@ -152,8 +153,18 @@ class Known:
     by_isin: dict[str, list[Listed]] = field(default_factory=dict)
     by_symbol: dict[str, list[Listed]] = field(default_factory=dict)
     by_number: dict[int, Listed] = field(default_factory=dict)
+    # the same names however they are written: in lower case
+    class_names: dict[str, str] = field(default_factory=dict)
+    sector_names: dict[str, str] = field(default_factory=dict)
+    industry_names: dict[str, dict[str, str]] = field(default_factory=dict)  # by our name of the sector
+    subsector_numbers: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)  # by sector and industry
 
     def __post_init__(self) -> None:
+        self.class_names.update({name.lower(): name for name in self.asset_classes})
+        for (sector, industry, subsector), number in self.sectors.items():
+            self.sector_names[sector.lower()] = sector
+            self.industry_names.setdefault(sector, {})[industry.lower()] = industry
+            self.subsector_numbers.setdefault((sector, industry.lower()), {})[subsector.lower()] = number
         for one in self.listed.values():
             self.by_number[one.security_id] = one
             self.by_symbol.setdefault(one.symbol, []).append(one)
@@ -175,13 +186,19 @@ def checked(
 
 def closest(text: str, choices: Iterable[str]) -> str:
     """ "Equity, Fund, …", those most like the text first; "did you mean" where one is very like it."""
-    every = list(choices)
+    return _closest(text[:80], tuple(choices))
+
+
+@lru_cache(maxsize=1024)
+def _closest(text: str, every: tuple[str, ...]) -> str:
     by_lower = {c.lower(): c for c in every}
     near = difflib.get_close_matches(text.lower(), list(by_lower), 1, 0.6)
     listed = ", ".join(every[:12]) + (" …" if len(every) > 12 else "")
     return f"did you mean {by_lower[near[0]]}? There are {listed}" if near else f"expected one of {listed}"
 
 
+_LUHN = {ord(c): str(int(c, 36)) for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+_SYMBOL = re.compile(r"[!-9;-~]+")
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 
 
@@ -189,7 +206,7 @@ def isin_is_sound(isin: str) -> bool:
     """Whether an ISIN has the form and the check digit of ISO 6166 (Luhn over letters as 10…35)."""
     if not _ISIN.fullmatch(isin):
         return False
-    digits = "".join(str(int(c, 36)) for c in isin)
+    digits = isin.translate(_LUHN)
     doubled = [int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits))]
     return sum(d // 10 + d % 10 for d in doubled) % 10 == 0
 
@@ -247,15 +264,15 @@ class _Reading:
             self._fault(InvalidField, name, f"up to {longest} printable characters")
         return text or None
 
-    def _code(self, name: str, known: Iterable[str]) -> str | None:
-        code, every = self._text(name).upper(), set(known)
-        if code and code not in every:
-            self._fault(UnknownReference, name, f"there is none; {closest(code, sorted(every))}")
+    def _code(self, name: str, known: Collection[str]) -> str | None:
+        code = self._text(name).upper()
+        if code and code not in known:
+            self._fault(UnknownReference, name, f"there is none; {closest(code, sorted(known))}")
         return code or None
 
     def _symbol(self) -> str:
         symbol = self._text("symbol").upper()
-        if not symbol or len(symbol) > 32 or not re.fullmatch(r"[!-9;-~]+", symbol):
+        if not symbol or len(symbol) > 32 or not _SYMBOL.fullmatch(symbol):
             self._fault(
                 InvalidField, "symbol", "1 to 32 letters, digits or marks are needed, without spaces or a colon"
             )
@@ -279,10 +296,10 @@ class _Reading:
 
     def _asset_class(self) -> str:
         text = self._text("asset_class")
-        every = {name.lower(): name for name in self.known.asset_classes}
-        if text.lower() not in every:
+        found = self.known.class_names.get(text.lower())
+        if found is None:
             self._fault(InvalidAssetClass, "asset_class", closest(text, self.known.asset_classes))
-        return every.get(text.lower(), "")
+        return found or ""
 
     def _sector(self, asset_class: str) -> int | None:
         """The number of the sector, with the industry and subsector where they are given."""
@@ -303,8 +320,7 @@ class _Reading:
         if ours is None:
             self._fault(InvalidSector, "sector", closest(sector, sorted({s for s, _, _ in self.known.sectors})))
             return None
-        of_sector = {k: n for k, n in self.known.sectors.items() if k[0] == ours}
-        industries = {i.lower(): i for _, i, _ in of_sector}
+        industries = self.known.industry_names[ours]
         if industry.lower() not in industries:
             self._fault(
                 InvalidSector,
@@ -312,7 +328,7 @@ class _Reading:
                 f"{ours} has none of this name; {closest(industry, sorted(i for i in industries.values() if i))}",
             )
             return None
-        in_industry = {s.lower(): n for (_, i, s), n in of_sector.items() if i.lower() == industry.lower()}
+        in_industry = self.known.subsector_numbers[ours, industry.lower()]
         if subsector.lower() not in in_industry:
             self._fault(
                 InvalidSector,
@@ -324,7 +340,7 @@ class _Reading:
 
     def sector_name(self, text: str) -> str | None:
         """Our name of a sector, however others call it."""
-        return {s.lower(): s for s, _, _ in self.known.sectors}.get(sector_of(text).lower())
+        return self.known.sector_names.get(sector_of(text).lower())
 
     def _frequency(self) -> str:
         text = self._text("dividend_frequency").lower().replace("semiannual", "semi-annual") or "none"

@@ -7,7 +7,7 @@ Rows are plain JSON; a security that has no number yet is referred to as EXCHANG
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -23,7 +23,8 @@ Row = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Step:
     """Rows of one table. `insert` holds whole rows; `update` the key and the new values, with `before` the old ones, row by
-    row; `delete` the keys. `ask` asks the feeds before anything is written, `bars` writes what they gave."""
+    row; `delete` the keys. `ask` asks the feeds before anything is written, `bars` writes what they gave; `backup` keeps the
+    master as it is."""
 
     name: str
     table: str
@@ -51,8 +52,9 @@ class Plan:
     claim: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """As it is kept with the task."""
-        return asdict(self)
+        """As it is kept with the task. Rows are JSON already: they are not copied."""
+        said = {f.name: getattr(self, f.name) for f in fields(self)}
+        return said | {"steps": [{f.name: getattr(s, f.name) for f in fields(Step)} for s in self.steps]}
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> Plan:
@@ -152,22 +154,33 @@ def edit(
     return Plan(kind, f"Change {draft.symbol} ({draft.name})", draft.listing, changed, security_id=number)
 
 
+def differences(before: Mapping[str, Any], draft: SecurityDraft) -> tuple[Row, Row]:
+    """(what a security would become, what it is), in the columns of `securities` that differ."""
+    new, was = master_row(draft), {name: plain(before[name]) for name in _OWN}
+    for name in ("par_value",):  # 100 and 100.000000 are the same
+        if new[name] is not None and was[name] is not None and Decimal(new[name]) == Decimal(was[name]):
+            new[name] = was[name]
+    keys = [k for k in _OWN if new[k] != was[k]]
+    return {k: new[k] for k in keys}, {k: was[k] for k in keys}
+
+
+def backup(what: str, **more: Any) -> Step:
+    """The step that keeps the master as it is, before anything is written. `what`: before what."""
+    return Step("Back up the security master", "", "backup", ({"what": what, **more},))
+
+
 def edit_steps(
     changes: Mapping[int, tuple[Mapping[str, Any], SecurityDraft]], today: date, by: str
 ) -> tuple[Step, ...]:
     """The steps that bring securities to their drafts: only what differs is written."""
     rows, old, classes = [], [], []
     for number, (before, draft) in changes.items():
-        new, was = master_row(draft), {name: plain(before[name]) for name in _OWN}
-        for name in ("par_value",):  # 100 and 100.000000 are the same
-            if new[name] is not None and was[name] is not None and Decimal(new[name]) == Decimal(was[name]):
-                new[name] = was[name]
-        keys = [k for k in _OWN if new[k] != was[k]]
-        if not keys:
+        new, was = differences(before, draft)
+        if not new:
             continue
-        rows.append({"security_id": number} | {k: new[k] for k in keys})
-        old.append({"security_id": number} | {k: was[k] for k in keys})
-        if {"asset_class", "sector_id"} & set(keys):
+        rows.append({"security_id": number} | new)
+        old.append({"security_id": number} | was)
+        if {"asset_class", "sector_id"} & set(new):
             classes.append({"security_id": number, "valid_from": today.isoformat(), "asset_class": draft.asset_class,
                             "sector_id": draft.sector_id, "source": by})  # fmt: skip
     steps = (

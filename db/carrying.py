@@ -16,7 +16,7 @@ from psycopg import sql
 
 from core.master import DuplicateSymbol, InvalidField, PlanOutdated, StillReferenced, UnknownReference
 from core.plans import Plan, Row, Step
-from db import market, master
+from db import backups, market, master
 from db.market import Bar
 
 CHUNK = 500  # rows between two words of progress
@@ -28,9 +28,10 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "asset_prices": ("security_id",),
     "price_history": ("security_id", "on"),
     "price_arrays": ("security_id",),
-    "corporate_actions": ("security_id",),
+    "corporate_actions": ("security_id", "action_id"),
     "security_matches": ("security_id",),
     "counterparties": ("counterparty_id",),
+    "sectors": ("sector_id",),
 }
 TOUCHES = {"asset_prices": "quotes", "price_history": "prices", "corporate_actions": "actions"}
 
@@ -80,6 +81,8 @@ def carry_out(work: Work, step: Step) -> tuple[int, str]:
 def recheck(work: Work, today: date) -> None:
     """Before the first step: is what was confirmed still what is to be done? Raises PlanOutdated, StillReferenced."""
     plan = work.plan
+    if plan.kind == "restore":
+        backups.recheck(work.c, plan)
     if plan.security_id is not None:
         row = work.c.execute(
             "SELECT 1 FROM securities WHERE security_id = %s FOR UPDATE", (plan.security_id,)
@@ -98,7 +101,12 @@ def recheck(work: Work, today: date) -> None:
 def finish(work: Work) -> None:
     """After the last step: derived rows, and word to readers that something changed."""
     if work.priced:
-        work.c.execute("SELECT pack_prices(%s)", (sorted(work.priced),))
+        some = sorted(work.priced)
+        work.c.execute("SELECT pack_prices(%s)", (some,))
+        work.c.execute(
+            "DELETE FROM price_arrays a WHERE security_id = ANY (%s) AND NOT EXISTS (SELECT FROM price_history h WHERE h.security_id = a.security_id)",
+            (some,),
+        )
     market.touch(work.c, "securities", *(TOUCHES[t] for t in work.written if t in TOUCHES))
 
 
@@ -163,6 +171,8 @@ def _update(work: Work, step: Step) -> tuple[int, str]:
                     work.plan.subject,
                     "somebody changed it in the meantime: ask again to see what differs now",
                 )
+            if step.table == "price_history":
+                work.priced.update(row["security_id"] for row, _ in part)
             done += found
             work.tick(done)
     return _counted(work, step, done)
@@ -170,13 +180,27 @@ def _update(work: Work, step: Step) -> tuple[int, str]:
 
 def _delete(work: Work, step: Step) -> tuple[int, str]:
     table, done = _of(step.table), 0
-    for row in step.rows:
-        where = sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(n)) for n in row)
-        done += work.c.execute(sql.SQL("DELETE FROM {} WHERE {}").format(table, where), list(row.values())).rowcount
+    for columns, rows in _alike(step.rows):
+        key = sql.SQL(", ").join(map(sql.Identifier, columns))
+        delete = sql.SQL(
+            "DELETE FROM {t} WHERE ({k}) IN (SELECT {k} FROM jsonb_populate_recordset(NULL::{t}, %s))"
+        ).format(t=table, k=key)
+        for start in range(0, len(rows), CHUNK):
+            some = rows[start : start + CHUNK]
+            done += work.c.execute(delete, (json.dumps(some),)).rowcount
+            if step.table == "price_history":
+                work.priced.update(row["security_id"] for row in some)
+            work.tick(done)
     if step.table == "securities" and done != len(step.rows):
         raise PlanOutdated("symbol", work.plan.subject, "the security is gone")
-    work.tick(done)
     return _counted(work, step, done)
+
+
+def _backup(work: Work, step: Step) -> tuple[int, str]:
+    """The master as it is before the first write, kept by the same commit."""
+    number, rows = backups.take(work.c, step.rows[0]["what"])
+    work.written["backups"] = 1
+    return rows, f"{rows:,} rows are kept as backup {number}"
 
 
 def _bars(work: Work, step: Step) -> tuple[int, str]:
@@ -210,4 +234,5 @@ HOW: dict[str, Callable[[Work, Step], tuple[int, str]]] = {
     "update": _update,
     "delete": _delete,
     "bars": _bars,
+    "backup": _backup,
 }

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.table import Table
 from db import tasks
-from ui import counterparties, frame, scope, security, security_form, session, show, task_panel, upkeep
+from ui import bulk, counterparties, frame, scope, security, security_form, session, show, task_panel, upkeep
 
 LISTED = ("symbol", "name", "asset_class", "sector", "exchange", "currency", "price", "quoted_at", "status")
 PHONE = ("symbol", "name", "price")
@@ -68,6 +68,8 @@ may = tasks.rights(here.user)
 sections = {"Catalogue": lambda: catalogue(master)}
 if "add" in may:
     sections["Add"] = lambda: security_form.add(here.user)
+if "bulk" in may:
+    sections["Bulk"] = lambda: bulk.section(here.user)
 sections["Counterparties"] = lambda: counterparties.section(here, here.user)
 sections["Maintenance"] = lambda: upkeep.section(here.user)
 # further tabs: a title and what it draws, here

@@ -17,7 +17,7 @@ from small import MARK, ODD, Small, installed
 
 from core.brokers import ColumnMap
 from core.reports import REPORTS
-from db import access, import_maps, imports, lookups, master, notices, tasks
+from db import access, backups, bulk, import_maps, imports, lookups, master, notices, tasks
 
 SECRETS = (MARK, ODD, "4242.42")
 OPEN = {("post", "/v1/auth/login"), ("get", "/health")}
@@ -194,6 +194,12 @@ def call(
     if "{notice_id}" in path:
         made = [n.notice_id for n in notices.notices(small.user("anna"), number=_channel(small))]
         values["notice_id"] = str((made or [notices.test(small.user("anna"), _channel(small))])[0])
+    if "{backup_id}" in path:
+        with small.database.jobs() as c:
+            values["backup_id"] = str(backups.take(c, "a test")[0])
+    if path.endswith("/refused.csv"):
+        judged = bulk.judged(small.user("anna"), b"symbol,asset_class\nNOVA,Equity\nACME,Bond\n", "anna.csv")
+        values["task_id"] = str(bulk.load(small.user("anna"), judged, partial=True))
     query = {}
     for p in operation.get("parameters", []):
         if p["in"] == "path":

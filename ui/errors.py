@@ -9,12 +9,15 @@ from secrets import token_hex
 
 import streamlit as st
 
+from core.bulk import NothingLoaded
 from core.explain import NotExplained
 from core.importing import NotReadable
 from core.ledger import LedgerError, OverSold
 from core.master import DuplicateSymbol, MasterError, PlanOutdated, StillReferenced
+from core.restoring import NothingToRestore
 from core.scope import BadScope
 from db.access import AccessDenied
+from db.backups import BackupDamaged, NoSuchBackup
 from db.books import NoSuchPortfolio
 from db.corrections import Conflict
 from db.import_maps import NoSuchMap
@@ -54,6 +57,10 @@ MESSAGES: tuple[tuple[type[Exception], str, str], ...] = (
     (TaskFailed, "The task failed", "{error}. Nothing was changed."),
     (ProposalDecided, "This is decided already", "{error}. Nothing was changed."),
     (NoSuchProposal, "There is no such proposal", "{error}."),
+    (NothingLoaded, "Nothing was loaded", "{error}."),
+    (NothingToRestore, "There is nothing to restore", "{error}."),
+    (NoSuchBackup, "There is no such backup", "{error}. Old ones are cleaned up."),
+    (BackupDamaged, "This backup cannot be used", "{error}. Nothing was changed."),
     (NoSuchReport, "There is no such report", "{error}."),
 )  # fmt: skip
 KNOWN = tuple(each[0] for each in MESSAGES)

@@ -61,7 +61,7 @@ def _channel(user: User, channel: Channel) -> None:
     with st.container(border=True, key=f"b_channel_{number}"):
         paused = "" if channel.active else " · :orange[:material/pause_circle: paused]"
         whose = "" if channel.scope == "mine" else " · everybody's tasks"
-        st.markdown(f":material/{ICONS[channel.kind]}: `{channel.target.replace(chr(96), "%60")}`{whose}{paused}")
+        st.markdown(f":material/{ICONS[channel.kind]}: `{channel.target.replace(chr(96), '%60')}`{whose}{paused}")
         st.caption(" · ".join(WORDS[e] for e in channel.events))
         st.markdown(_state(channel))
         with st.container(horizontal=True, vertical_alignment="center"):

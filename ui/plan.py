@@ -23,8 +23,16 @@ from ui.look import escape
 
 SHOWN_ROWS = 20
 ABSENT = "—"
-DOES = {"insert": "inserts into", "update": "changes", "delete": "deletes from", "bars": "inserts into", "ask": "asks the feeds; writes nothing"}  # fmt: skip
-ICONS = {"insert": "add", "update": "edit", "delete": "delete", "bars": "show_chart", "ask": "travel_explore"}
+DOES = {"insert": "inserts into", "update": "changes", "delete": "deletes from", "bars": "inserts into", "ask": "asks the feeds; writes nothing",
+        "backup": "keeps the master as it is, by the same commit"}  # fmt: skip
+ICONS = {
+    "insert": "add",
+    "update": "edit",
+    "delete": "delete",
+    "bars": "show_chart",
+    "ask": "travel_explore",
+    "backup": "save",
+}
 KEYS = ("security_id", "valid_from", "counterparty_id")
 
 
@@ -72,7 +80,7 @@ def confirm(
 def show(user: User, plan: Plan) -> None:
     """The plan, step by step, then what it says about itself."""
     known = master.known(user) if _needs_names(plan) else None
-    written = sum(s.size for s in plan.steps if s.action != "ask")
+    written = sum(s.size for s in plan.steps if s.action not in ("ask", "backup"))
     tables = len({s.table for s in plan.steps if s.table})
     st.caption(
         f"{_count(len(plan.steps), 'step')}, {_count(written, 'row')} in {_count(tables, 'table')}. "
@@ -88,7 +96,9 @@ def _step(n: int, step: Step, known: Known | None) -> None:
     head = f":material/{ICONS[step.action]}: **{n} · {shows.plain(step.name)}**"
     does = DOES[step.action] + (f" `{step.table}`" if step.table else "")
     many = "as many rows as the feeds give" if step.action == "bars" else _count(step.size, "row")
-    st.markdown(f"{head} · {does}" + ("" if step.action == "ask" else f" · {many}"))
+    st.markdown(f"{head} · {does}" + ("" if step.action in ("ask", "backup") else f" · {many}"))
+    if step.action == "backup":
+        return
     if step.action == "update" and len(step.rows) == 1:
         row, old = step.rows[0], step.before[0]
         st.table([{"Column": k, "Before": said(k, old.get(k), known), "After": said(k, v, known)} for k, v in row.items() if k not in KEYS],

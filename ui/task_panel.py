@@ -16,7 +16,7 @@ from core.plans import Plan
 from db import master, tasks
 from db.access import User
 from db.tasks import Step, Task
-from ui import errors, frame, plan, scope, session, show
+from ui import bulk, errors, frame, plan, scope, session, show
 from ui.scope import Here
 
 EVERY = 0.5  # seconds between two looks at an open task
@@ -217,7 +217,10 @@ def _open(here: Here | None, task: Task) -> None:
 
 
 def _undo(user: User, task: Task, here: Here | None) -> None:
-    """The way back from a removal or an edit, for those who may."""
+    """The way back, for those who may."""
+    if task.kind in ("bulk", "restore"):
+        bulk.way_back(user, task)
+        return
     if task.kind not in ("remove", "edit") or task.security_id is None or task.kind not in tasks.rights(user):
         return
     later = next((t for t in tasks.tasks(user, security=task.security_id)

@@ -81,6 +81,8 @@ BEGIN
     ('sign_in_failures', 'sign_in_failures', 'older than a day', $c$at < now() - interval '1 day'$c$),
     ('notices', 'notices', 'older than 90 days', $c$created_at < now() - interval '90 days'$c$),
     ('lookups', 'lookups', 'older than a day', $c$asked_at < now() - interval '1 day'$c$),
+    ('backups', 'backups', 'older than 90 days, and not of the newest 20', $c$taken_at < now() - interval '90 days'
+        AND backup_id NOT IN (SELECT b.backup_id FROM backups b ORDER BY b.backup_id DESC LIMIT 20)$c$),
     ('proposals', 'proposals', 'decided or no longer found for 400 days; what was dismissed stays', $c$status IN ('accepted', 'superseded') AND decided_at < now() - interval '400 days'$c$),
     ('import_maps', 'import_maps', 'of somebody who may no longer sign in', $c$user_id IN (SELECT u.user_id FROM users u WHERE u.disabled_at IS NOT NULL)$c$),
     ('security_matches', 'security_matches', 'of somebody who may no longer sign in', $c$user_id IN (SELECT u.user_id FROM users u WHERE u.disabled_at IS NOT NULL)$c$)
