@@ -45,7 +45,7 @@ class VerdictAnswer(BaseModel):
     cells: dict[str, str] = Field(description="the record in our columns, as far as it was read")
 
 
-class SecurityAnswer(BaseModel):
+class ProposedSecurity(BaseModel):
     """A security to create. POST it back in `matches`, as it is or corrected."""
 
     symbol: str
@@ -78,7 +78,7 @@ class UnknownAnswer(BaseModel):
     currency: str
     rows: int
     candidates: list[CandidateAnswer]
-    proposed: SecurityAnswer
+    proposed: ProposedSecurity
     choice: str = Field(description="what `matches` said: use, create, skip, or nothing yet")
 
 
@@ -351,7 +351,7 @@ def _unknown(u: import_securities.Unknown) -> UnknownAnswer:
         for s in (x.security,)
     ]  # fmt: skip
     p = u.proposed
-    new = SecurityAnswer(
+    new = ProposedSecurity(
         symbol=p.symbol, exchange=p.exchange, name=p.name, isin=p.isin, currency=p.currency, asset_class=p.asset_class
     )
     n = u.named

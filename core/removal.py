@@ -32,9 +32,9 @@ class Reference:
 
     def __str__(self) -> str:
         where = self.portfolio or "a portfolio that you cannot see"
-        amount = "" if self.amount is None else format(self.amount.normalize(), "f")
+        amount = "some" if self.amount is None else format(self.amount.normalize(), "f")
         return {
-            "holding": f"{where} holds {amount} units: sell them first",
+            "holding": f"{where} holds {amount} units: they must be sold first",
             "unsettled": f"{where} has {amount} entries that settle until {self.last_on}: wait, or reverse them",
             "dividend": f"a dividend of {amount} is announced (ex {self.first_on}{'' if self.last_on is None else f', paid {self.last_on}'}): wait until it is paid",
             "benchmark": f"it is the benchmark of {where}: choose another one there",

@@ -186,3 +186,16 @@ def test_the_audit_trail_names_who_asked_for_what_a_task_changed(small: Small) -
     assert asking[-1][0::2] == ("updated", "completed")
     with small.database.owner() as c:
         assert not audit.verify(c).findings
+
+
+def test_what_others_hold_is_told_without_how_much_and_whose(small: Small) -> None:
+    with pytest.raises(StillReferenced) as told:
+        master.plan_remove(small.user("ben"), "RHEIN")
+    assert "a portfolio that you cannot see holds some units" in str(told.value)
+    assert all(
+        r.amount is None and r.portfolio is None
+        for r in master.references(small.user("ben"), small.securities["RHEIN"])
+        if r.what == "holding"
+    )
+    with pytest.raises(StillReferenced, match=r"Zebra \w+ holds \d"):
+        master.plan_remove(small.user("anna"), "RHEIN")

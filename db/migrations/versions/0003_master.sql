@@ -51,7 +51,7 @@ BEGIN
   RETURN id;
 END $$;
 
--- What stands in the way of removing a security, over all portfolios; of those that the person may not see, no more than how many.
+-- What stands in the way of removing a security, over all portfolios; of those that the person may not see, no more than that they are there.
 CREATE FUNCTION references_of(id integer) RETURNS TABLE (what text, portfolio_id uuid, portfolio text, amount numeric, first_on date, last_on date)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
   WITH seen AS (SELECT unnest(readable()) AS portfolio_id),
@@ -76,7 +76,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT 'corrections', NULL, count(*), min(c."on"), max(c."on") FROM price_corrections c WHERE c.security_id = id HAVING count(*) > 0
     UNION ALL
     SELECT 'corrections', NULL, count(*), min(c.ex_on), max(c.ex_on) FROM action_corrections c WHERE c.security_id = id HAVING count(*) > 0)
-  SELECT f.what, s.portfolio_id, p.name, f.amount, f.first_on, f.last_on FROM found f
+  SELECT f.what, s.portfolio_id, p.name, CASE WHEN f.portfolio_id IS NULL OR s.portfolio_id IS NOT NULL THEN f.amount END, f.first_on, f.last_on FROM found f
     LEFT JOIN seen s USING (portfolio_id) LEFT JOIN portfolios p ON p.portfolio_id = s.portfolio_id
    WHERE app_user() IS NOT NULL $$;
 REVOKE ALL ON FUNCTION references_of(integer) FROM PUBLIC;
