@@ -50,7 +50,7 @@ def warn(here: Here) -> None:
                 f"**Held, and no longer as it was:** {show.plain('; '.join(said[:3]))}{more}.",
                 icon=":material/do_not_disturb_on:",
             )
-            frame.link(here, "securities", "Maintenance")
+            frame.link(here, "securities", "Open Securities")
 
 
 def section(user: User) -> None:
@@ -84,10 +84,11 @@ def _proposals(user: User, may: bool) -> None:
     found = upkeep.proposals(user, (state,), kind)
     empty = "Nothing is proposed: what the jobs looked at is as it should be." if state == "open" else "None."
     table = _table(found, empty)
+    key = f"upkeep_{hash(tuple(p.proposal_id for p in found))}"  # other rows are another table: nothing stays chosen
     only = PHONE if session.on_phone() else OPEN if state == "open" else DECIDED
-    chosen = show.choices(table, key=f"upkeep_{state}_{kind}", only=only) if may and state == "open" else None
+    chosen = show.choices(table, key=key, only=only) if may and state == "open" else None
     if chosen is None:
-        show.table(table, key=f"upkeep_{state}_{kind}", only=only)
+        show.table(table, key=key, only=only)
     elif found:
         _decide(user, [found[i] for i in chosen])
 
