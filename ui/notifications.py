@@ -24,6 +24,8 @@ WORDS = {
 }
 SCOPES = {"mine": "My tasks", "all": "Everybody's tasks"}
 KINDS = {"webhook": "Webhook", "mail": "Mail"}
+UNDELIVERED = ("created_at", "owner", "event", "title", "kind", "target", "attempts", "error")
+PHONE = ("created_at", "owner", "error")
 ICONS = {"webhook": "webhook", "mail": "mail"}
 
 
@@ -189,7 +191,8 @@ def _new(user: User) -> None:
 def undelivered(user: User) -> None:
     """For admins: what was given up, to be sent again."""
     table = reports.answer(user, "undelivered")
-    row = show.table(table, key=f"undelivered_{len(table.rows)}", title=True, select=True)
+    row = show.table(table, key=f"undelivered_{len(table.rows)}", title=True, select=True,
+                     only=PHONE if session.on_phone() else UNDELIVERED)  # fmt: skip
     if not table.rows:
         return
     if row is None:
