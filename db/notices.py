@@ -173,13 +173,19 @@ def notice(user: User, number: UUID) -> Notice:
     return Notice(*row)
 
 
-def notices(user: User, status: str | None = None, number: UUID | None = None, limit: int = 200) -> list[Notice]:
-    """Notices, newest first: the person's own, for admins everybody's; those of one channel where its `number` is given."""
+def notices(
+    user: User, status: str | None = None, number: UUID | None = None, tests: bool = True, limit: int = 200
+) -> list[Notice]:
+    """Notices, newest first: the person's own, for admins everybody's; those of one channel where its `number` is given.
+
+    Without `tests` only what was told of tasks.
+    """
     with engine.session(user.user_id) as c:
         rows = c.execute(
             f"{_NOTICE} WHERE (%(status)s::text IS NULL OR n.status = %(status)s) AND (%(channel)s::uuid IS NULL OR n.channel_id = %(channel)s) "
+            "AND (%(tests)s OR n.event <> 'test') "
             "ORDER BY n.notice_id DESC LIMIT %(limit)s",
-            {"status": status, "channel": number, "limit": limit},
+            {"status": status, "channel": number, "tests": tests, "limit": limit},
         ).fetchall()
     return [Notice(*r) for r in rows]
 

@@ -714,6 +714,9 @@ def test_the_api_shows_dead_letters_to_admins_and_sends_them_again(small: Small,
     asked(small, "ben")
     worked()
     hooked.status = 500
+    database.test(
+        small.user("ben"), database.channels(small.user("ben"))[0].channel_id
+    )  # its owner sees it: no dead letter
     send()
     assert small.client("ben").get("/v1/notices").status_code == 403
     (dead,) = small.client("anna").get("/v1/notices").json()

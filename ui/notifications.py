@@ -24,6 +24,8 @@ WORDS = {
 }
 SCOPES = {"mine": "My tasks", "all": "Everybody's tasks"}
 KINDS = {"webhook": "Webhook", "mail": "Mail"}
+UNDELIVERED = ("created_at", "owner", "event", "title", "kind", "target", "attempts", "error")
+PHONE = ("created_at", "owner", "error")
 ICONS = {"webhook": "webhook", "mail": "mail"}
 
 
@@ -48,7 +50,7 @@ def _secret() -> None:
     if kept is None:
         return
     with st.container(border=True, key="b_secret"):
-        st.markdown(f"**The secret of** `{kept[0]}`. Give it to the receiver now: it is not shown again.")
+        st.markdown(f"**The secret of** {_code(kept[0])}. Give it to the receiver now: it is not shown again.")
         st.code(kept[1], language=None)
         st.caption("The receiver checks the header `webhook-signature` with it; any library of Standard Webhooks does that.")  # fmt: skip
         if st.button("I have kept it", icon=":material/done:", key="secret_kept"):
@@ -56,12 +58,17 @@ def _secret() -> None:
             st.rerun()
 
 
+def _code(target: str) -> str:
+    """An address as text that is no link."""
+    return f"`` {target} ``" if "``" not in target else show.plain(target)
+
+
 def _channel(user: User, channel: Channel) -> None:
     number = channel.channel_id
     with st.container(border=True, key=f"b_channel_{number}"):
         paused = "" if channel.active else " · :orange[:material/pause_circle: paused]"
         whose = "" if channel.scope == "mine" else " · everybody's tasks"
-        st.markdown(f":material/{ICONS[channel.kind]}: `{channel.target.replace(chr(96), '%60')}`{whose}{paused}")
+        st.markdown(f":material/{ICONS[channel.kind]}: {_code(channel.target)}{whose}{paused}")
         st.caption(" · ".join(WORDS[e] for e in channel.events))
         st.markdown(_state(channel))
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -184,7 +191,8 @@ def _new(user: User) -> None:
 def undelivered(user: User) -> None:
     """For admins: what was given up, to be sent again."""
     table = reports.answer(user, "undelivered")
-    row = show.table(table, key=f"undelivered_{len(table.rows)}", title=True, select=True)
+    row = show.table(table, key=f"undelivered_{len(table.rows)}", title=True, select=True,
+                     only=PHONE if session.on_phone() else UNDELIVERED)  # fmt: skip
     if not table.rows:
         return
     if row is None:

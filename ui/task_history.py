@@ -61,13 +61,13 @@ def filters(user: User) -> Wanted:
     """The filters over the history; each writes the address, which says what is shown."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="b_task_filters"):
         st.text_input(
-            "Search", type="search", placeholder="Symbol, name …", width=220, **_bound("q", _asked("q") or "")
+            "Search", type="search", placeholder="Symbol, name …", width=180, **_bound("q", _asked("q") or "")
         )
         _choice("Status", STATUSES, "status", str.capitalize)
         _choice("Kind", KINDS, "kind", task_panel.KIND_WORDS.__getitem__)
         _choice("Asked by", [u[1] for u in access.users(user)], "who")
         for name, label in (("from", "From day"), ("to", "To day")):
-            st.date_input(label, format="YYYY-MM-DD", min_value=date(2000, 1, 1), max_value="today", width=140,
+            st.date_input(label, format="YYYY-MM-DD", min_value=date(2000, 1, 1), max_value="today", width=125,
                           **_bound(name, _day(name)))  # fmt: skip
     first, last = _day("from"), _day("to")
     status, kind, who = _asked("status"), _asked("kind"), _asked("who")
@@ -113,7 +113,7 @@ def _bound(name: str, now: Any) -> dict[str, Any]:
 
 def _choice(label: str, options: Sequence[str], name: str, spoken: Any = str) -> None:
     now = _asked(name)
-    st.selectbox(label, options, index=None, placeholder="All", format_func=spoken, width=170,
+    st.selectbox(label, options, index=None, placeholder="All", format_func=spoken, width=140,
                  **_bound(name, now if now in options else None))  # fmt: skip
 
 
