@@ -688,7 +688,7 @@ def test_the_newest_backups_and_the_young_ones_are_kept(small: Small) -> None:
             o.execute(
                 "UPDATE backups SET taken_at = now() - make_interval(days => %s) WHERE what = '3'", (backups.DAYS - 1,)
             )
-        assert upkeep.clean_up(c)["backups"] == 30 - backups.KEEP - 1
+        assert upkeep.clean_up(c, 365)["backups"] == 30 - backups.KEEP - 1
         left = sorted(int(r[0]) for r in c.execute("SELECT what FROM backups").fetchall())
     assert left == [3, *range(10, 30)]
 
