@@ -573,6 +573,7 @@ def test_old_runs_and_expired_sign_ins_go(database: Database) -> None:
             "sign_in_failures": 1,
             "lookups": 1,
             "proposals": 0,
+            "backups": 0,
             "import_maps": 0,
             "security_matches": 0,
             "tasks": 0,

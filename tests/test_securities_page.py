@@ -471,7 +471,7 @@ def test_every_section_of_a_held_security_opens(
 
 def test_a_viewer_sees_no_buttons(opened: Opened, small: Small, nova: str) -> None:
     at = opened("vera", f"{MARK} dollars")
-    assert [t.label for t in at.tabs] == ["Catalogue"]
+    assert [t.label for t in at.tabs] == ["Catalogue", "Counterparties", "Maintenance"]
     detail = opened("vera", f"{MARK} dollars", security=nova)
     assert not {"Edit", "Remove", "Bring back"} & labels(detail)
     assert not detail.get("menu_button")
