@@ -104,7 +104,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
          nullif(current_setting('app.request_id', true), ''), nullif(current_setting('app.task_id', true), '')::uuid $$;
 
 -- Arguments: the chain ('portfolio' stands for that of the row), who is recorded (all, people), then as arrays the key columns,
--- the columns that are never shown, the columns whose change alone is not worth a row.
+-- the columns that are never shown, the columns whose change alone is not worth a row. OFFSET 0: a row is made into JSON once, not
+-- wherever it is named (the plan of a task may have megabytes).
 CREATE FUNCTION audit_rows() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
   its_chain constant text := TG_ARGV[0];
@@ -126,7 +127,7 @@ BEGIN
            audit_kept(CASE WHEN n IS NULL THEN o ELSE was END - hidden), audit_kept(CASE WHEN o IS NULL THEN n ELSE becomes END - hidden),
            told.source, told.address, told.request_id, told.task_id
       FROM (SELECT o, n, coalesce(n, o) AS r
-              FROM (SELECT to_jsonb(x) AS o FROM old_rows x) AS olds FULL JOIN (SELECT to_jsonb(x) AS n FROM new_rows x) AS news
+              FROM (SELECT to_jsonb(x) AS o FROM old_rows x OFFSET 0) AS olds FULL JOIN (SELECT to_jsonb(x) AS n FROM new_rows x OFFSET 0) AS news
                 ON concat_ws('/', o ->> k[1], o ->> k[2], o ->> k[3], o ->> k[4], o ->> k[5])
                  = concat_ws('/', n ->> k[1], n ->> k[2], n ->> k[3], n ->> k[4], n ->> k[5])) AS pairs
      CROSS JOIN LATERAL (SELECT jsonb_object_agg(key, value) AS was, jsonb_object_agg(key, n -> key) AS becomes FROM jsonb_each(o - ignored)
@@ -140,7 +141,7 @@ BEGIN
            CASE its_chain WHEN 'portfolio' THEN 'portfolio:' || (r ->> 'portfolio_id') ELSE its_chain END, told.actor, told.actor_name,
            'inserted', TG_TABLE_NAME, concat_ws('/', r ->> k[1], r ->> k[2], r ->> k[3], r ->> k[4], r ->> k[5]), audit_kept(r - hidden),
            told.source, told.address, told.request_id, told.task_id
-      FROM (SELECT to_jsonb(x) AS r FROM new_rows x) AS news, audit_told() AS told
+      FROM (SELECT to_jsonb(x) AS r FROM new_rows x OFFSET 0) AS news, audit_told() AS told
      ORDER BY r -> k[1], r -> k[2], r -> k[3], r -> k[4], r -> k[5];
   ELSE
     INSERT INTO audit_pending (opens, chain, actor, actor_name, action, entity, entity_key, before, source, address, request_id, task_id)
@@ -148,7 +149,7 @@ BEGIN
            CASE its_chain WHEN 'portfolio' THEN 'portfolio:' || (r ->> 'portfolio_id') ELSE its_chain END, told.actor, told.actor_name,
            'deleted', TG_TABLE_NAME, concat_ws('/', r ->> k[1], r ->> k[2], r ->> k[3], r ->> k[4], r ->> k[5]), audit_kept(r - hidden),
            told.source, told.address, told.request_id, told.task_id
-      FROM (SELECT to_jsonb(x) AS r FROM old_rows x) AS olds, audit_told() AS told
+      FROM (SELECT to_jsonb(x) AS r FROM old_rows x OFFSET 0) AS olds, audit_told() AS told
      ORDER BY r -> k[1], r -> k[2], r -> k[3], r -> k[4], r -> k[5];
   END IF;
   RETURN NULL;

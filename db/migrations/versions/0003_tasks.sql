@@ -140,4 +140,4 @@ REVOKE ALL ON FUNCTION policy(), right_of(text), may(text), set_policy(jsonb), d
 GRANT EXECUTE ON FUNCTION policy(), right_of(text), may(text), set_policy(jsonb), decide_task(uuid, boolean, text), cancel_task(uuid),
   request_task(text, text, text, integer, text, jsonb, jsonb, uuid) TO ballast_web;
 GRANT EXECUTE ON FUNCTION policy(), right_of(text) TO ballast_jobs;
-SELECT audited('tasks', 'worker', 'attempts', 'started_at');                -- who asked, decided, cancelled, and how it ended
+SELECT audited('tasks', 'worker', 'attempts', 'started_at', 'plan', 'request'); -- who asked, decided, cancelled, and how it ended
