@@ -143,6 +143,12 @@ def test_four_eyes_wait_for_somebody_else(small: Small) -> None:
     assert (done.status, done.decider, done.decision_note) == ("completed", "ben", "fine")
     with pytest.raises(tasks.TaskOver):
         tasks.decide(ben, task, False)
+    other = asked(small, "anna", master.plan_add(anna, NEW | {"symbol": "OTHER"}))
+    tasks.decide(ben, other, False, "no")
+    assert worked() == 0
+    refused = tasks.task_of(anna, other)
+    assert (refused.status, refused.decision_note, {s.status for s in refused.steps}) == ("rejected", "no", {"skipped"})
+    assert rows(small, "SELECT count(*) FROM securities WHERE symbol = 'OTHER'") == [(0,)]
 
 
 def test_an_edit_writes_only_what_differs_and_refuses_what_somebody_else_changed(small: Small) -> None:

@@ -101,6 +101,7 @@ BEGIN
   UPDATE tasks SET status = CASE WHEN approved THEN 'queued' ELSE 'rejected' END, decided_by = app_user(), decided_at = clock_timestamp(),
          decision_note = its_note, finished_at = CASE WHEN NOT approved THEN clock_timestamp() END,
          message = CASE WHEN approved THEN '' ELSE 'Rejected: nothing was changed' END WHERE task_id = id;
+  UPDATE task_steps SET status = 'skipped' WHERE task_id = id AND NOT approved;
   PERFORM pg_notify('ballast_tasks', id::text);
   RETURN 'waiting';
 END $$;
