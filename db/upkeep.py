@@ -215,11 +215,6 @@ def proposal_of(user: User, proposal: UUID) -> Proposal:
     return found
 
 
-def open_for(user: User, security: int) -> list[Proposal]:
-    """What is proposed for one security now."""
-    return proposals(user, security=security)
-
-
 def warnings(user: User, securities: Sequence[int]) -> dict[int, str]:
     """In words, of which of these securities it is proposed that they are halted, delisted, matured or renamed."""
     if not securities:

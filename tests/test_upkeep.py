@@ -734,7 +734,7 @@ def test_who_holds_something_is_warned(small: Small, feed: Said) -> None:
     late = small.securities["LATE"]
     assert upkeep.warnings(small.user("anna"), [late, small.securities["ACME"]]).keys() == {late}
     assert "delisted is proposed" in upkeep.warnings(small.user("anna"), [late])[late]
-    assert [p.field for p in upkeep.open_for(small.user("anna"), late)] == ["status"]
+    assert [p.field for p in upkeep.proposals(small.user("anna"), security=late)] == ["status"]
     assert upkeep.warnings(small.user("anna"), []) == {}
 
 
