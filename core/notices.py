@@ -12,6 +12,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 KINDS = ("mail", "webhook")
@@ -96,10 +97,15 @@ def sign(secret: str, number: str, timestamp: int, body: bytes) -> str:
 
 def body(event: str, payload: Mapping[str, Any], url: str) -> bytes:
     """What a webhook is sent; the same at every attempt."""
-    data = {k: v for k, v in payload.items() if k != "at" and v not in (None, "")}
+    data = {k: _time(v) if k.endswith("_at") else v for k, v in payload.items() if k != "at" and v not in (None, "")}
     kind = "test" if event == "test" else f"task.{event}"
-    said = {"type": kind, "timestamp": payload["at"], "data": {**data, "url": url}}
+    said = {"type": kind, "timestamp": _time(payload["at"]), "data": {**data, "url": url}}
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _time(said: str) -> str:
+    """PostgreSQL's JSON leaves out a time's last zeros, so that one in ten is shorter; here each has six places."""
+    return datetime.fromisoformat(said).isoformat(timespec="microseconds")
 
 
 _SAID = {

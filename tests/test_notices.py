@@ -28,6 +28,7 @@ from receivers import Hook, Mailbox, hook, mailbox
 from small import WORDS, Small, installed
 from test_tasks import NEW, worked
 
+from core import notices as words
 from core.notices import BadChannel, checked_target, is_public, sign
 from db import access, engine, master, tasks
 from db import notices as database
@@ -128,6 +129,18 @@ def test_the_signature_is_that_of_the_standard() -> None:
     assert made == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
+@pytest.mark.parametrize("part", ["", ".5", ".50495", ".504950"])
+def test_times_in_a_webhook_have_the_same_length_whatever_their_last_digits(part: str) -> None:
+    """The database's JSON leaves the last zeros of a time out."""
+    at = f"2026-11-21T15:09:20{part}+00:00"
+    said = json.loads(
+        words.body("completed", {"title": "Add NOVA", "requested_at": at, "finished_at": at, "at": at}, "https://x")
+    )
+    micros = part.lstrip(".").ljust(6, "0")
+    whole = f"2026-11-21T15:09:20.{micros}+00:00"
+    assert [said["timestamp"], said["data"]["requested_at"], said["data"]["finished_at"]] == [whole] * 3
+
+
 def test_a_completed_task_arrives_by_mail_and_webhook_once(
     small: Small, hooked: Hook, mails: Mailbox, here: Callable[..., None]
 ) -> None:
@@ -150,7 +163,7 @@ def test_a_completed_task_arrives_by_mail_and_webhook_once(
         "message": "XNYS:NOVA was added", "url": f"https://ballast.example.org/tasks?task={task}",
     }  # fmt: skip
     assert done.finished_at is not None
-    assert said["data"]["finished_at"] == done.finished_at.isoformat()
+    assert said["data"]["finished_at"] == done.finished_at.isoformat(timespec="microseconds")
     assert headers["content-type"] == "application/json"
     ((notice,),) = rows(
         small, "SELECT notice_id FROM notices JOIN notice_channels USING (channel_id) WHERE kind = 'webhook'"
