@@ -199,6 +199,7 @@ def _closest(text: str, every: tuple[str, ...]) -> str:
 
 _LUHN = {ord(c): str(int(c, 36)) for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 _SYMBOL = re.compile(r"[!-9;-~]+")
+NOT_OF_A_SYMBOL = re.compile(r"[^!-9;-~]+")
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from core.ledger import Security
+from core.master import ELSEWHERE, NOT_OF_A_SYMBOL, isin_is_sound
 
 AMERICA = ("XNYS", "XNAS", "ARCX", "XASE", "BATS")
 # what stands behind a symbol → the exchanges that are meant
@@ -26,10 +27,8 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("TO", "CN", "CT"), ("XTSE",)),
 }
 HOMES = {"USD": "XNYS", "EUR": "XETR", "GBP": "XLON", "CHF": "XSWX", "JPY": "XTKS", "CAD": "XTSE"}
-ELSEWHERE = "XOFF"  # an exchange that is not ours, or none
 _FUND = re.compile(r"\b(etf|ucits|fund|funds|fonds|sicav|ishares|spdr|xtrackers|vanguard|index)\b", re.IGNORECASE)
 _LEGAL = frozenset(["inc", "incorporated", "corp", "corporation", "co", "company", "ltd", "limited", "plc", "ag", "se", "sa", "nv", "spa", "the", "class", "cl", "a", "b", "c", "ord", "reg", "shs", "share", "shares", "common", "stock", "com", "de", "new", "group", "holding", "holdings"])  # fmt: skip
-_ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +194,9 @@ def proposed(named: Named, base: str, exchanges: Mapping[str, str], foreign: boo
         there_in = exchanges.get(there, "")
         currency = there_in if there_in not in ("", base) else "USD" if base != "USD" else "EUR"
     exchange = there or (ELSEWHERE if named.exchange or places else HOMES.get(currency, ELSEWHERE))
-    short = " ".join((symbol if places else named.symbol).upper().split()) or named.isin
+    short = NOT_OF_A_SYMBOL.sub(".", (symbol if places else named.symbol).upper()).strip(".") or named.isin
     if not short:
         short = re.sub(r"[^A-Z0-9]+", ".", named.name.upper()).strip(".")
-    isin = named.isin if _ISIN.fullmatch(named.isin) else ""
+    isin = named.isin if isin_is_sound(named.isin) else ""
     kind = "Fund" if _FUND.search(named.name) else "Equity"
     return NewSecurity(short[:32], exchange, named.name or short, isin, currency, kind)

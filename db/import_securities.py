@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from functools import cached_property
 from uuid import UUID
 
 import psycopg
 
-from core import matching
+from core import matching, plans
 from core.brokers import Record
 from core.brokers.totals import IN_ITS_OWN
 from core.ledger import (
@@ -17,9 +19,11 @@ from core.ledger import (
     LedgerError,
     Security,
 )
-from core.matching import ELSEWHERE, Candidate, Listed, Master, Named, NewSecurity
+from core.master import Known, SecurityDraft, checked
+from core.matching import Candidate, Listed, Master, Named, NewSecurity
 from core.recognition import LEDGER, OWN, Recognised
 from db import books
+from db import master as db_master
 from db.access import AccessDenied
 from db.ledger import Desk
 
@@ -68,8 +72,12 @@ class Names:
         records: Sequence[Record],
         choices: Mapping[str, Choice],
         create: bool,
+        file_name: str,
+        today: date,
     ) -> None:
         self.c, self.desk, self.found, self.choices, self.create = c, desk, found, choices, create
+        self.file_name, self.today = file_name, today
+        self.closed = closed_to(c)
         self.base, self.own = desk.portfolio.base_currency, found.format in (OWN, LEDGER)
         isins: dict[int, str] = dict(
             c.execute("SELECT security_id, isin FROM securities WHERE isin IS NOT NULL").fetchall()
@@ -271,47 +279,57 @@ class Names:
             return Meant(self.by_number[choice.use])
         if choice.create is None:
             return Meant(left_out=True)
-        new = checked(choice.create, self.exchanges, self.desk.currencies)
-        number = propose_security(self.c, new) if self.create else provisional
+        if self.closed:
+            return Meant(None, LedgerError("symbol", choice.create.symbol, self.closed))
+        new = self._draft(choice.create)
+        number = provisional
         if self.create:
-            self.chosen[key] = number
+            number = self.chosen[key] = propose_security(self.c, new, self.file_name, self.today)
         security = Security(number, new.symbol, new.name, new.exchange, new.currency, new.asset_class)
         self.desk.securities.setdefault(new.symbol, security)
-        self.desk.securities[f"{new.exchange}:{new.symbol}"] = security
+        self.desk.securities[new.listing] = security
         return Meant(security)
 
+    @cached_property
+    def _master(self) -> Known:
+        return db_master.known_of(self.c)
 
-def checked(new: NewSecurity, exchanges: Mapping[str, str], currencies: frozenset[str]) -> NewSecurity:
-    """A security to create, brought into form. Raises LedgerError."""
-    symbol, isin = new.symbol.strip().upper(), new.isin.strip().upper()
-    if not symbol or len(symbol) > 32:
-        raise LedgerError("symbol", symbol, "a symbol of 1 to 32 characters is needed")
-    if new.exchange not in exchanges:
-        raise LedgerError(
-            "exchange", new.exchange, f"expected one of {', '.join(sorted(exchanges))} ({ELSEWHERE}: another)"
-        )
-    if new.currency not in currencies:
-        raise LedgerError("currency", new.currency, "an ISO code such as USD or EUR is needed")
-    if isin and not re.fullmatch(r"[A-Z]{2}[A-Z0-9]{9}[0-9]", isin):
-        raise LedgerError("isin", isin, "twelve characters such as US0378331005 are needed")
-    return replace(new, symbol=symbol, isin=isin, name=new.name.strip()[:200] or symbol)
+    def _draft(self, new: NewSecurity) -> SecurityDraft:
+        """A security to create, by the rules of the master. Raises LedgerError."""
+        draft, faults = checked(asdict(new), self._master)
+        if draft is None:
+            fault = faults[0]
+            raise LedgerError(fault.field, fault.value, fault.expected)
+        return draft
 
 
-def propose_security(c: psycopg.Connection, new: NewSecurity) -> int:
-    """Add a security that a file names; its number. LedgerError where the symbol is taken, AccessDenied for viewers."""
+def propose_security(c: psycopg.Connection, draft: SecurityDraft, file_name: str, today: date) -> int:
+    """Add a security that a file names, with the record of it among the tasks; its number.
+
+    Raises LedgerError where the symbol is taken, AccessDenied for those who may not add securities (alone).
+    """
+    plan = replace(plans.addition(draft, today, "import"), steps=plans.adding([draft], today, "import"), claim=None)
     try:
         with c.transaction():
             row = c.execute(
-                "SELECT propose_security(%s, %s, %s, %s, %s, %s)",
-                (new.symbol, new.exchange, new.name, new.isin, new.currency, new.asset_class),
+                "SELECT propose_security(%s, %s, %s)",
+                (json.dumps(plan.as_json()), json.dumps(db_master.about(c, plan)), file_name[:200]),
             ).fetchone()
     except psycopg.errors.InsufficientPrivilege as e:
-        raise AccessDenied("only analysts and admins add securities") from e
-    except psycopg.errors.ForeignKeyViolation as e:
-        raise LedgerError("asset_class", new.asset_class, "an asset class such as Equity or Fund is needed") from e
+        raise AccessDenied(e.diag.message_primary or "you may not add securities") from e
     if row is None or row[0] is None:
         raise LedgerError(
-            "symbol", new.symbol, f"another security has this symbol on {new.exchange}: choose it, or another symbol"
+            "symbol",
+            draft.symbol,
+            f"another security has this symbol on {draft.exchange}: choose it, or another symbol",
         )
     number: int = row[0]
     return number
+
+
+def closed_to(c: psycopg.Connection) -> str:
+    """Why this person's files may not create securities; empty: they may."""
+    row = c.execute("SELECT may('add'), policy() -> 'four_eyes' ? 'add'").fetchone()
+    if row is None or not row[0]:
+        return "your role may not add securities: ask somebody who may"
+    return "a second person approves every new security: add it under Securities first" if row[1] else ""

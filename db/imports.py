@@ -70,6 +70,7 @@ class Import:
     unknown: tuple[Unknown, ...] = ()
     notes: tuple[str, ...] = ()
     import_id: UUID | None = None
+    closed: str = ""  # why no securities may be created; empty: they may
 
     def count(self, outcome: str) -> int:
         """Rows of one outcome."""
@@ -123,11 +124,11 @@ def import_file(
         say(0.02, "Reading the file")
         found = recognise(raw, kept, column_map)
         say(0.15, f"{found.title}: {len(found.records):,} rows")
-        judge = _Judge(c, user, desk, found, choices or {}, today, say, create=not dry_run)
+        judge = _Judge(c, user, desk, found, choices or {}, file_name, today, say, create=not dry_run)
         verdicts = judge.verdicts()
         if dry_run:
             say(1.0, "Checked")
-            return Import(verdicts, 0, found.format, found.title, judge.unknown, found.notes)
+            return Import(verdicts, 0, found.format, found.title, judge.unknown, found.notes, closed=judge.names.closed)
         refused = sum(v.outcome == "refused" for v in verdicts)
         if refused and not take_good:
             raise NothingBooked(
@@ -148,7 +149,9 @@ def import_file(
              sum(v.outcome == "duplicate" for v in verdicts), refused, sum(v.outcome == "skipped" for v in verdicts), found.format, user),
         )  # fmt: skip
         say(1.0, f"Booked {len(good):,} transactions")
-        return Import(verdicts, len(good), found.format, found.title, judge.unknown, found.notes, number)
+        return Import(
+            verdicts, len(good), found.format, found.title, judge.unknown, found.notes, number, judge.names.closed
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,7 @@ class _Judge:
         desk: Desk,
         found: Recognised,
         choices: Mapping[str, Choice],
+        file_name: str,
         today: date,
         say: Progress,
         create: bool,
@@ -183,7 +187,7 @@ class _Judge:
         self.base = desk.portfolio.base_currency
         self.records = settled(found, self.base)
         self.whole = found.format == LEDGER
-        self.names = Names(c, user, desk, found, self.records, choices, create)
+        self.names = Names(c, user, desk, found, self.records, choices, create, file_name, today)
         self.keys, self.ids, self.alias = self._keys()
         self.first: dict[UUID | None, int] = {}
         self.first_key: dict[str, int] = {}

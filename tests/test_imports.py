@@ -6,6 +6,7 @@ import csv
 import io
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -34,6 +35,7 @@ from core.brokers import ColumnMap
 from core.exporting import Entry
 from core.importing import NotReadable
 from core.ledger import Draft, LedgerError, Security
+from core.master import SecurityDraft
 from core.matching import Listed, Master, Named, proposed
 from core.recognition import UnknownFormat, fingerprint
 from db import (
@@ -48,6 +50,7 @@ from db import (
     ledger,
     market,
     portfolios,
+    tasks,
 )
 from db.access import AccessDenied, User
 from db.import_maps import NoSuchMap
@@ -88,6 +91,15 @@ class Desk:
     def rows(self, portfolio: UUID) -> list[Mapping[str, str]]:
         """The ledger as its own export has it, oldest first."""
         return list(csv.DictReader(io.StringIO(exports.export(self.anna, portfolio), newline="")))
+
+
+def user_of(number: UUID) -> User:
+    with engine.session(number) as c:
+        row = c.execute(
+            "SELECT user_id, username, display_name, role FROM users WHERE user_id = %s", (number,)
+        ).fetchone()
+    assert row
+    return User(*row)
 
 
 @pytest.fixture
@@ -440,8 +452,46 @@ def test_a_security_is_created_with_the_booking_or_not_at_all(desk: Desk) -> Non
     assert desk.put(portfolio, raw, choices=choices, dry_run=False).booked == 2
     [made] = [s for s in market.securities(desk.anna) if s.symbol == "NEWS"]
     assert (made.exchange, made.currency, made.name, made.status) == ("XNYS", "USD", "Brand News", "active")
+    asker = user_of(desk.anna)
+    [done] = tasks.tasks(asker, security=made.security_id)
+    assert (done.kind, done.status, done.title, done.source) == ("add", "completed", "Add NEWS (Brand News)", "csv")
+    assert done.message == "XNYS:NEWS was added with the import of a.csv"
+    steps = [(s.name, s.status, s.rows, s.done) for s in tasks.task_of(asker, done.task_id).steps]
+    assert [(s.name, "completed", 1, 1) for s in tasks.plan_of(asker, done.task_id).steps] == steps
+    draft = SecurityDraft("OTHER", "XNYS", "Other", "Equity", "USD")
     with engine.session(desk.vera) as c, pytest.raises(AccessDenied):
-        import_securities.propose_security(c, unknown.proposed)
+        import_securities.propose_security(c, draft, "a.csv", TODAY)
+
+
+@pytest.mark.parametrize(
+    ("policy", "why"),
+    [({"add": "admin"}, "your role may not add"), ({"four_eyes": ["add"]}, "a second person approves")],
+)
+def test_a_file_adds_no_security_that_its_reader_may_not_add(desk: Desk, policy: dict[str, object], why: str) -> None:
+    root = user_of(access.create_user("root", "the long password", "admin"))
+    tasks.set_policy(root, policy)
+    portfolio = desk.fresh()
+    raw = statement("2026-01-05").replace(b",ACME,", b",NEWS,").replace(b",Acme,", b",Brand News,")
+    dry = desk.put(portfolio, raw)
+    assert why in dry.closed
+    choices = {u.key: Choice(create=u.proposed) for u in dry.unknown}
+    for dry_run in (True, False):
+        found = desk.put(portfolio, raw, choices=choices, dry_run=dry_run, take_good=True)
+        assert {(v.outcome, why in v.reason) for v in found.verdicts} == {("refused", True)}
+    assert "NEWS" not in {s.symbol for s in market.securities(desk.anna)}
+    with engine.session(desk.anna) as c, pytest.raises(AccessDenied, match=why.removeprefix("your ")):
+        import_securities.propose_security(c, SecurityDraft("NEWS", "XNYS", "News", "Equity", "USD"), "a.csv", TODAY)
+
+
+def test_a_security_of_a_file_goes_by_the_rules_of_the_master(desk: Desk) -> None:
+    portfolio = desk.fresh()
+    raw = statement("2026-01-05").replace(b",ACME,", b",NEWS,").replace(b",Acme,", b",Brand News,")
+    [unknown] = desk.put(portfolio, raw).unknown
+    for change, words in (({"isin": "US0378331006"}, "check digit"), ({"symbol": "BRK B"}, "without spaces"),
+                          ({"asset_class": "Equities"}, "did you mean Equity"), ({"symbol": "DULL"}, "XNYS lists it already"),
+                          ({"currency": "XXQ"}, "there is none"), ({"exchange": "XNYX"}, "did you mean XNYS")):  # fmt: skip
+        with pytest.raises(LedgerError, match=words):
+            desk.put(portfolio, raw, choices={unknown.key: Choice(create=replace(unknown.proposed, **change))})
 
 
 # --- kept column maps --------------------------------------------------------------------------------------------------

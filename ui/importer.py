@@ -63,6 +63,7 @@ class Checked:
     title: str = ""
     notes: tuple[str, ...] = ()
     unknown: tuple[Unknown, ...] = ()
+    closed: str = ""  # why no securities may be created
 
 
 def said(user: User, portfolio: UUID) -> None:
@@ -139,7 +140,7 @@ def wizard(user: User, portfolio: Portfolio) -> None:
         st.error(f"{file.name} cannot be read: {checked.unreadable}.", icon=":material/error:")
         return
     _recognised(checked, state, digest)
-    choices = _unknown(portfolio, checked.unknown, state["key"]) if checked.unknown else {}
+    choices = _unknown(checked.unknown, checked.closed, state["key"]) if checked.unknown else {}
     if choices is None:
         return
     if choices:
@@ -226,7 +227,7 @@ def _dry_run(
         for outcome in WORDS
     }
     return Checked({o: found.count(o) for o in WORDS}, first, _table(tuple(rows), portfolio, today).as_csv(), format=found.format,
-                   title=found.title, notes=found.notes, unknown=found.unknown)  # fmt: skip
+                   title=found.title, notes=found.notes, unknown=found.unknown, closed=found.closed)  # fmt: skip
 
 
 def _row(v: imports.Verdict, symbols: dict[int, str]) -> tuple[Any, ...]:
@@ -259,7 +260,7 @@ def _recognised(checked: Checked, state: dict[str, Any], digest: str) -> None:
 # --- unknown securities ------------------------------------------------------------------------------------------------
 
 
-def _unknown(portfolio: Portfolio, unknown: tuple[Unknown, ...], key: str) -> dict[str, Choice]:
+def _unknown(unknown: tuple[Unknown, ...], closed: str, key: str) -> dict[str, Choice]:
     """What is decided about the securities that are not known; those that are not decided are refused with their rows."""
     choices: dict[str, Choice] = {}
     count = len(unknown)
@@ -268,8 +269,12 @@ def _unknown(portfolio: Portfolio, unknown: tuple[Unknown, ...], key: str) -> di
         f"The file names {_count(count)} {'security' if count == 1 else 'securities'} that cannot be matched for certain. Say what is meant; the "
         "next file of this source then matches by itself. Rows of one that is left open are refused."
     )
-    every = st.segmented_control("For all of them", ["one by one", "create as proposed", "leave out"], default="one by one", required=True,
-                                 key=f"unknown_all_{key}", label_visibility="collapsed")  # fmt: skip
+    if closed:
+        st.caption(f":material/lock: None can be created here: {show.plain(closed)}.")
+    ways = ["one by one", *([] if closed else ["create as proposed"]), "leave out"]
+    every = st.segmented_control(
+        "For all of them", ways, default=ways[0], required=True, key=f"unknown_all_{key}", label_visibility="collapsed"
+    )
     if every == "leave out":
         return {u.key: Choice() for u in unknown}
     if every == "create as proposed":
@@ -278,14 +283,14 @@ def _unknown(portfolio: Portfolio, unknown: tuple[Unknown, ...], key: str) -> di
         return {u.key: Choice(create=u.proposed) for u in unknown}
     for u in unknown[:ASKED]:
         with st.container(border=True):
-            if (choice := _asked(u, key)) is not None:
+            if (choice := _asked(u, closed, key)) is not None:
                 choices[u.key] = choice
     if count > ASKED:
         st.caption(f"{_count(count - ASKED)} more: decide about these first, or about all at once.")
     return choices
 
 
-def _asked(u: Unknown, key: str) -> Choice | None:
+def _asked(u: Unknown, closed: str, key: str) -> Choice | None:
     """One unknown security: the choice, None while it is open."""
     n, slot = u.named, f"unknown_{key}_{hashlib.sha256(u.key.encode()).hexdigest()[:10]}"
     title = n.symbol or n.isin or n.name
@@ -299,10 +304,9 @@ def _asked(u: Unknown, key: str) -> Choice | None:
         words[f"use:{s.security_id}"] = (
             f"It is {s.symbol} · {s.exchange} · {s.name} · {s.currency} ({c.score:.0%} alike)"
         )
-    words |= {
-        "create": f"Create {u.proposed.symbol} on {u.proposed.exchange} in {u.proposed.currency}",
-        "skip": f"Leave its {rows} out",
-    }
+    if not closed:
+        words["create"] = f"Create {u.proposed.symbol} on {u.proposed.exchange} in {u.proposed.currency}"
+    words["skip"] = f"Leave its {rows} out"
     said = st.selectbox(
         f"**{show.plain(title)}** {show.plain(more)} · {rows}", list(words), format_func=words.__getitem__, key=slot
     )

@@ -28,29 +28,6 @@ INSERT INTO security_classifications (security_id, asset_class, sector_id, sourc
 CREATE INDEX transactions_of_security ON transactions (security_id) WHERE security_id IS NOT NULL;
 CREATE INDEX transactions_into ON transactions (into_id) WHERE into_id IS NOT NULL;
 
--- a security that an import proposes has its dated rows as well
-CREATE OR REPLACE FUNCTION propose_security(its_symbol text, its_exchange text, its_name text, its_isin text, its_currency text, its_class text)
-RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-DECLARE id integer;
-BEGIN
-  IF NOT EXISTS (SELECT FROM users WHERE user_id = app_user() AND role <> 'viewer' AND disabled_at IS NULL) THEN
-    RAISE EXCEPTION 'only analysts and admins add securities' USING ERRCODE = 'insufficient_privilege';
-  END IF;
-  INSERT INTO securities (symbol, exchange, name, isin, currency, asset_class)
-  VALUES (its_symbol, its_exchange, its_name, nullif(its_isin, ''), its_currency, its_class)
-  ON CONFLICT (exchange, symbol) DO NOTHING RETURNING security_id INTO id;
-  IF id IS NULL THEN  -- somebody was faster: the same security, or another one under this symbol
-    SELECT security_id INTO id FROM securities
-     WHERE symbol = its_symbol AND exchange = its_exchange AND currency = its_currency
-       AND (isin IS NULL OR nullif(its_isin, '') IS NULL OR isin = its_isin);
-    RETURN id;
-  END IF;
-  INSERT INTO security_symbols (security_id, symbol, exchange) VALUES (id, its_symbol, its_exchange);
-  INSERT INTO security_classifications (security_id, asset_class, source) VALUES (id, its_class, 'import');
-  UPDATE data_versions SET version = version + 1, updated_at = clock_timestamp() WHERE name = 'securities';
-  RETURN id;
-END $$;
-
 -- What stands in the way of removing a security, over all portfolios; of those that the person may not see, no more than that they are there.
 CREATE FUNCTION references_of(id integer) RETURNS TABLE (what text, portfolio_id uuid, portfolio text, amount numeric, first_on date, last_on date)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$

@@ -47,6 +47,7 @@ CREATE FUNCTION note_task() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SE
 DECLARE
   news constant text := CASE
     WHEN TG_OP = 'UPDATE' AND NEW.status = OLD.status THEN NULL
+    WHEN TG_OP = 'INSERT' AND NEW.status = 'completed' THEN NULL -- an import has been told of where it was made
     WHEN NEW.status IN ('completed', 'failed', 'waiting', 'rejected') THEN NEW.status
     WHEN NEW.status = 'queued' AND OLD.status = 'waiting' THEN 'approved'
     WHEN NEW.status = 'cancelled' AND NEW.cancelled_by <> NEW.requested_by THEN 'cancelled' END;

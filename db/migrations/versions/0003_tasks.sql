@@ -123,6 +123,47 @@ BEGIN
   PERFORM pg_notify('ballast_tasks', id::text);
   RETURN coalesce(task.status, 'absent');
 END $$;
+
+-- A security that a file of transactions names, added with the bookings in their transaction; among the tasks it is one that is completed.
+-- NULL: another security has its symbol there.
+DROP FUNCTION propose_security(text, text, text, text, text, text);
+CREATE FUNCTION propose_security(its_plan jsonb, its_about jsonb, its_file text) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  it securities := jsonb_populate_record(NULL::securities, its_plan #> '{steps,0,rows,0}');
+  id integer;
+  task uuid;
+BEGIN
+  IF NOT may('add') THEN
+    RAISE EXCEPTION 'your role may not add securities' USING ERRCODE = 'insufficient_privilege';
+  ELSIF policy() -> 'four_eyes' ? 'add' THEN
+    RAISE EXCEPTION 'a second person approves every new security: add it under Securities first' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  INSERT INTO securities (symbol, exchange, name, isin, currency, asset_class)
+  VALUES (it.symbol, it.exchange, it.name, it.isin, it.currency, it.asset_class)
+  ON CONFLICT (exchange, symbol) DO NOTHING RETURNING security_id INTO id;
+  IF id IS NULL THEN  -- somebody was faster: the same security, or another one under this symbol
+    SELECT security_id INTO id FROM securities
+     WHERE symbol = it.symbol AND exchange = it.exchange AND currency = it.currency AND (isin IS NULL OR it.isin IS NULL OR isin = it.isin);
+    RETURN id;
+  END IF;
+  INSERT INTO security_symbols (security_id, symbol, exchange) VALUES (id, it.symbol, it.exchange);
+  INSERT INTO security_classifications (security_id, asset_class, source) VALUES (id, it.asset_class, 'import');
+  UPDATE data_versions SET version = version + 1, updated_at = clock_timestamp() WHERE name = 'securities';
+  INSERT INTO tasks (kind, title, subject, security_id, status, requested_by, source, address, request_id, request, plan, started_at, finished_at, message, result)
+  VALUES ('add', its_plan ->> 'title', it.exchange || ':' || it.symbol, id, 'completed', app_user(), coalesce(nullif(current_setting('app.source', true), ''), 'page'),
+          nullif(current_setting('app.address', true), ''), nullif(current_setting('app.request_id', true), ''),
+          jsonb_build_object('about', its_about, 'file', its_file), its_plan, clock_timestamp(), clock_timestamp(),
+          it.exchange || ':' || it.symbol || ' was added with the import of ' || its_file,
+          jsonb_build_object('security_id', id, 'rows', jsonb_array_length(its_plan -> 'steps')))
+  RETURNING task_id INTO task;
+  INSERT INTO task_steps (task_id, n, name, status, rows, done, started_at, finished_at)
+  SELECT task, s.n - 1, s.step ->> 'name', 'completed', jsonb_array_length(s.step -> 'rows'), jsonb_array_length(s.step -> 'rows'), clock_timestamp(), clock_timestamp()
+    FROM jsonb_array_elements(its_plan -> 'steps') WITH ORDINALITY AS s (step, n);
+  RETURN id;
+END $$;
+REVOKE ALL ON FUNCTION propose_security(jsonb, jsonb, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION propose_security(jsonb, jsonb, text) TO ballast_web;
 DO $$
 DECLARE t text;
 BEGIN
