@@ -23,6 +23,7 @@ from core import VERSION
 from db import embedded
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=20_000)  # as long as a click waits: a busy machine is no fault
 PAGES = (
     "",
     "holdings",
@@ -89,9 +90,10 @@ class Visit:
         return self.page
 
     def settled(self) -> None:
-        """Wait until the script has run to its end."""
-        self.page.locator("[data-test-script-state=notRunning]").first.wait_for(state="attached")
-        self.page.wait_for_timeout(400)
+        """Wait until the script has run to its end, and still has a moment later: a click may not have begun it yet."""
+        for _ in range(2):
+            self.page.locator("[data-test-script-state=notRunning]").first.wait_for(state="attached")
+            self.page.wait_for_timeout(300)
 
 
 @pytest.fixture
@@ -170,7 +172,6 @@ def test_open_a_lot_and_download_its_csv(visit: Visit, product: Product) -> None
     page = visit.open(f"holdings?portfolio={target}", "Holdings")
     visit.settled()
     grid = page.get_by_test_id("stDataFrame").first
-    grid.scroll_into_view_if_needed()
     grid.click(position={"x": 16, "y": 56})  # the box of the first row
     symbol = product.get(f"/api/v1/reports/holdings?portfolio={target}")["rows"][0]["symbol"]
     expect(page.get_by_role("heading", name=f"Lots and gains: {symbol}")).to_be_visible()
@@ -245,7 +246,6 @@ def test_sell_chosen_lots_see_the_wash_sale_undo_and_explain_the_gain(visit: Vis
     page.get_by_role("tab", name="Realised gains").click()
     visit.settled()
     grid = page.get_by_test_id("stDataFrame").nth(1)
-    grid.scroll_into_view_if_needed()
     box = grid.bounding_box()
     assert box is not None
     for share in (0.72, 0.68, 0.76, 0.64, 0.80):  # the columns share the width
