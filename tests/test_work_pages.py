@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from core.importing import by_symbol
 from core.scope import Scope
 from core.table import Column, Context, Kind, Table
-from db import access, books, imports, ledger, market, portfolios, reports
+from db import access, books, imports, ledger, market, portfolios, reports, tasks
 from ui import entry, session, show
 
 Opened = Callable[..., AppTest]
@@ -254,6 +254,23 @@ def test_an_import_is_looked_at_then_booked_and_adds_nothing_twice(opened: Opene
     again.get("file_uploader")[0].upload("mine.csv", file).run()
     assert {m.label: m.value for m in again.metric}["Already booked"] == "3"
     assert not [b for b in again.button if b.label.startswith("Book ")]
+
+
+def test_a_file_offers_to_create_securities_to_those_who_may(opened: Opened, small: Small) -> None:
+    file = f"date,kind,symbol,quantity,price\n{bar_days(small.now)[8]},buy,NOPE,1,100\n".encode()
+
+    def looked() -> AppTest:
+        at = opened("transactions", portfolio="Empty", tab="Import CSV")
+        at.get("file_uploader")[0].upload("mine.csv", file).run()
+        return at
+
+    offered = lambda at: [o for s in at.selectbox if "NOPE" in s.label for o in s.options]  # noqa: E731
+    assert any(o.startswith("Create NOPE") for o in offered(looked()))
+    tasks.set_policy(small.user("anna"), {"four_eyes": ["add"]})
+    at = looked()
+    assert offered(at) == ["Decide …", "Leave its 1 row out"]
+    assert "None can be created here: a second person approves every new security" in words(at)
+    tasks.set_policy(small.user("anna"), {"four_eyes": []})
 
 
 @pytest.mark.parametrize(
