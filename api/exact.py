@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Coroutine
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -41,6 +43,16 @@ def _storable(text: str) -> str:
     if "\x00" in text or any("\ud800" <= c <= "\udfff" for c in text):
         raise ValueError("text without NUL and without half characters")
     return text
+
+
+def _day(value: Any) -> Any:
+    if not isinstance(value, date) and not (isinstance(value, str) and _DAY.fullmatch(value)):
+        raise ValueError("a date such as 2026-03-31")
+    return value
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+Day = Annotated[date, BeforeValidator(_day)]  # a date as it is written: a number is not taken for seconds since 1970
 
 
 # cells of a row: what they mean is for the core to say

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -212,7 +213,15 @@ def request_id(request: Request) -> str:
 
 def shown(value: object) -> str:
     """A value as it may be repeated in an answer: short, and text whatever it was."""
-    text = value if isinstance(value, str) else str(value)
+    text = (
+        value
+        if isinstance(value, str)
+        else ""
+        if value is None
+        else value.decode(errors="replace")
+        if isinstance(value, bytes)
+        else str(value)
+    )
     return text if len(text) <= 120 else text[:117] + "…"
 
 
@@ -256,18 +265,26 @@ async def domain(request: Request, error: Exception) -> Response:
 async def not_valid(request: Request, error: Exception) -> Response:
     """A request that does not fit its declaration; values of password fields are not repeated."""
     assert isinstance(error, RequestValidationError)
-    found = [(".".join(str(x) for x in e["loc"][1:]) or str(e["loc"][0]), e) for e in error.errors()]
-    field, first = found[0]
-    secret = "password" in json.dumps([e["loc"] for _, e in found]) or request.url.path.endswith("/auth/login")
+    found = [_spoken(e) for e in error.errors()]
+    field, given, expected = found[0]
+    secret = any("password" in name for name, _, _ in found) or request.url.path.endswith("/auth/login")
     return answer(
         request,
         PROBLEMS[RequestValidationError],
-        f"{field}: {first['msg']}",
+        f"{field}: {expected}",
         field=field,
-        value=None if secret else shown(first.get("input", "")),
-        expected=first["msg"],
-        errors=[{"field": name, "expected": e["msg"]} for name, e in found],
+        value=None if secret else given,
+        expected=expected,
+        errors=[{"field": n, "expected": e} | ({} if secret else {"value": v}) for n, v, e in found],
     )
+
+
+def _spoken(error: Mapping[str, Any]) -> tuple[str, str, str]:
+    """(field, value, what would be right) of what the declaration of a request does not allow."""
+    if error["type"] == "json_invalid":
+        return "body", "", f"JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
+    place = ".".join(str(x) for x in error["loc"][1:]) or str(error["loc"][0])
+    return place, shown(error.get("input", "")), error["msg"]
 
 
 async def http(request: Request, error: Exception) -> Response:

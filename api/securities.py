@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.answers import AsOf, Exact, KnownAt
-from api.exact import ExactRoute, NumberCell, TextCell
+from api.exact import Day, ExactRoute, NumberCell, TextCell
 from api.paging import Cursor, cursor, key_of
 from api.people import Who
 from api.tasks import ASKED, DryRun, Key, ask
@@ -293,14 +293,14 @@ class SymbolChange(BaseModel):
     model_config = {"extra": "forbid"}
     symbol: str = Field(min_length=1, max_length=32, pattern=TEXT, examples=["META"])
     exchange: str | None = Field(None, max_length=8, pattern=TEXT, description="default: the one it has")
-    valid_from: date = Field(description="up to today, and after the last change")
+    valid_from: Day = Field(description="up to today, and after the last change")
 
 
 class Delisting(BaseModel):
     """The last day."""
 
     model_config = {"extra": "forbid"}
-    on: date = Field(description="up to today")
+    on: Day = Field(description="up to today")
 
 
 def _asked(what: str, security: str | None = None, fields: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from api import problems
 from api.answers import Exact
+from api.exact import Day
 from api.paging import Cursor, cursor, key_of
 from api.people import Who
 from core.plans import Plan
@@ -266,8 +267,8 @@ def filters(
     requester: Annotated[str | None, Query(description="user name", max_length=64, pattern=TEXT)] = None,
     q: Annotated[str, Query(description="part of the title", max_length=80, pattern=TEXT)] = "",
     security: Annotated[int | None, Query(description="a security's number", ge=0, lt=2**31)] = None,
-    from_: Annotated[date | None, Query(alias="from", description="first day (UTC) on which it was asked for")] = None,
-    to: Annotated[date | None, Query(description="last day (UTC)")] = None,
+    from_: Annotated[Day | None, Query(alias="from", description="first day (UTC) on which it was asked for")] = None,
+    to: Annotated[Day | None, Query(description="last day (UTC)")] = None,
 ) -> Filters:
     """The filters of a request. Raises BadScope."""
     if from_ is not None and to is not None and to < from_:
@@ -381,8 +382,11 @@ class SeedTask(TaskAnswer):
 
 
 def look_at_task_as_before(who: Who, request: Request, task_id: UUID) -> SeedTask:
-    """The same as /v1/securities/tasks/{…}, the price as a JSON number."""
-    fields = task_fields(request, tasks.task_of(who, task_id))
+    """The same as /v1/securities/tasks/{…}, the price as a JSON number and the result in the words of that specification."""
+    task = tasks.task_of(who, task_id)
+    fields = task_fields(request, task)
+    if task.status == "completed" and task.about and (done := {"add": "added", "remove": "removed"}.get(task.kind)):
+        fields["message"] = f"Security {task.about['symbol']} {done} successfully"
     if security := fields["security"]:
         security["price"] = None if security["price"] is None else float(Decimal(security["price"]))
     return SeedTask(**fields)

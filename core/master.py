@@ -10,8 +10,8 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
-from decimal import Decimal, InvalidOperation
+from datetime import date, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +22,9 @@ WITH_TERMS = frozenset(
     name for name, rules in ASSET_CLASSES.items() if rules.maturity
 )  # may mature, may have a par value
 WITHOUT_SECTOR = frozenset(name for name, rules in ASSET_CLASSES.items() if not rules.sector)
+WITHOUT_DIVIDENDS = frozenset(name for name, rules in ASSET_CLASSES.items() if not rules.dividends)
 LARGEST = Decimal(10) ** 17
+AHEAD = timedelta(days=731)  # a dividend or an issue is announced at most so far ahead: later is a slip of the pen
 
 
 class MasterError(ValueError):
@@ -197,9 +199,12 @@ def _closest(text: str, every: tuple[str, ...]) -> str:
     return f"did you mean {by_lower[near[0]]}? There are {listed}" if near else f"expected one of {listed}"
 
 
+NOTHING = Decimal(0)
+ANNOUNCED = frozenset({"issued_on", "dividend_ex_on", "dividend_pay_on"})
 _LUHN = {ord(c): str(int(c, 36)) for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 _SYMBOL = re.compile(r"[!-9;-~]+")
 NOT_OF_A_SYMBOL = re.compile(r"[^!-9;-~]+")
+_NUMBER = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,9})?")
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 
 
@@ -231,7 +236,7 @@ class _Reading:
         currency: str = self._code("currency", self.known.currencies) or self.known.exchanges.get(exchange, "")
         asset_class = self._asset_class()
         sector_id = self._sector(asset_class)
-        frequency = self._frequency()
+        frequency = self._frequency(asset_class)
         isin = self._isin(asset_class)
         issued, matures = self._date("issued_on"), self._date("matures_on")
         par = self._number("par_value", InvalidField)
@@ -272,7 +277,8 @@ class _Reading:
         return code or None
 
     def _symbol(self) -> str:
-        symbol = self._text("symbol").upper()
+        text = self._text("symbol")
+        symbol = text.upper() if text.isascii() else ""  # the upper case of a ligature is two plain letters
         if not symbol or len(symbol) > 32 or not _SYMBOL.fullmatch(symbol):
             self._fault(
                 InvalidField, "symbol", "1 to 32 letters, digits or marks are needed, without spaces or a colon"
@@ -343,10 +349,13 @@ class _Reading:
         """Our name of a sector, however others call it."""
         return self.known.sector_names.get(sector_of(text).lower())
 
-    def _frequency(self) -> str:
+    def _frequency(self, asset_class: str) -> str:
         text = self._text("dividend_frequency").lower().replace("semiannual", "semi-annual") or "none"
         if text not in FREQUENCIES:
             self._fault(InvalidDividendFrequency, "dividend_frequency", closest(text, FREQUENCIES))
+        elif text != "none" and asset_class in WITHOUT_DIVIDENDS:
+            said = f"{asset_class} pays no dividends (a coupon is interest): leave it empty, or choose another class"
+            self._fault(AssetClassInconsistent, "dividend_frequency", said)
         return text
 
     def _isin(self, asset_class: str) -> str | None:
@@ -380,11 +389,8 @@ class _Reading:
         text = self._text(name)
         if not text:
             return None
-        try:
-            value = Decimal(text)
-        except InvalidOperation:
-            value = Decimal("NaN")
-        if not value.is_finite() or not 0 < value < LARGEST:
+        value = Decimal(text) if _NUMBER.fullmatch(text) else NOTHING
+        if not 0 < value < LARGEST:
             self._fault(
                 kind, name, "a number above zero is needed, with a point and no thousands separators, such as 150.25"
             )
@@ -406,15 +412,12 @@ class _Reading:
             on = date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else None
         except ValueError:
             on = None
+        kind = InvalidPrice if name == "priced_on" else InvalidDividend if name.startswith("dividend") else InvalidField
         if on is None or on.year < 1700:
-            kind = (
-                InvalidDividend
-                if name.startswith("dividend")
-                else InvalidPrice
-                if name == "priced_on"
-                else InvalidField
-            )
             self._fault(kind, name, "a date such as 2026-03-31")
+            return None
+        if name in ANNOUNCED and on > self.known.today + AHEAD:
+            self._fault(kind, name, f"a day up to {self.known.today + AHEAD}")
             return None
         return on
 

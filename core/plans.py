@@ -18,12 +18,15 @@ MANUAL = "manual"  # the provider of prices and dividends that a person typed
 ALWAYS = "1900-01-01"  # since when the first symbol and classification hold
 
 Row = dict[str, Any]
+CLASSED = frozenset(
+    {"asset_class", "sector_id", "matures_on", "par_value", "dividend_frequency"}
+)  # what a class allows
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """Rows of one table. `insert` holds whole rows; `update` the key and the new values, with `before` the old ones, row by
-    row; `delete` the keys. `ask` asks the feeds before anything is written, `bars` writes what they gave; `backup` keeps the
+    row, and what else must still be so; `delete` the keys. `ask` asks the feeds before anything is written, `bars` writes what they gave; `backup` keeps the
     master as it is."""
 
     name: str
@@ -178,6 +181,8 @@ def edit_steps(
         new, was = differences(before, draft)
         if not new:
             continue
+        if CLASSED & set(new):  # checked against each other: another edit must not change one of them in between
+            was = {name: plain(before[name]) for name in _OWN if name in CLASSED} | was
         rows.append({"security_id": number} | new)
         old.append({"security_id": number} | was)
         if {"asset_class", "sector_id"} & set(new):
@@ -191,20 +196,27 @@ def edit_steps(
 
 
 def retirement(
-    number: int, listing: str, name: str, status: str, today: date, because: Sequence[str], to: str = "retired"
+    number: int, listing: str, name: str, status: str, ended_on: date | None, today: date, because: Sequence[str]
 ) -> Plan:
     """The plan that retires a security which history references: it stays, marked, and is offered no more."""
-    step = Step(f"Mark as {to}", "securities", "update", ({"security_id": number, "status": to, "ended_on": today.isoformat()},),
-                ({"security_id": number, "status": status, "ended_on": None},))  # fmt: skip
+    step = _ending(number, status, ended_on, "retired", today)
     return Plan("remove", f"Retire {listing} ({name})", listing, (step,), tuple(because), number)
 
 
+def _ending(number: int, status: str, ended_on: date | None, to: str, on: date) -> Step:
+    return Step(f"Mark as {to}", "securities", "update", ({"security_id": number, "status": to, "ended_on": on.isoformat()},),
+                ({"security_id": number, "status": status, "ended_on": plain(ended_on)},))  # fmt: skip
+
+
 def deletion(number: int, listing: str, name: str, children: Mapping[str, int]) -> Plan:
-    """The plan that deletes a security which nothing ever referenced: children first. `children`: rows by table."""
+    """The plan that deletes a security which nothing ever referenced: children first.
+
+    `children`: rows by table, as who asks sees them; those that have none have a step too, for what feeds and imports may
+    write before the task runs.
+    """
     steps = [
         Step(f"Remove from {table}", table, "delete", ({"security_id": number},), count=n)
         for table, n in children.items()
-        if n
     ]
     steps.append(Step("Remove from securities", "securities", "delete", ({"security_id": number},)))
     return Plan(
@@ -243,16 +255,17 @@ def renaming(number: int, listing: str, name: str, symbol: str, exchange: str, o
     )
 
 
-def delisting(number: int, listing: str, name: str, status: str, on: date) -> Plan:
-    """The plan that marks a security as delisted, with the day among its corporate actions."""
-    marked = retirement(number, listing, name, status, on, (), "delisted").steps
+def delisting(
+    number: int, listing: str, name: str, status: str, ended_on: date | None, on: date, known: bool = False
+) -> Plan:
+    """The plan that marks a security as delisted, with the day among its corporate actions; `known`: it is there already."""
     event = Step("Add corporate action", "corporate_actions", "insert",
                  ({"security_id": number, "kind": "delisting", "ex_on": on.isoformat(), "provider": MANUAL},))  # fmt: skip
     return Plan(
         "delist",
         f"Delist {listing} ({name})",
         listing,
-        (*marked, event),
+        (_ending(number, status, ended_on, "delisted", on), *(() if known else (event,))),
         ("Its history stays; no feed is asked for it any more.",),
         number,
     )

@@ -32,10 +32,11 @@ class Reference:
 
     def __str__(self) -> str:
         where = self.portfolio or "a portfolio that you cannot see"
+        until = "" if self.last_on is None else f" until {self.last_on}"
         amount = "some" if self.amount is None else format(self.amount.normalize(), "f")
         return {
             "holding": f"{where} holds {amount} units: they must be sold first",
-            "unsettled": f"{where} has {amount} entries that settle until {self.last_on}: wait, or reverse them",
+            "unsettled": f"{where} has {amount} entries that settle{until}: wait, or reverse them",
             "dividend": f"a dividend of {amount} is announced (ex {self.first_on}{'' if self.last_on is None else f', paid {self.last_on}'}): wait until it is paid",
             "benchmark": f"it is the benchmark of {where}: choose another one there",
             "history": f"{where} has {amount} entries of it",
@@ -44,6 +45,22 @@ class Reference:
         }[self.what]
 
 
+def for_everybody(references: Iterable[Reference]) -> tuple[str, ...]:
+    """The same in words that name no portfolio: what is kept with a task is read by all."""
+    said: dict[str, int] = {}
+    for r in references:
+        text = str(r) if r.what in ("dividend", "corrections") else _GENERAL[r.what]
+        said[text] = said.get(text, 0) + 1
+    return tuple(text.format("a portfolio" if n == 1 else f"{n} portfolios") for text, n in said.items())
+
+
+_GENERAL = {
+    "holding": "held by {}: it must be sold there first",
+    "unsettled": "there are entries in {} that settle later: wait, or reverse them",
+    "benchmark": "it is the benchmark of {}: choose another one there",
+    "history": "there are entries of it in {}",
+    "past benchmark": "it was the benchmark of {}",
+}
 PREVENTS = frozenset({"holding", "unsettled", "dividend", "benchmark"})
 PAGES = {
     "holding": "holdings",

@@ -12,7 +12,7 @@ from typing import Any
 
 from core.calendar import Sessions
 from core.fx import day_number, day_of
-from core.master import WITHOUT_SECTOR
+from core.master import WITHOUT_DIVIDENDS, WITHOUT_SECTOR
 from core.plans import Row, Step
 from core.profiles import Profile, dividend_frequency
 from core.taxonomy import ASSET_CLASSES, Sector, plain, sector_named
@@ -262,11 +262,12 @@ def standing(one: Kept, missed: tuple[int, date] | None, today: date) -> Finding
 
 
 def cells_of(field: str, after: Any, asset_class: str) -> dict[str, Any]:
-    """The cells of the security that an accepted proposal changes. A class without a sector takes the sector away."""
+    """The cells of the security that an accepted proposal changes. A class takes away what it cannot have."""
     if field == "sector":
         return {"sector": after["sector"], "industry": after["industry"]}
-    if field == "asset_class" and after in WITHOUT_SECTOR:
-        return {"asset_class": after, "sector": None}
+    if field == "asset_class":
+        without = {"sector": WITHOUT_SECTOR, "dividend_frequency": WITHOUT_DIVIDENDS}
+        return {"asset_class": after} | {name: None for name, classes in without.items() if after in classes}
     return {field: after}
 
 

@@ -33,6 +33,23 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "counterparties": ("counterparty_id",),
     "sectors": ("sector_id",),
 }
+ADDED = frozenset({"securities", "security_symbols", "security_classifications", "asset_prices", "price_history", "corporate_actions"})  # fmt: skip
+CHANGED = frozenset({("update", "securities"), ("insert", "security_classifications")})
+RENAMED = CHANGED | {("insert", "security_symbols")}
+NEW = frozenset(("insert", table) for table in ADDED)
+# what a kind of task may write: who may ask for an edit has not thereby asked for a removal
+MAY: Mapping[str, frozenset[tuple[str, str]]] = {
+    "add": NEW | {("ask", ""), ("bars", "price_history")},
+    "edit": CHANGED,
+    "reclassify": CHANGED,
+    "symbol_change": RENAMED,
+    "delist": RENAMED | {("insert", "corporate_actions")},
+    "reinstate": frozenset({("update", "securities")}),
+    "remove": frozenset({("update", "securities"), *(("delete", table) for table in (*master.CHILDREN, "securities"))}),
+    "bulk": NEW | CHANGED | {("backup", "")},
+    "restore": frozenset({("backup", ""), *((action, table) for table in TABLES for action in ("insert", "update", "delete"))}),
+}  # fmt: skip
+ENDING = frozenset({"remove", "delist", "restore"})  # kinds that may retire or delist
 TOUCHES = {"asset_prices": "quotes", "price_history": "prices", "corporate_actions": "actions"}
 
 
@@ -79,8 +96,12 @@ def carry_out(work: Work, step: Step) -> tuple[int, str]:
 
 
 def recheck(work: Work, today: date) -> None:
-    """Before the first step: is what was confirmed still what is to be done? Raises PlanOutdated, StillReferenced."""
+    """Before the first step: is what was confirmed still what is to be done, and of its kind?
+
+    Raises InvalidField, PlanOutdated, StillReferenced.
+    """
     plan = work.plan
+    _of_its_kind(plan)
     if plan.kind == "restore":
         backups.recheck(work.c, plan)
     if plan.security_id is not None:
@@ -91,11 +112,25 @@ def recheck(work: Work, today: date) -> None:
             raise PlanOutdated("symbol", plan.subject, "the security is gone")
     if plan.kind == "remove" and plan.security_id is not None:
         try:
-            now = master.removal_of(work.c, plan.security_id, today)
+            now = master.removal_of(work.c, plan.security_id, today, aloud=True)
         except master.BadSecurity as e:
             raise PlanOutdated("symbol", plan.subject, str(e)) from e
         if {s.action for s in now.steps} != {s.action for s in plan.steps}:
             raise PlanOutdated("symbol", plan.subject, f"it would now be: {now.title}; ask again to see the new plan")
+
+
+def _of_its_kind(plan: Plan) -> None:
+    """A plan that came around the functions that make plans may hold anything."""
+    for step in plan.steps:
+        own = plan.kind not in ("add", "remove") or all(
+            isinstance(row.get("security_id", ""), str)
+            if plan.kind == "add"
+            else row.get("security_id") == plan.security_id
+            for row in step.rows
+        )
+        ends = any(row.get("status") in ("retired", "delisted") for row in step.rows)
+        if (step.action, step.table) not in MAY[plan.kind] or not own or (ends and plan.kind not in ENDING):
+            raise InvalidField("plan", f"{step.action} {step.table}", f"no task of the kind {plan.kind} does this")
 
 
 def finish(work: Work) -> None:
@@ -142,11 +177,13 @@ def _insert(work: Work, step: Step) -> tuple[int, str]:
 def _update(work: Work, step: Step) -> tuple[int, str]:
     table, key, done = _of(step.table), TABLES[step.table], 0
     pairs = list(zip(step.rows, step.before, strict=True))
-    groups: dict[tuple[str, ...], list[tuple[Row, Row]]] = {}
+    groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[Row, Row]]] = {}
     for row, old in pairs:
-        groups.setdefault(tuple(sorted(row)), []).append((row, old))
-    for columns, some in groups.items():
-        changed = [n for n in columns if n not in key]
+        groups.setdefault((tuple(sorted(row)), tuple(sorted(old))), []).append((row, old))
+    for (columns, told), some in groups.items():
+        changed, compared = [n for n in columns if n not in key], [n for n in told if n not in key]
+        if step.table == "securities" and "currency" in changed and work.plan.kind != "restore":
+            _still_free(work, [row["security_id"] for row, _ in some])
 
         def of(alias: str, names: Sequence[str]) -> sql.Composable:
             return sql.SQL(", ").join(sql.SQL(alias + ".{}").format(sql.Identifier(n)) for n in names)
@@ -158,7 +195,7 @@ def _update(work: Work, step: Step) -> tuple[int, str]:
             t=table,
             set=sql.SQL(", ").join(sql.SQL("{c} = n.{c}").format(c=sql.Identifier(n)) for n in changed),
             key=sql.SQL(", ").join(map(sql.Identifier, key)),
-            tk=of("t", key), nk=of("n", key), tc=of("t", changed), oc=of("o", changed),
+            tk=of("t", key), nk=of("n", key), tc=of("t", compared), oc=of("o", compared),
         )  # fmt: skip
         for start in range(0, len(some), CHUNK):
             part = some[start : start + CHUNK]
@@ -176,6 +213,18 @@ def _update(work: Work, step: Step) -> tuple[int, str]:
             done += found
             work.tick(done)
     return _counted(work, step, done)
+
+
+def _still_free(work: Work, numbers: Sequence[int]) -> None:
+    """A currency changes only while there is neither price nor entry in it; nobody writes one until the commit."""
+    work.c.execute(
+        "SELECT 1 FROM securities WHERE security_id = ANY (%s) ORDER BY security_id FOR UPDATE", (list(numbers),)
+    )
+    if (row := work.c.execute(
+        "SELECT s.exchange || ':' || s.symbol, s.currency FROM securities s WHERE security_id = ANY (%(n)s) AND (EXISTS (SELECT FROM price_history h "
+        "WHERE h.security_id = s.security_id) OR s.security_id IN (SELECT r.security_id FROM referring_to(%(n)s) r)) LIMIT 1", {"n": list(numbers)}
+    ).fetchone()):  # fmt: skip
+        raise PlanOutdated("currency", row[0], f"there are prices or entries in {row[1]} by now: it stays")
 
 
 def _delete(work: Work, step: Step) -> tuple[int, str]:

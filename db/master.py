@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 
 from core import plans, removal
+from core.fx import day_number
+from core.ledger import UNITS
+from core.lots import held
 from core.master import (
     MASTER_FIELDS,
     DuplicateSymbol,
@@ -24,9 +28,11 @@ from core.master import (
 )
 from core.plans import Plan
 from core.removal import Reference
-from db import engine
+from core.valuation import lots_of
+from db import books, engine
 from db.access import User
 
+FIRST = date(1700, 1, 1)  # before any exchange
 CHILDREN = ("security_symbols", "security_classifications", "asset_prices", "price_history", "price_arrays", "corporate_actions", "security_matches")  # fmt: skip
 
 
@@ -67,14 +73,21 @@ def known_of(c: psycopg.Connection, today: date | None = None) -> Known:
     )  # fmt: skip
 
 
-def found(exist: Known, text: str) -> Listed:
-    """The security that a number, SYMBOL or EXCHANGE:SYMBOL names. Raises NoSuchSecurity."""
-    text = text.strip().upper()
-    if text.isascii() and text.isdigit() and int(text) in exist.by_number:
-        return exist.by_number[int(text)]
+def found(exist: Known, said: int | str) -> Listed:
+    """The security that a number, or text with a number, SYMBOL or EXCHANGE:SYMBOL, names. Raises NoSuchSecurity.
+
+    A number is never a symbol; digits in a text may be either: where both exist, neither is taken for meant.
+    """
+    if isinstance(said, int):
+        if said not in exist.by_number:
+            raise NoSuchSecurity(f"there is no security {said}")
+        return exist.by_number[said]
+    text = said.strip().upper()
     if text in exist.listed:
         return exist.listed[text]
-    several = exist.by_symbol.get(text, [])
+    several = list(exist.by_symbol.get(text, []))
+    if text.isascii() and text.isdigit() and (numbered := exist.by_number.get(int(text))) and numbered not in several:
+        several.append(numbered)
     if len(several) == 1:
         return several[0]
     names = ", ".join(sorted(f"{s.exchange}:{s.symbol}" for s in several))
@@ -135,17 +148,16 @@ def looked_up(user: User, text: str) -> tuple[int, bool]:
     exchange, _, symbol = text.rpartition(":")
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
     with engine.session(user.user_id) as c:
-        if number is not None and c.execute("SELECT 1 FROM securities WHERE security_id = %s", (number,)).fetchone():
-            return number, False
-        for former, table in enumerate(("securities", "security_symbols")):
-            rows = c.execute(
-                f"SELECT security_id, max(exchange) FROM {table} WHERE symbol = %(s)s AND (%(x)s = '' OR exchange = %(x)s) GROUP BY 1 ORDER BY 2",
-                {"s": symbol, "x": exchange},
-            ).fetchall()
+        for former, query in enumerate(
+            ("SELECT security_id, exchange || ':' || symbol FROM securities WHERE {} OR security_id = %(n)s ORDER BY 2",
+             "SELECT security_id, max(exchange) || ':' || max(symbol) FROM security_symbols WHERE {} GROUP BY 1 ORDER BY 2")
+        ):  # fmt: skip
+            named = "symbol = %(s)s AND exchange = %(x)s" if exchange else "symbol = %(s)s"
+            rows = c.execute(query.format(named), {"s": symbol, "x": exchange, "n": number}).fetchall()
             if len(rows) == 1:
                 return int(rows[0][0]), bool(former)
             if rows:
-                raise NoSuchSecurity(f"security {text!r}: say which one: {', '.join(f'{x}:{symbol}' for _, x in rows)}")
+                raise NoSuchSecurity(f"security {text!r}: say which one: {', '.join(listing for _, listing in rows)}")
     raise NoSuchSecurity(f"there is no security {text!r}")
 
 
@@ -205,7 +217,7 @@ def plan_add(user: User, cells: Mapping[str, Any]) -> Plan:
     return plans.addition(draft_of(exist, cells), exist.today, user.username)
 
 
-def plan_edit(user: User, text: str, cells: Mapping[str, Any]) -> Plan:
+def plan_edit(user: User, text: int | str, cells: Mapping[str, Any]) -> Plan:
     """The plan that changes these fields of a security; others stay. Raises BadSecurity, NoSuchSecurity."""
     with engine.session(user.user_id) as c:
         exist = known_of(c)
@@ -284,37 +296,60 @@ def references(user: User, number: int) -> list[Reference]:
 
 
 def references_of(c: psycopg.Connection, number: int) -> list[Reference]:
-    """The same on an open connection that acts for somebody."""
-    return [Reference(*row) for row in c.execute("SELECT * FROM references_of(%s) ORDER BY 1, 3", (number,)).fetchall()]
+    """The same on an open connection that acts for somebody.
+
+    Holdings are counted some minutes after a booking: of the portfolios that are not yet, the ledger itself is asked, as far
+    as this connection sees it.
+    """
+    every = [
+        Reference(*row) for row in c.execute("SELECT * FROM references_of(%s) ORDER BY 1, 3", (number,)).fetchall()
+    ]
+    uncounted = c.execute(
+        "SELECT p.portfolio_id, p.name FROM portfolios p LEFT JOIN holding_states s USING (portfolio_id) WHERE s.version IS DISTINCT FROM p.version "
+        "AND EXISTS (SELECT FROM transactions t WHERE t.portfolio_id = p.portfolio_id AND (t.security_id = %(n)s OR t.into_id = %(n)s)) ORDER BY 2",
+        {"n": number},
+    ).fetchall()
+    for portfolio, name in uncounted:
+        every = [r for r in every if r.what != "holding" or r.portfolio_id != portfolio]
+        book = books.load(c, portfolio).book
+        units = sum(
+            h.units for h in held(lots_of(book, day_number(datetime.now(UTC).date())).still) if h.security == number
+        )
+        if units:
+            every.append(Reference("holding", portfolio, name, Decimal(units) / UNITS, None, None))
+    return every
 
 
-def plan_remove(user: User, text: str) -> Plan:
+def plan_remove(user: User, text: int | str) -> Plan:
     """The plan that removes a security: deletes what nothing ever referenced, retires the rest. Raises StillReferenced, NoSuchSecurity."""
     with engine.session(user.user_id) as c:
         exist = known_of(c)
         return removal_of(c, found(exist, text).security_id, exist.today)
 
 
-def removal_of(c: psycopg.Connection, number: int, today: date) -> Plan:
-    """The same on an open connection. Raises StillReferenced, NoSuchSecurity, BadSecurity."""
+def removal_of(c: psycopg.Connection, number: int, today: date, aloud: bool = False) -> Plan:
+    """The same on an open connection. `aloud`: what stands in the way is said to everybody, not to who asks alone.
+
+    Raises StillReferenced, NoSuchSecurity, BadSecurity.
+    """
     row = fields_of(c, number)
     listing = f"{row['exchange']}:{row['symbol']}"
     if row["status"] in ("retired", "delisted"):
         raise BadSecurity([InvalidField("symbol", listing, f"it is {row['status']} already")])
     every = references_of(c, number)
     if in_the_way := removal.obstacles(every):
-        raise StillReferenced(listing, tuple(str(o) for o in in_the_way))
-    if stays := removal.history(every):
-        return plans.retirement(
-            number, listing, row["name"], row["status"], today, [f"It stays, since {reason}." for reason in stays]
-        )
+        said = removal.for_everybody(in_the_way) if aloud else tuple(str(o) for o in in_the_way)
+        raise StillReferenced(listing, said)
+    if stays := removal.for_everybody(removal.history(every)):
+        because = [f"It stays, since {reason}." for reason in stays]
+        return plans.retirement(number, listing, row["name"], row["status"], row["ended_on"], today, because)
     children = {
         t: c.execute(f"SELECT count(*) FROM {t} WHERE security_id = %s", (number,)).fetchone() for t in CHILDREN
     }
-    return plans.deletion(number, listing, row["name"], {t: n[0] for t, n in children.items() if n})
+    return plans.deletion(number, listing, row["name"], {t: n[0] if n else 0 for t, n in children.items()})
 
 
-def plan_reinstate(user: User, text: str) -> Plan:
+def plan_reinstate(user: User, text: int | str) -> Plan:
     """The plan that brings a security back. Raises NoSuchSecurity, BadSecurity."""
     with engine.session(user.user_id) as c:
         row = fields_of(c, found(known_of(c), text).security_id)
@@ -324,7 +359,7 @@ def plan_reinstate(user: User, text: str) -> Plan:
     return plans.reinstatement(row["security_id"], listing, row["name"], row["status"], row["ended_on"])
 
 
-def plan_rename(user: User, text: str, symbol: str, exchange: str | None, on: date) -> Plan:
+def plan_rename(user: User, text: int | str, symbol: str, exchange: str | None, on: date) -> Plan:
     """The plan of a symbol change. Raises NoSuchSecurity, BadSecurity."""
     with engine.session(user.user_id) as c:
         exist = known_of(c)
@@ -346,14 +381,24 @@ def plan_rename(user: User, text: str, symbol: str, exchange: str | None, on: da
     )
 
 
-def plan_delist(user: User, text: str, on: date) -> Plan:
+def plan_delist(user: User, text: int | str, on: date) -> Plan:
     """The plan that marks a security as delisted from a day on. Raises NoSuchSecurity, BadSecurity."""
     with engine.session(user.user_id) as c:
         exist = known_of(c)
         row = fields_of(c, found(exist, text).security_id)
+        known = delisting_is_known(c, row["security_id"], on)
     listing = f"{row['exchange']}:{row['symbol']}"
     if row["status"] == "delisted":
         raise BadSecurity([InvalidField("symbol", listing, f"it is delisted since {row['ended_on']}")])
-    if on > exist.today:
-        raise BadSecurity([InvalidField("on", on, f"a day up to today, {exist.today}")])
-    return plans.delisting(row["security_id"], listing, row["name"], row["status"], on)
+    first = row["issued_on"] or FIRST
+    if not first <= on <= exist.today:
+        raise BadSecurity([InvalidField("on", on, f"a day from {first} up to today, {exist.today}")])
+    return plans.delisting(row["security_id"], listing, row["name"], row["status"], row["ended_on"], on, known)
+
+
+def delisting_is_known(c: psycopg.Connection, number: int, on: date) -> bool:
+    """Whether the delisting of that day is among the corporate actions: a feed told it, or it was delisted before."""
+    row = c.execute(
+        "SELECT 1 FROM corporate_actions WHERE security_id = %s AND kind = 'delisting' AND ex_on = %s", (number, on)
+    ).fetchone()
+    return row is not None

@@ -294,8 +294,7 @@ def set_policy(user: User, said: Mapping[str, Any]) -> None:
             f"{', '.join(sorted(unknown | set(both)))}: expected {', '.join(RIGHTS)}, and under four_eyes some of them"
         )
     with refused(), engine.session(user.user_id) as c:
-        row = c.execute("SELECT policy()").fetchone()
-        c.execute("SELECT set_policy(%s)", (json.dumps({**(row[0] if row else {}), **said}),))
+        c.execute("SELECT set_policy(%s)", (json.dumps(dict(said)),))
 
 
 # ── for the scheduled process ───────────────────────────────────────────────────────────────────────────────
@@ -331,21 +330,21 @@ def take_back(c: psycopg.Connection) -> int:
 
     Called by the one process that leads, while it works on none: whatever counts as running was left behind.
     """
-    c.execute(
-        "UPDATE task_steps SET status = 'pending', done = 0, started_at = NULL, finished_at = NULL, note = '' FROM tasks "
-        "WHERE tasks.task_id = task_steps.task_id AND tasks.status = 'running'"
-    )
-    return c.execute(
-        """UPDATE tasks SET worker = NULL,
+    row = c.execute(
+        """WITH back AS (UPDATE tasks SET worker = NULL,
                   status = CASE WHEN cancelled_by IS NOT NULL THEN 'cancelled' WHEN attempts >= %(most)s THEN 'failed' ELSE 'queued' END,
                   finished_at = CASE WHEN cancelled_by IS NOT NULL OR attempts >= %(most)s THEN clock_timestamp() END,
                   message = CASE WHEN cancelled_by IS NOT NULL THEN 'Cancelled: nothing was changed'
                                  WHEN attempts >= %(most)s THEN 'Failed: the process that ran it ended each time; nothing was changed' ELSE '' END,
                   error = CASE WHEN cancelled_by IS NULL AND attempts >= %(most)s THEN
                     jsonb_build_object('class', 'TaskFailed', 'message', 'the process that ran it ended ' || attempts || ' times', 'step', NULL) END
-            WHERE status = 'running'""",
+            WHERE status = 'running' RETURNING task_id, status),
+           steps AS (UPDATE task_steps s SET status = CASE WHEN b.status = 'queued' THEN 'pending' WHEN s.status = 'pending' THEN 'skipped' ELSE 'undone' END,
+                  done = 0, started_at = NULL, finished_at = NULL, note = '' FROM back b WHERE s.task_id = b.task_id)
+           SELECT count(*) FROM back""",
         {"most": ATTEMPTS},
-    ).rowcount
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def claim(c: psycopg.Connection, worker: str) -> Claimed | None:

@@ -429,7 +429,9 @@ class _Planning:
         """The steps of a status: retired only where nothing stands in the way, delisted with the day among the corporate actions."""
         row, status, on = self.rows[p.security_id], p.after["status"], p.after["on"]
         if status == "delisted":
-            return plans.delisting(p.security_id, p.listing, p.name, row["status"], date.fromisoformat(on)).steps
+            day = date.fromisoformat(on)
+            known = master.delisting_is_known(self.c, p.security_id, day)
+            return plans.delisting(p.security_id, p.listing, p.name, row["status"], row["ended_on"], day, known).steps
         if status == "retired":
             in_the_way = [r for r in master.references_of(self.c, p.security_id) if r.prevents]
             if in_the_way:
@@ -441,7 +443,7 @@ class _Planning:
 
     def _renaming(self, p: Proposal, listed: Listed) -> Plan:
         made = master.plan_rename(
-            self.user, str(p.security_id), p.after["symbol"], listed.exchange, date.fromisoformat(p.after["on"])
+            self.user, p.security_id, p.after["symbol"], listed.exchange, date.fromisoformat(p.after["on"])
         )
         self.notes += made.notes
         return made

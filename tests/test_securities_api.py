@@ -133,7 +133,7 @@ def test_the_example_of_the_specification_works_as_it_is(small: Small, ben: Test
     assert all({"name", "status"} <= set(s) and s["status"] == "completed" for s in done["steps"])
     assert done["current_step"] == len(done["steps"]) - 1
     assert done["progress"] == 1
-    assert "AAPL" in done["message"]
+    assert done["message"] == "Security AAPL added successfully"
     created, completed = (datetime.fromisoformat(done[k]) for k in ("created_at", "completed_at"))
     assert created < completed
     assert created.tzinfo and completed.tzinfo  # noqa: PT018
@@ -188,6 +188,8 @@ def test_dimensions_hold_what_fields_may_name(ben: TestClient) -> None:
         ({"price": 0}, 422, "invalid-price", "InvalidPrice", "price", "above zero"),
         ({"price": "-1.5"}, 422, "invalid-price", "InvalidPrice", "price", "above zero"),
         ({"price": "1,5"}, 422, "invalid-price", "InvalidPrice", "price", "thousands"),
+        ({"price": "1_5"}, 422, "invalid-price", "InvalidPrice", "price", "thousands"),
+        ({"price": "٣"}, 422, "invalid-price", "InvalidPrice", "price", "above zero"),
         ({"price": "1e999999999"}, 422, "invalid-price", "InvalidPrice", "price", "above zero"),
         ({"price": "0.00000000001"}, 422, "invalid-price", "InvalidPrice", "price", "10 decimals"),
         ({"dividend_frequency": "weekly"}, 422, "invalid-dividend-frequency", "InvalidDividendFrequency", "dividend_frequency", "monthly"),
@@ -198,6 +200,10 @@ def test_dimensions_hold_what_fields_may_name(ben: TestClient) -> None:
         ({"isin": "US0378331006"}, 422, "invalid-field", "InvalidField", "isin", "check digit"),
         ({"symbol": ""}, 422, "invalid-field", "InvalidField", "symbol", "1 to 32"),
         ({"symbol": "NO SPACES"}, 422, "invalid-field", "InvalidField", "symbol", "without spaces"),
+        ({"symbol": "ﬁX"}, 422, "invalid-field", "InvalidField", "symbol", "1 to 32"),
+        ({"issued_on": "2999-01-05"}, 422, "invalid-field", "InvalidField", "issued_on", "a day up to"),
+        ({"dividend": "1", "dividend_frequency": "annual", "dividend_ex_on": "2999-01-05"}, 422, "invalid-dividend", "InvalidDividend", "dividend_ex_on", "a day up to"),
+        ({"asset_class": "Currency", "dividend_frequency": "monthly"}, 422, "asset-class-inconsistent", "AssetClassInconsistent", "dividend_frequency", "pays no dividends"),
     ],
 )  # fmt: skip
 def test_every_kind_of_fault_has_its_own_message(
@@ -307,6 +313,37 @@ def test_a_body_that_is_none_is_refused(small: Small, ben: TestClient, raw: byte
     assert answer.status_code in (400, 422), answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert everything(small) == before
+
+
+def test_a_body_that_is_no_json_says_where(ben: TestClient) -> None:
+    answer = ben.post("/v1/securities", content=b'{"symbol": "A",}', headers={"Content-Type": "application/json"})
+    said = problem(answer, 422, "bad-request")
+    assert said["field"] == "body"
+    assert said["expected"].startswith("JSON: ")
+    assert said["expected"].endswith("at character 15")
+
+
+def test_a_day_is_written_as_a_date(ben: TestClient) -> None:
+    for wrong in (0, 1767571200, "0", True, None, "2026-1-5", "20260105"):
+        for path, field, more in (("delist", "on", {}), ("symbol-change", "valid_from", {"symbol": "NUT"})):
+            said = problem(ben.post(f"/v1/securities/BOLT/{path}", json={field: wrong, **more}), 422, "bad-request")
+            assert said["errors"] == [
+                {"field": field, "value": "" if wrong is None else str(wrong), "expected": said["expected"]}
+            ]
+            assert "2026-03-31" in said["expected"]
+    assert problem(ben.post("/v1/securities/BOLT/delist", json={"on": "0001-01-01"}), 422, "invalid-field")["field"] == "on"  # fmt: skip
+
+
+def test_digits_that_are_a_number_and_a_symbol_name_nothing(ben: TestClient) -> None:
+    """DELETE /securities/7203 must not remove whatever has the number 7203 here."""
+    one = added(ben)
+    other = added(ben, symbol=str(one["security_id"]), exchange="XTKS")
+    for method, path in (("get", ""), ("delete", ""), ("get", "/references"), ("patch", "")):
+        said = problem(ben.request(method, f"/v1/securities/{other['symbol']}{path}", json={} if method == "patch" else None), 404, "no-such-security")  # fmt: skip
+        assert f"XNYS:{one['symbol']}, XTKS:{other['symbol']}" in said["detail"]
+    assert ben.get(f"/v1/securities/XTKS:{other['symbol']}").json()["security_id"] == other["security_id"]
+    assert ben.delete(f"/securities/XTKS:{other['symbol']}").status_code == 202
+    assert worked() == 1
 
 
 def test_not_a_number_is_no_price(ben: TestClient) -> None:

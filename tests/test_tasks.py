@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from threading import Event
+from datetime import date
+from decimal import Decimal
+from threading import Event, Thread
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
-from small import Small, installed
+from small import MARK, Small, bar_days, drafts, installed, row
 
 from core.master import DuplicateSymbol, StillReferenced
-from core.plans import Plan
-from db import audit, master, tasks
+from core.plans import Plan, Step
+from db import audit, engine, ledger, market, master, snapshots, tasks
 from db.access import AccessDenied
 from jobs.run import Worker
 from jobs.tasks import work_one
@@ -205,3 +208,283 @@ def test_what_others_hold_is_told_without_how_much_and_whose(small: Small) -> No
     )
     with pytest.raises(StillReferenced, match=r"Zebra \w+ holds \d"):
         master.plan_remove(small.user("anna"), "RHEIN")
+
+
+# --- what happens between the plan and the task -------------------------------------------------------------------------
+
+
+def done(small: Small, who: str, plan: Plan) -> tasks.Task:
+    """Asked for and carried out."""
+    number = asked(small, who, plan)
+    worked()
+    return tasks.task_of(small.user(who), number)
+
+
+def added(small: Small, **cells: str) -> int:
+    """The number of a security that Ben has added."""
+    task = done(small, "ben", master.plan_add(small.user("ben"), NEW | cells))
+    assert task.security_id is not None, task.message
+    return task.security_id
+
+
+UNPRICED = {"price": "", "dividend": "", "dividend_ex_on": "", "dividend_frequency": ""}
+
+
+def traded(small: Small, kind: str, day: date) -> None:
+    """Anna trades all that there is of LATE."""
+    cells = row(day, kind, "LATE", quantity="17", price="20")
+    ledger.append(small.anna, small.portfolios[f"{MARK} dollars"], drafts(small, small.anna, [cells], "USD"), small.now.date())  # fmt: skip
+
+
+def test_what_was_booked_a_moment_ago_counts_before_holdings_are_derived_anew(small: Small) -> None:
+    anna, days, number = small.user("anna"), bar_days(small.now), small.securities["LATE"]
+    with pytest.raises(StillReferenced, match="holds 17 units"):
+        master.plan_remove(anna, "LATE")
+    traded(small, "sell", days[-5])
+    plan = master.plan_remove(anna, "LATE")  # sold, though the derived holdings do not say so yet
+    assert plan.title.startswith("Retire")
+    traded(small, "buy", days[-3])
+    with pytest.raises(StillReferenced, match="holds 17 units"):
+        master.plan_remove(anna, "LATE")
+    late = done(small, "ben", plan)  # Ben cannot see it: the task does
+    assert (late.status, late.error and late.error["class"]) == ("failed", "StillReferenced")
+    assert rows(small, "SELECT status FROM securities WHERE security_id = %s", number) == [("active",)]
+
+
+def test_a_booking_under_way_is_waited_for(small: Small) -> None:
+    """The task finds the security locked by the entry, and then finds the entry."""
+    days = bar_days(small.now)
+    traded(small, "sell", days[-5])
+    task = asked(small, "anna", master.plan_remove(small.user("anna"), "LATE"))
+    portfolio = small.portfolios[f"{MARK} dollars"]
+    with engine.session(small.anna) as c:
+        desk = ledger.open_desk(c, portfolio, lock=True)
+        (draft,) = drafts(small, small.anna, [row(days[-3], "buy", "LATE", quantity="17", price="20")], "USD")
+        ledger.write(c, small.anna, portfolio, [(ledger.complete(desk, draft, small.now.date()), None)], "form")
+        ledger.mark_moved(c, portfolio, [days[-3]], small.now.date())
+        other = Thread(target=worked)
+        other.start()
+        other.join(1.0)
+        assert other.is_alive()
+    other.join(30)
+    ended = tasks.task_of(small.user("anna"), task)
+    assert (ended.status, ended.error and ended.error["class"]) == ("failed", "StillReferenced")
+
+
+def test_what_is_kept_with_a_task_names_no_portfolio(small: Small) -> None:
+    anna, days = small.user("anna"), bar_days(small.now)
+    traded(small, "sell", days[-5])
+    with small.database.jobs() as c:
+        snapshots.refresh_holdings(c, small.now.date())
+    plan = master.plan_remove(anna, "LATE")
+    task = asked(small, "anna", plan)
+    traded(small, "buy", days[-3])
+    worked()
+    ben = small.client("ben")
+    assert ben.get(f"/v1/securities/tasks/{task}").json()["error"]["class"] == "StillReferenced"
+    for path in ("", "/plan"):
+        assert MARK not in ben.get(f"/v1/securities/tasks/{task}{path}").text
+    assert plan.notes == ("It stays, since there are entries of it in a portfolio.",)
+    told = ben.get("/v1/securities/LATE/references").json()["references"]
+    assert {(r["amount"], r["first_on"], r["last_on"]) for r in told} == {(None, None, None)}
+
+
+def test_two_edits_that_only_together_contradict_do_not_both_hold(small: Small) -> None:
+    ben = small.user("ben")
+    number = added(small)
+    first, second = (
+        master.plan_edit(ben, number, cells) for cells in ({"asset_class": "Fund"}, {"sector": "Materials"})
+    )
+    assert done(small, "ben", first).status == "completed"
+    late = done(small, "ben", second)
+    assert (late.status, late.error and late.error["class"]) == ("failed", "PlanOutdated")
+    kept = rows(small, "SELECT s.asset_class, (SELECT k.asset_class FROM security_classifications k WHERE k.security_id = s.security_id "
+                "ORDER BY valid_from DESC, recorded_at DESC LIMIT 1) FROM securities s WHERE security_id = %s", number)  # fmt: skip
+    assert kept == [("Fund", "Fund")]
+
+
+def test_a_currency_stays_once_a_price_has_come(small: Small) -> None:
+    ben = small.user("ben")
+    number = added(small, **UNPRICED)
+    plan = master.plan_edit(ben, number, {"currency": "EUR"})
+    with small.database.jobs() as c:
+        market.upsert_bars(c, [market.Bar(number, date(2026, 1, 5), Decimal(12))], "csv")
+    late = done(small, "ben", plan)
+    assert (late.status, late.error and late.error["field"]) == ("failed", "currency")
+    assert rows(small, "SELECT currency FROM securities WHERE security_id = %s", number) == [("USD",)]
+
+
+def test_what_comes_after_the_plan_of_a_deletion_goes_with_it(small: Small) -> None:
+    number = added(small, **UNPRICED)
+    with engine.session(small.anna) as c:  # Ben does not see it
+        c.execute("INSERT INTO security_matches (user_id, source, called, security_id, created_by) VALUES (%s, 'x', 'y', %s, %s)",
+                  (small.anna, number, small.anna))  # fmt: skip
+    plan = master.plan_remove(small.user("ben"), "NOVA")
+    with small.database.jobs() as c:
+        market.upsert_bars(c, [market.Bar(number, date(2026, 1, 5), Decimal(12))], "csv")
+    assert done(small, "ben", plan).status == "completed"
+    assert rows(small, "SELECT count(*) FROM securities WHERE security_id = %s", number) == [(0,)]
+
+
+def test_what_is_retired_can_be_delisted_and_delisted_again(small: Small) -> None:
+    ben, day = small.user("ben"), date(2026, 2, 3)
+    number = added(small)
+    with small.database.owner() as c:
+        c.execute("UPDATE portfolios SET benchmark_id = %s, archived_at = now() WHERE name = 'Ben''s own'", (number,))
+    for plan in (
+        master.plan_remove,
+        lambda u, n: master.plan_delist(u, n, day),
+        master.plan_reinstate,
+        lambda u, n: master.plan_delist(u, n, day),
+    ):
+        assert done(small, "ben", plan(ben, number)).status == "completed"  # fmt: skip
+    assert rows(small, "SELECT status, ended_on FROM securities WHERE security_id = %s", number) == [("delisted", day)]
+    assert rows(small, "SELECT count(*) FROM corporate_actions WHERE security_id = %s AND kind = 'delisting'", number) == [(1,)]  # fmt: skip
+
+
+def test_steps_of_a_task_that_ended_while_nobody_worked_are_not_pending(small: Small) -> None:
+    ben = small.user("ben")
+    task = asked(small, "ben", master.plan_add(ben, NEW))
+    with tasks.beside() as c:
+        assert tasks.claim(c, "killed") is not None
+        tasks.begin_step(c, task, 0)
+        assert tasks.take_back(c) == 1
+        assert {s.status for s in tasks.task_of(ben, task).steps} == {"pending"}
+        tasks.claim(c, "killed")
+        tasks.begin_step(c, task, 0)
+        tasks.cancel(ben, task)
+        assert tasks.take_back(c) == 1
+    ended = tasks.task_of(ben, task)
+    assert (ended.status, [s.status for s in ended.steps[:2]]) == ("cancelled", ["undone", "skipped"])
+
+
+def test_a_cancel_at_the_commit_comes_before_it_or_too_late(small: Small) -> None:
+    """Whoever has the row first decides; the other is told."""
+    ben = small.user("ben")
+    for before in (True, False):
+        task = asked(small, "ben", master.plan_add(ben, NEW))
+        told: list[str] = []
+
+        def cancel(task: UUID = task, told: list[str] = told) -> None:
+            try:
+                tasks.cancel(ben, task)
+                told.append("cancelled")
+            except tasks.TaskOver as e:
+                told.append(str(e))
+
+        with tasks.beside() as c:
+            claimed = tasks.claim(c, "w")
+        assert claimed is not None
+        other = Thread(target=cancel)
+        with tasks.working(claimed) as c:
+            if before:
+                cancel()
+                assert not tasks.completed(c, task, "w", "", {})
+            else:
+                assert tasks.completed(c, task, "w", "done", {})
+                other.start()
+                other.join(0.5)
+                assert other.is_alive()
+        if not before:
+            other.join(10)
+        assert told == (["cancelled"] if before else ["the task is completed: it has ended"])
+        with tasks.beside() as c:
+            tasks.take_back(c)
+
+
+def test_two_people_decide_at_once(small: Small) -> None:
+    anna, ben = small.user("anna"), small.user("ben")
+    tasks.set_policy(anna, {"four_eyes": ["edit"], "approve": "analyst"})
+    with small.database.owner() as c:
+        c.execute("INSERT INTO users (username, display_name, role) VALUES ('carl', 'Carl', 'analyst')")
+        carl = type(ben)(
+            c.execute("SELECT user_id FROM users WHERE username = 'carl'").fetchone()[0], "carl", "Carl", "analyst"
+        )  # type: ignore[index]
+    for _ in range(10):
+        task = asked(small, "anna", master.plan_edit(anna, "BOLT", {"rating": "B"}))
+        told: list[str] = []
+
+        def decide(who: Any, approved: bool, task: UUID = task, told: list[str] = told) -> None:
+            try:
+                tasks.decide(who, task, approved)
+                told.append("decided")
+            except tasks.TaskOver:
+                told.append("too late")
+
+        both = [Thread(target=decide, args=(ben, True)), Thread(target=decide, args=(carl, False))]
+        for each in both:
+            each.start()
+        for each in both:
+            each.join()
+        assert sorted(told) == ["decided", "too late"]
+        ended = tasks.task_of(anna, task)
+        assert (ended.decider, ended.status) in (("ben", "queued"), ("carl", "rejected"))
+        if ended.is_open:
+            tasks.cancel(anna, task)
+
+
+def test_two_admins_set_the_policy_at_once(small: Small) -> None:
+    """What one leaves out stays as the other has just said it."""
+    anna = small.user("anna")
+    with engine.session(small.anna) as c:
+        c.execute('SELECT set_policy(\'{"add": "admin"}\')')
+        other = Thread(target=tasks.set_policy, args=(anna, {"remove": "admin"}))
+        other.start()
+        other.join(0.5)
+    other.join(10)
+    assert {k: tasks.policy(anna)[k] for k in ("add", "edit", "remove")} == {"add": "admin", "edit": "analyst", "remove": "admin"}  # fmt: skip
+
+
+# --- what the web role may do around the functions ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "INSERT INTO tasks (kind, title, subject, status, requested_by, source, request, plan) SELECT 'add', 't', 's', 'queued', app_user(), 'page', '{}', '{}'",
+        "UPDATE tasks SET status = 'queued'",
+        "UPDATE task_steps SET done = 1",
+        "DELETE FROM tasks",
+        "INSERT INTO installation VALUES ('policy', '{}')",
+        "UPDATE securities SET status = 'retired'",
+        "INSERT INTO security_classifications (security_id, asset_class, source) VALUES (1, 'Fund', 'x')",
+        "SELECT accept FROM set_config('role', 'ballast_jobs', true) accept",
+        "SELECT request_task('edit', 't', 's', 1, NULL, '{}', '{\"kind\": \"remove\", \"security_id\": 1, \"claim\": null, \"steps\": []}', NULL)",
+        "SELECT request_task('remove', 't', 's', 1, NULL, '{}', '{\"kind\": \"remove\", \"security_id\": 2, \"claim\": null, \"steps\": []}', NULL)",
+        "SELECT request_task('add', 't', 's', NULL, NULL, '{}', '{\"kind\": \"add\", \"claim\": \"XNYS:A\", \"steps\": []}', NULL)",
+        "SELECT request_task('add', 't', 's', NULL, NULL, '{}', '{}', NULL)",
+    ],
+)  # fmt: skip
+def test_the_web_role_writes_no_task_but_by_asking(small: Small, around: str) -> None:
+    with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue)), engine.session(small.anna) as c:  # fmt: skip
+        c.execute(around)
+    assert rows(small, "SELECT count(*) FROM tasks") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    [
+        ("edit", Step("s", "price_history", "delete", ({"security_id": 1},))),
+        ("edit", Step("s", "securities", "update", ({"security_id": 1, "status": "retired"},), ({"security_id": 1, "status": "active"},))),
+        ("add", Step("s", "securities", "update", ({"security_id": 1, "name": "x"},), ({"security_id": 1, "name": "y"},))),
+        ("add", Step("s", "price_history", "insert", ({"security_id": 1, "on": "2001-01-01", "close": 1, "provider": "manual"},))),
+        ("add", Step("s", "users", "insert", ({"username": "mallory"},))),
+        ("add", Step("s", "securities", "drop", ({},))),
+        ("bulk", Step("s", "price_history", "delete", ({"security_id": 1},))),
+        ("restore", Step("s", "credentials", "delete", ({"user_id": "x"},))),
+    ],
+)  # fmt: skip
+def test_a_forged_plan_writes_nothing_that_its_kind_does_not(small: Small, kind: str, step: Step) -> None:
+    """Who may ask for an edit has not asked for a removal, whatever four eyes are set for."""
+    before = rows(small, "SELECT (SELECT count(*) FROM price_history), (SELECT string_agg(name || status, '' ORDER BY 1) FROM securities)")  # fmt: skip
+    forged = done(small, "ben", Plan(kind, "t", "s", (step,)))
+    assert (forged.status, forged.error and forged.error["field"]) == ("failed", "plan")
+    assert "no task of the kind" in forged.message
+    assert rows(small, "SELECT (SELECT count(*) FROM price_history), (SELECT string_agg(name || status, '' ORDER BY 1) FROM securities)") == before  # fmt: skip
+
+
+def test_a_forged_removal_touches_no_other_security(small: Small) -> None:
+    other = Step("s", "price_history", "delete", ({"security_id": small.securities["ACME"]},))
+    last = Step("s", "securities", "delete", ({"security_id": small.securities["NEVER"]},))
+    forged = done(small, "ben", Plan("remove", "t", "s", (other, last), security_id=small.securities["NEVER"]))
+    assert (forged.status, forged.error and forged.error["field"]) == ("failed", "plan")

@@ -106,7 +106,7 @@ def _remove(here: Here, s: Row, name: str) -> None:
     """What stands in the way, each with the place where it is dealt with; else the plan."""
     number = s["security_id"]
     try:
-        made = master.plan_remove(here.user, str(number))
+        made = master.plan_remove(here.user, number)
     except StillReferenced:
         blocked = obstacles(master.references(here.user, number))
         st.subheader(f"{show.plain(s['symbol'])} cannot be removed yet", anchor=False)
@@ -143,7 +143,7 @@ def _obstacle(here: Here, reference: Reference, i: int) -> None:
 
 
 def _reinstate(here: Here, s: Row, name: str) -> None:
-    _offer(name, here.user, lambda: master.plan_reinstate(here.user, str(s["security_id"])), {"symbol": s["symbol"]})
+    _offer(name, here.user, lambda: master.plan_reinstate(here.user, s["security_id"]), {"symbol": s["symbol"]})
 
 
 def _rename(here: Here, s: Row, name: str) -> None:
@@ -158,7 +158,7 @@ def _rename(here: Here, s: Row, name: str) -> None:
     if st.button("Show the plan", type="primary", icon=":material/list_alt:", key=f"{name}_plan"):
         asked = {"symbol": symbol, "exchange": exchange, "valid_from": on}
         _offer(
-            name, here.user, lambda: master.plan_rename(here.user, str(s["security_id"]), symbol, exchange, on), asked
+            name, here.user, lambda: master.plan_rename(here.user, s["security_id"], symbol, exchange, on), asked
         )
 
 
@@ -169,4 +169,4 @@ def _delist(here: Here, s: Row, name: str) -> None:
     st.caption("It stays with its history; no feed is asked for it any more. What is held of it stays held until it is sold or written off.")  # fmt: skip
     on = st.date_input("Since", known.today, format="YYYY-MM-DD", max_value=known.today, min_value=security_form.FIRST, key=f"{name}_on")  # fmt: skip
     if st.button("Show the plan", type="primary", icon=":material/list_alt:", key=f"{name}_plan"):
-        _offer(name, here.user, lambda: master.plan_delist(here.user, str(s["security_id"]), on), {"on": on})
+        _offer(name, here.user, lambda: master.plan_delist(here.user, s["security_id"], on), {"on": on})

@@ -166,7 +166,7 @@ def _planned(user: User, state: dict[str, Any], sent: Mapping[str, Any], editing
     """Make the plan and go on with it; else what is wrong now, though it was not when the form opened."""
     asked = {f: plain(v) for f, v in sent.items() if v is not None or editing}
     try:
-        made = master.plan_add(user, asked) if editing is None else master.plan_edit(user, str(editing.security_id), asked)  # fmt: skip
+        made = master.plan_add(user, asked) if editing is None else master.plan_edit(user, editing.security_id, asked)  # fmt: skip
     except master.BadSecurity as error:
         return error.faults
     except errors.KNOWN as error:

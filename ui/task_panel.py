@@ -198,7 +198,7 @@ def failure(task: Task) -> str:
 
 def _is_there(user: User, number: int) -> bool:
     try:
-        master.found(master.known(user), str(number))
+        master.found(master.known(user), number)
     except master.NoSuchSecurity:
         return False
     return True
@@ -207,13 +207,13 @@ def _is_there(user: User, number: int) -> bool:
 def _open(here: Here | None, task: Task) -> None:
     """To the security. On its own page that is a click: a link of a page to itself keeps the parameters that it had."""
     label, icon = f"Open {task.subject}", ":material/open_in_new:"
-    changes = {"security": str(task.security_id), "task": None}
+    changes = {"security": task.security_id, "task": None}
     if session.here().startswith("/securities"):
         st.button(label, icon=icon, on_click=scope.goto, kwargs=changes, key="task_open")
     elif here is not None:
         frame.link(here, "securities", label, icon, security=task.security_id)
     else:
-        st.page_link("securities.py", label=label, icon=icon, query_params={"security": str(task.security_id)})
+        st.page_link("securities.py", label=label, icon=icon, query_params={"security": task.security_id})
 
 
 def _undo(user: User, task: Task, here: Here | None) -> None:
@@ -238,13 +238,13 @@ def _undo(user: User, task: Task, here: Here | None) -> None:
 def undoing(user: User, task: Task) -> Plan:
     """The plan that takes back a completed removal or edit. Raises BadSecurity, NoSuchSecurity."""
     if task.kind == "remove":
-        return master.plan_reinstate(user, str(task.security_id))
+        return master.plan_reinstate(user, task.security_id)
     sectors = {n: names for names, n in master.known(user).sectors.items()}
     cells: dict[str, Any] = {}
     for step in tasks.plan_of(user, task.task_id).steps:
         if step.action == "update" and step.table == "securities":
-            cells = {k: v for k, v in step.before[0].items() if k not in ("security_id", "sector_id")}
-            if "sector_id" in step.before[0]:
+            cells = {k: step.before[0][k] for k in step.rows[0] if k not in ("security_id", "sector_id")}
+            if "sector_id" in step.rows[0]:
                 names = sectors.get(step.before[0]["sector_id"], ("", "", ""))
                 cells |= dict(zip(("sector", "industry", "subsector"), names, strict=True))
-    return master.plan_edit(user, str(task.security_id), cells)
+    return master.plan_edit(user, task.security_id, cells)

@@ -4,6 +4,7 @@ ALTER TABLE securities ADD CONSTRAINT securities_status_check CHECK (status IN (
 ALTER TABLE securities ADD CHECK (matures_on > issued_on), ADD CHECK (par_value > 0), ADD CHECK (length(trim(name)) BETWEEN 1 AND 200);
 ALTER TABLE securities ADD COLUMN ended_on date;                   -- since when it is retired or delisted
 CREATE INDEX securities_isin ON securities (isin) WHERE isin IS NOT NULL;
+CREATE INDEX securities_by_symbol ON securities (symbol, exchange);
 
 CREATE TABLE security_symbols (
   security_id integer NOT NULL REFERENCES securities,
@@ -25,6 +26,7 @@ CREATE TABLE security_classifications (
 INSERT INTO security_symbols (security_id, symbol, exchange, recorded_at) SELECT security_id, symbol, exchange, created_at FROM securities;
 INSERT INTO security_classifications (security_id, asset_class, sector_id, source, recorded_at)
   SELECT security_id, asset_class, sector_id, 'before', created_at FROM securities;
+CREATE INDEX security_symbols_by_symbol ON security_symbols (symbol, exchange);
 CREATE INDEX transactions_of_security ON transactions (security_id) WHERE security_id IS NOT NULL;
 CREATE INDEX transactions_into ON transactions (into_id) WHERE into_id IS NOT NULL;
 
@@ -53,13 +55,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT 'corrections', NULL, count(*), min(c."on"), max(c."on") FROM price_corrections c WHERE c.security_id = id HAVING count(*) > 0
     UNION ALL
     SELECT 'corrections', NULL, count(*), min(c.ex_on), max(c.ex_on) FROM action_corrections c WHERE c.security_id = id HAVING count(*) > 0)
-  SELECT f.what, s.portfolio_id, p.name, CASE WHEN f.portfolio_id IS NULL OR s.portfolio_id IS NOT NULL THEN f.amount END, f.first_on, f.last_on FROM found f
+  SELECT f.what, s.portfolio_id, p.name, CASE WHEN o.open THEN f.amount END, CASE WHEN o.open THEN f.first_on END, CASE WHEN o.open THEN f.last_on END FROM found f
     LEFT JOIN seen s USING (portfolio_id) LEFT JOIN portfolios p ON p.portfolio_id = s.portfolio_id
+    CROSS JOIN LATERAL (SELECT f.portfolio_id IS NULL OR s.portfolio_id IS NOT NULL AS open) o
    WHERE app_user() IS NOT NULL $$;
 REVOKE ALL ON FUNCTION references_of(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION references_of(integer) TO ballast_web, ballast_jobs;
 
 GRANT SELECT ON security_symbols, security_classifications TO ballast_web, ballast_jobs;
+GRANT SELECT ON holding_states TO ballast_web;                     -- whether a portfolio's holdings are counted already
 GRANT INSERT, UPDATE, DELETE ON security_symbols, security_classifications TO ballast_jobs;
 GRANT DELETE ON securities, asset_prices, price_history, price_arrays, corporate_actions, security_matches TO ballast_jobs;
 GRANT INSERT ON counterparties TO ballast_jobs;

@@ -34,6 +34,7 @@ CREATE TABLE tasks (
 ALTER TABLE tasks ALTER COLUMN plan SET STORAGE EXTENDED;
 CREATE UNIQUE INDEX tasks_claims ON tasks (claim) WHERE claim IS NOT NULL AND status IN ('waiting', 'queued', 'running');
 CREATE INDEX tasks_open ON tasks (task_id) WHERE status IN ('waiting', 'queued', 'running');
+CREATE INDEX tasks_by_key ON tasks (requested_by, (request ->> 'key')) WHERE request ->> 'key' IS NOT NULL;
 CREATE INDEX tasks_of_security ON tasks (security_id, task_id DESC) WHERE security_id IS NOT NULL;
 CREATE TABLE task_steps (
   task_id     uuid NOT NULL REFERENCES tasks ON DELETE CASCADE,
@@ -63,7 +64,7 @@ BEGIN
   IF NOT EXISTS (SELECT FROM users WHERE user_id = app_user() AND role = 'admin' AND disabled_at IS NULL) THEN
     RAISE EXCEPTION 'only admins say who may do what' USING ERRCODE = 'insufficient_privilege';
   END IF;
-  INSERT INTO installation VALUES ('policy', its) ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value;
+  INSERT INTO installation AS i VALUES ('policy', its) ON CONFLICT (key) DO UPDATE SET value = i.value || EXCLUDED.value;
 END $$;
 CREATE FUNCTION request_task(its_kind text, its_title text, its_subject text, its_security integer, its_claim text, its_request jsonb, its_plan jsonb,
                              its_undoes uuid) RETURNS uuid
@@ -74,6 +75,8 @@ DECLARE
 BEGIN
   IF NOT may(right_of(its_kind)) THEN
     RAISE EXCEPTION 'your role may not %', its_kind USING ERRCODE = 'insufficient_privilege';
+  ELSIF (its_plan ->> 'kind', its_plan ->> 'claim', its_plan ->> 'security_id') IS DISTINCT FROM (its_kind, its_claim, its_security::text) THEN
+    RAISE EXCEPTION 'the plan is of another kind, symbol or security' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   INSERT INTO tasks (kind, title, subject, security_id, claim, status, requested_by, source, address, request_id, request, plan, undoes, four_eyes)
   VALUES (its_kind, its_title, its_subject, its_security, its_claim, CASE WHEN second_person THEN 'waiting' ELSE 'queued' END, app_user(),
