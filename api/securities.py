@@ -222,13 +222,13 @@ class ReferencesAnswer(BaseModel):
 @router.get("/v1/securities/{security}/references", response_model=ReferencesAnswer)
 def list_references(who: Who, security: Named) -> ReferencesAnswer:
     """What prevents the removal of a security, and what makes it stay as a retired one."""
-    one = master.found(master.known(who), security)
-    every = master.references(who, one.security_id)
+    number, symbol, exchange = master.named(who, security)
+    every = master.references(who, number)
     removal: Literal["refused", "retires", "deletes"] = "retires" if every else "deletes"
     return ReferencesAnswer(
-        security_id=one.security_id,
-        symbol=one.symbol,
-        exchange=one.exchange,
+        security_id=number,
+        symbol=symbol,
+        exchange=exchange,
         removal="refused" if any(r.prevents for r in every) else removal,
         references=[
             ReferenceAnswer(what=r.what, portfolio_id=r.portfolio_id, portfolio=r.portfolio, amount=r.amount, first_on=r.first_on,

@@ -73,25 +73,35 @@ def known_of(c: psycopg.Connection, today: date | None = None) -> Known:
     )  # fmt: skip
 
 
-def found(exist: Known, said: int | str) -> Listed:
-    """The security that a number, or text with a number, SYMBOL or EXCHANGE:SYMBOL, names. Raises NoSuchSecurity.
+_NOW = "SELECT security_id, exchange || ':' || symbol FROM securities WHERE {} OR security_id = %(n)s ORDER BY 2"
+_ONCE = "SELECT security_id, max(exchange) || ':' || max(symbol) FROM security_symbols WHERE {} GROUP BY 1 ORDER BY 2"
 
-    A number is never a symbol; digits in a text may be either: where both exist, neither is taken for meant.
+
+def _one(c: psycopg.Connection, text: str, query: str) -> int | None:
+    """The one security that a text names; None where there is none. Raises NoSuchSecurity where there are several.
+
+    Digits may be a number or a symbol: where both exist, neither is taken for meant.
     """
+    exchange, colon, symbol = text.rpartition(":")
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    named = "symbol = %(s)s AND exchange = %(x)s" if colon else "symbol = %(s)s"
+    rows = c.execute(query.format(named), {"s": symbol, "x": exchange, "n": number}).fetchall()
+    if len(rows) > 1:
+        raise NoSuchSecurity(f"security {text!r}: say which one: {', '.join(listing for _, listing in rows)}")
+    return rows[0][0] if rows else None
+
+
+def number_of(c: psycopg.Connection, said: int | str) -> int:
+    """The number of the security that a number, or a text with a number, SYMBOL or EXCHANGE:SYMBOL, names now. Raises NoSuchSecurity."""
     if isinstance(said, int):
-        if said not in exist.by_number:
-            raise NoSuchSecurity(f"there is no security {said}")
-        return exist.by_number[said]
-    text = said.strip().upper()
-    if text in exist.listed:
-        return exist.listed[text]
-    several = list(exist.by_symbol.get(text, []))
-    if text.isascii() and text.isdigit() and (numbered := exist.by_number.get(int(text))) and numbered not in several:
-        several.append(numbered)
-    if len(several) == 1:
-        return several[0]
-    names = ", ".join(sorted(f"{s.exchange}:{s.symbol}" for s in several))
-    raise NoSuchSecurity(f"security {text!r}: say which one: {names}" if names else f"there is no security {text!r}")
+        row = c.execute("SELECT security_id FROM securities WHERE security_id = %s", (said,)).fetchone()
+        found = row[0] if row else None
+    else:
+        said = said.strip().upper()
+        found = _one(c, said, _NOW)
+    if found is None:
+        raise NoSuchSecurity(f"there is no security {said!r}")
+    return int(found)
 
 
 def fields_of(c: psycopg.Connection, number: int) -> dict[str, Any]:
@@ -139,25 +149,23 @@ class Past:
     classifications: tuple[Classification, ...]
 
 
+def named(user: User, said: int | str) -> tuple[int, str, str]:
+    """(number, symbol, exchange) of the security that a number, SYMBOL or EXCHANGE:SYMBOL names now. Raises NoSuchSecurity."""
+    with engine.session(user.user_id) as c:
+        row = fields_of(c, number_of(c, said))
+    return row["security_id"], row["symbol"], row["exchange"]
+
+
 def looked_up(user: User, text: str) -> tuple[int, bool]:
     """(number, whether the name is a former one) of what a number, SYMBOL or EXCHANGE:SYMBOL names now or named once.
 
     Raises NoSuchSecurity.
     """
     text = text.strip().upper()
-    exchange, _, symbol = text.rpartition(":")
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
     with engine.session(user.user_id) as c:
-        for former, query in enumerate(
-            ("SELECT security_id, exchange || ':' || symbol FROM securities WHERE {} OR security_id = %(n)s ORDER BY 2",
-             "SELECT security_id, max(exchange) || ':' || max(symbol) FROM security_symbols WHERE {} GROUP BY 1 ORDER BY 2")
-        ):  # fmt: skip
-            named = "symbol = %(s)s AND exchange = %(x)s" if exchange else "symbol = %(s)s"
-            rows = c.execute(query.format(named), {"s": symbol, "x": exchange, "n": number}).fetchall()
-            if len(rows) == 1:
-                return int(rows[0][0]), bool(former)
-            if rows:
-                raise NoSuchSecurity(f"security {text!r}: say which one: {', '.join(listing for _, listing in rows)}")
+        for former, query in enumerate((_NOW, _ONCE)):
+            if (number := _one(c, text, query)) is not None:
+                return number, bool(former)
     raise NoSuchSecurity(f"there is no security {text!r}")
 
 
@@ -221,7 +229,7 @@ def plan_edit(user: User, text: int | str, cells: Mapping[str, Any]) -> Plan:
     """The plan that changes these fields of a security; others stay. Raises BadSecurity, NoSuchSecurity."""
     with engine.session(user.user_id) as c:
         exist = known_of(c)
-        one = found(exist, text)
+        one = exist.by_number[number_of(c, text)]
         row = fields_of(c, one.security_id)
         used = c.execute("SELECT EXISTS (SELECT FROM price_history WHERE security_id = %(n)s) OR EXISTS (SELECT FROM references_of(%(n)s))",
                          {"n": one.security_id}).fetchone()  # fmt: skip
@@ -264,31 +272,6 @@ def edited_cells(row: Mapping[str, Any], cells: Mapping[str, Any]) -> dict[str, 
     return merged | dict(cells)
 
 
-@dataclass(frozen=True, slots=True)
-class Dated:
-    """What a security was called, and how it was classified, each since a day."""
-
-    symbols: list[tuple[date, str, str, datetime]]  # valid from, exchange, symbol, recorded
-    classifications: list[
-        tuple[date, str, str | None, str | None, str | None, str, datetime]
-    ]  # …, class, sector, industry, subsector, source, …
-
-
-def dated(user: User, number: int) -> Dated:
-    """The symbol and classification history of a security, newest first."""
-    with engine.session(user.user_id) as c:
-        symbols = c.execute(
-            "SELECT valid_from, exchange, symbol, recorded_at FROM security_symbols WHERE security_id = %s ORDER BY 1 DESC",
-            (number,),
-        ).fetchall()
-        classes = c.execute(
-            "SELECT valid_from, asset_class, d.sector, nullif(d.industry, ''), nullif(d.subsector, ''), source, recorded_at "
-            "FROM security_classifications LEFT JOIN sectors d USING (sector_id) WHERE security_id = %s ORDER BY 1 DESC, recorded_at DESC",
-            (number,),
-        ).fetchall()
-    return Dated(symbols, classes)
-
-
 def references(user: User, number: int) -> list[Reference]:
     """Everything that names a security."""
     with engine.session(user.user_id) as c:
@@ -323,8 +306,7 @@ def references_of(c: psycopg.Connection, number: int) -> list[Reference]:
 def plan_remove(user: User, text: int | str) -> Plan:
     """The plan that removes a security: deletes what nothing ever referenced, retires the rest. Raises StillReferenced, NoSuchSecurity."""
     with engine.session(user.user_id) as c:
-        exist = known_of(c)
-        return removal_of(c, found(exist, text).security_id, exist.today)
+        return removal_of(c, number_of(c, text), datetime.now(UTC).date())
 
 
 def removal_of(c: psycopg.Connection, number: int, today: date, aloud: bool = False) -> Plan:
@@ -352,7 +334,7 @@ def removal_of(c: psycopg.Connection, number: int, today: date, aloud: bool = Fa
 def plan_reinstate(user: User, text: int | str) -> Plan:
     """The plan that brings a security back. Raises NoSuchSecurity, BadSecurity."""
     with engine.session(user.user_id) as c:
-        row = fields_of(c, found(known_of(c), text).security_id)
+        row = fields_of(c, number_of(c, text))
     listing = f"{row['exchange']}:{row['symbol']}"
     if row["status"] == "active":
         raise BadSecurity([InvalidField("symbol", listing, "it is active: there is nothing to bring back")])
@@ -363,7 +345,7 @@ def plan_rename(user: User, text: int | str, symbol: str, exchange: str | None, 
     """The plan of a symbol change. Raises NoSuchSecurity, BadSecurity."""
     with engine.session(user.user_id) as c:
         exist = known_of(c)
-        one = found(exist, text)
+        one = exist.by_number[number_of(c, text)]
         row = fields_of(c, one.security_id)
         last = c.execute(
             "SELECT max(valid_from) FROM security_symbols WHERE security_id = %s", (one.security_id,)
@@ -384,15 +366,14 @@ def plan_rename(user: User, text: int | str, symbol: str, exchange: str | None, 
 def plan_delist(user: User, text: int | str, on: date) -> Plan:
     """The plan that marks a security as delisted from a day on. Raises NoSuchSecurity, BadSecurity."""
     with engine.session(user.user_id) as c:
-        exist = known_of(c)
-        row = fields_of(c, found(exist, text).security_id)
+        row = fields_of(c, number_of(c, text))
         known = delisting_is_known(c, row["security_id"], on)
     listing = f"{row['exchange']}:{row['symbol']}"
     if row["status"] == "delisted":
         raise BadSecurity([InvalidField("symbol", listing, f"it is delisted since {row['ended_on']}")])
-    first = row["issued_on"] or FIRST
-    if not first <= on <= exist.today:
-        raise BadSecurity([InvalidField("on", on, f"a day from {first} up to today, {exist.today}")])
+    first, today = row["issued_on"] or FIRST, datetime.now(UTC).date()
+    if not first <= on <= today:
+        raise BadSecurity([InvalidField("on", on, f"a day from {first} up to today, {today}")])
     return plans.delisting(row["security_id"], listing, row["name"], row["status"], row["ended_on"], on, known)
 
 

@@ -119,15 +119,24 @@ def _listed(title: str, columns: tuple[Column, ...], rows: list[tuple[Any, ...]]
 def _master(here: Here, s: Row, table: Table) -> None:
     """What it is now, what it was called, how it was classified."""
     st.table({c.title: show.text(s[c.key], c.kind) for c in table.columns if c.key in MASTER}, border="horizontal")
-    known = master.dated(here.user, s["security_id"])
     number = s["security_id"]
+    past = master.past_of(here.user, number)
     since = Column("valid_from", "Since", Kind.DATE)
     recorded = Column("recorded_at", "Recorded", Kind.TIME, "UTC")
     symbols = (since, Column("exchange", "Exchange"), Column("symbol", "Symbol"), recorded)
-    _listed("Symbols", symbols, list(known.symbols), f"security_symbols_{number}")
+    _listed(
+        "Symbols",
+        symbols,
+        [(x.valid_from, x.exchange, x.symbol, x.recorded_at) for x in past.symbols[::-1]],
+        f"security_symbols_{number}",
+    )
     classes = (since, Column("asset_class", "Asset class"), Column("sector", "Sector"), Column("industry", "Industry"),
                Column("subsector", "Subsector"), Column("source", "By"), recorded)  # fmt: skip
-    _listed("Classifications", classes, list(known.classifications), f"security_classes_{number}")
+    classified = [
+        (k.valid_from, k.asset_class, k.sector, k.industry, k.subsector, k.source, k.recorded_at)
+        for k in past.classifications[::-1]
+    ]
+    _listed("Classifications", classes, classified, f"security_classes_{number}")
     st.caption("The newest row of each holds; a day of 1900-01-01 stands for always.")
 
 

@@ -198,7 +198,7 @@ def failure(task: Task) -> str:
 
 def _is_there(user: User, number: int) -> bool:
     try:
-        master.found(master.known(user), number)
+        master.named(user, number)
     except master.NoSuchSecurity:
         return False
     return True
