@@ -719,6 +719,18 @@ def test_pages_give_every_security_once_while_more_are_added(small: Small, ben: 
     assert counted["total_count"] == len([s for s in ben.get("/securities").json() if "PAGE" in s["symbol"]])
 
 
+def test_pages_and_former_symbols_are_read_by_index(small: Small) -> None:
+    with small.database.owner() as c:
+        c.execute("SET LOCAL enable_seqscan = off")
+        for query in (
+            "SELECT * FROM securities WHERE (symbol, exchange) > ('A', 'XNYS') ORDER BY symbol, exchange LIMIT 9",
+            "SELECT security_id FROM security_symbols WHERE symbol = 'ACME'",
+        ):
+            plan = "\n".join(r[0] for r in c.execute(f"EXPLAIN {query}").fetchall())
+            assert "by_symbol" in plan, plan
+            assert "Sort" not in plan, plan
+
+
 def test_filters_agree_with_the_whole_list(ben: TestClient, small: Small) -> None:
     every = ben.get("/securities").json()
     for key, value in (("asset_class", "equity"), ("sector", "information technology"), ("exchange", "xetr"), ("currency", "jpy"), ("country", "de"),
