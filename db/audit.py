@@ -25,6 +25,7 @@ from core.scope import BadScope
 from core.table import Context, Table
 from db import embedded, engine
 from db.access import AccessDenied, User
+from db.audit_guards import fallen
 
 Connection = psycopg.Connection[Any]
 FETCHED = 5_000  # rows at a time: a chain of any length is walked in little memory
@@ -195,10 +196,7 @@ def verify(
         check.end(head)
         checks.append(check)
     findings = [check.finding for check in checks if check.finding is not None]
-    findings += [
-        Finding(table_, None, f"its trigger {name} {state}: changes may have left no row")
-        for table_, name, state in _silenced(c)
-    ]
+    findings += [Finding(where, None, what) for where, what in fallen(c)]
     return Verified(tuple(checks), tuple(findings))
 
 
@@ -258,23 +256,6 @@ def _sealed(c: Connection, chain: str) -> Iterator[Stand]:
         if len(there) < FETCHED:
             return
         behind = there[-1].seq
-
-
-def _silenced(c: Connection) -> list[tuple[str, str, str]]:
-    """(table, trigger, state) of what should write or protect the trail and does not."""
-    return c.execute(
-        """SELECT t.relname::text, g.tgname::text, 'is disabled' FROM pg_trigger g JOIN pg_class t ON t.oid = g.tgrelid
-            WHERE g.tgenabled NOT IN ('O', 'A') AND (g.tgname IN ('audit_insert', 'audit_update', 'audit_delete', 'audit_truncate')
-               OR t.relname IN ('audit_log', 'audit_heads', 'audit_pending'))
-           UNION ALL
-           SELECT t.relname::text, needed, 'is missing' FROM pg_class t
-             CROSS JOIN LATERAL unnest(CASE WHEN t.relname LIKE 'audit%%' THEN '{append_only}'::text[] ELSE '{audit_update,audit_delete}' END) AS needed
-            WHERE t.relnamespace = 'public'::regnamespace
-              AND (t.relname IN ('audit_log', 'audit_heads', 'audit_pending')
-                   OR (t.relname <> 'transactions' AND EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.oid AND g.tgname = 'audit_insert')))
-              AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.oid AND g.tgname = needed)
-            ORDER BY 1, 2"""
-    ).fetchall()
 
 
 # --- taking it out -------------------------------------------------------------------------------
