@@ -53,33 +53,13 @@ def rows(user: User, wanted: Wanted, cursor: Cursor | None = None, limit: int = 
     with engine.session(user.user_id) as c:
         if wanted.entity and wanted.entity not in (known := _entities(c)):
             raise BadScope("entity", wanted.entity, "one of " + ", ".join(known))
+        conditions, values = _asked(wanted)
+        if cursor is not None:
+            conditions.append("(at, chain, seq) < (%(at)s, %(behind)s, %(seq)s)")
+            values |= {"at": cursor.at, "behind": cursor.chain, "seq": cursor.seq}
         found = c.execute(
-            f"""SELECT {FIELDS} FROM audit_log
-                 WHERE (%(at)s::timestamptz IS NULL OR (at, chain, seq) < (%(at)s, %(behind)s, %(seq)s))
-                   AND (%(who)s = '' OR lower(actor_name) = %(who)s)
-                   AND (%(first)s::timestamptz IS NULL OR at >= %(first)s) AND (%(last)s::timestamptz IS NULL OR at < %(last)s)
-                   AND (%(entity)s = '' OR entity = %(entity)s) AND (%(key)s = '' OR entity_key = %(key)s)
-                   AND (%(action)s = '' OR action = %(action)s) AND (%(source)s = '' OR source = %(source)s)
-                   AND (%(task)s::uuid IS NULL OR task_id = %(task)s) AND (%(chain)s = '' OR chain = %(chain)s)
-                   AND (%(text)s = '' OR strpos(lower(concat_ws(' ', entity, entity_key, actor_name, before::text, after::text, address,
-                                                                request_id)), %(text)s) > 0)
-                 ORDER BY at DESC, chain DESC, seq DESC LIMIT %(limit)s""",
-            {
-                "at": cursor and cursor.at,
-                "behind": cursor and cursor.chain,
-                "seq": cursor and cursor.seq,
-                "who": wanted.who,
-                "first": wanted.first and _midnight(wanted.first),
-                "last": wanted.last and _midnight(wanted.last) + timedelta(days=1),
-                "entity": wanted.entity,
-                "key": wanted.key,
-                "action": wanted.action,
-                "source": wanted.source,
-                "task": wanted.task,
-                "chain": wanted.chain,
-                "text": wanted.text.lower(),
-                "limit": limit + 1,
-            },
+            f"SELECT {FIELDS} FROM audit_log WHERE {' AND '.join(conditions or ['true'])} ORDER BY at DESC, chain DESC, seq DESC LIMIT %(limit)s",
+            {**values, "limit": limit + 1},
         ).fetchall()
         listed = tuple(Row(*r) for r in found[:limit])
         named = _names(c) | _symbols(c, listed)
@@ -87,6 +67,25 @@ def rows(user: User, wanted: Wanted, cursor: Cursor | None = None, limit: int = 
     if len(found) > limit:
         older = Cursor(listed[-1].at, listed[-1].chain, listed[-1].seq)
     return Page(listed, older, named)
+
+
+def _asked(wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
+    """What is asked for as conditions, only those that are: each can use its index."""
+    text = "strpos(lower(concat_ws(' ', entity, entity_key, actor_name, before::text, after::text, address, request_id)), %(text)s) > 0"
+    every: tuple[tuple[str, str, Any], ...] = (
+        ("who", "actor_name = %(who)s", wanted.who),
+        ("first", "at >= %(first)s", wanted.first and _midnight(wanted.first)),
+        ("last", "at < %(last)s", wanted.last and _midnight(wanted.last) + timedelta(days=1)),
+        ("entity", "entity = %(entity)s", wanted.entity),
+        ("key", "entity_key = %(key)s", wanted.key),
+        ("action", "action = %(action)s", wanted.action),
+        ("source", "source = %(source)s", wanted.source),
+        ("task", "task_id = %(task)s", wanted.task),
+        ("chain", "chain = %(chain)s", wanted.chain),
+        ("text", text, wanted.text.lower()),
+    )
+    given = [each for each in every if each[2]]
+    return [condition for _, condition, _ in given], {name: value for name, _, value in given}
 
 
 def whole(user: User, wanted: Wanted, limit: int = MOST) -> Table:

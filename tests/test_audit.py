@@ -788,6 +788,19 @@ def test_filters(small: Small, asked: dict[str, str], holds: Callable[[Any], boo
     assert found == [r for r in every if holds(r)]
 
 
+@pytest.mark.parametrize("asked", [{"who": "nobody"}, {"task": str(uuid4())}, {"entity": "limits", "key": "x"}])
+def test_filters_of_one_thing_walk_no_whole_trail(small: Small, asked: dict[str, str]) -> None:
+    """Each is asked for by its index, for a person too, whatever else there is in the trail."""
+    conditions, values = audit._asked(Wanted.read(asked))
+    with small.database.web(small.anna) as c:
+        c.execute("SET LOCAL enable_seqscan = off")
+        found = c.execute("EXPLAIN SELECT * FROM audit_log WHERE " + " AND ".join(conditions), values).fetchall()  # type: ignore[arg-type]
+    plan = "\n".join(r[0] for r in found)
+    assert "Seq Scan on audit_log" not in plan
+    assert "audit_log_newest" not in plan
+    assert "Index Cond" in plan
+
+
 def test_filters_by_day(small: Small) -> None:
     client = small.client("anna")
     day = lambda **asked: len(client.get("/v1/audit", params={"limit": 500, **asked}).json()["items"])  # noqa: E731
