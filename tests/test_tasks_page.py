@@ -282,7 +282,7 @@ def test_a_channel_is_added_shown_its_secret_once_tested_paused_and_removed(open
         assert "being sent" in words(at)
         sending.work()
         at.run()
-        assert "The test arrived" in words(at)
+        assert "It arrived" in words(at)
         assert len(its.got) == 1
         its.status = 500
         click(at, "test_")
