@@ -84,7 +84,7 @@ def _grid(user: User, book: Book, listed: Table) -> None:
             "No entry fits this search." if listed.rows else "There is nothing to edit yet.", icon=":material/inbox:"
         )
         return
-    edited = st.data_editor(frame, key=n, hide_index=True, num_rows="delete", disabled=["what"], column_config=_columns(names), height=430,
+    edited = st.data_editor(frame, key=n, hide_index=True, num_rows="delete", disabled=["what"], column_config=_columns(names), height=430, placeholder="",
                             column_order=PHONE if session.on_phone() else None, alt="Editable entries of the ledger")  # fmt: skip
     if len(frame) == ROWS:
         st.caption(f"The newest {ROWS} entries that fit are shown: search for older ones.")
