@@ -42,12 +42,21 @@ class ChannelEdit(BaseModel):
     active: bool | None = Field(None, description="false pauses it")
 
 
+class CodeOfChannel(BaseModel):
+    """What stands in the mail."""
+
+    code: Text = Field(examples=["3f9a11c2"])
+
+
 class ChannelAnswer(BaseModel):
     """A channel, and how its last delivery went."""
 
     channel_id: UUID
     kind: str
     target: str
+    confirmed: bool = Field(
+        description="false: a mail address whose code was not sent to …/confirm yet; nothing else goes there"
+    )
     events: list[str]
     scope: str
     active: bool
@@ -134,9 +143,16 @@ def remove_channel(who: Who, channel_id: UUID) -> RemovedChannel:
     return RemovedChannel(removed=True)
 
 
+@router.post("/notification-channels/{channel_id}/confirm", response_model=ChannelAnswer)
+def confirm_channel(who: Who, channel_id: UUID, code: CodeOfChannel) -> ChannelAnswer:
+    """Confirm a mail address by the code that was sent there."""
+    with _fields():
+        return _shown(notices.confirm(who, channel_id, code.code))
+
+
 @router.post("/notification-channels/{channel_id}/test", response_model=NoticeAnswer, status_code=202)
 def test_channel(who: Who, channel_id: UUID, response: Response) -> NoticeAnswer:
-    """Have a test sent: GET /v1/notices/{notice_id} says how it went."""
+    """Have a test sent, or, to an address that is not confirmed, its code: GET /v1/notices/{notice_id} says how it went."""
     number = notices.test(who, channel_id)
     response.headers["Location"] = f"../../notices/{number}"
     return _notice(notices.notice(who, number))

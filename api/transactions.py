@@ -72,6 +72,7 @@ class TransactionAnswer(BaseModel):
     basis_base: Exact | None
     acquired_on: date | None
     lots: list[ChosenLotAnswer]
+    counterparty: str | None = Field(description="the name of whom it went through")
     corrects: UUID | None = Field(description="the entry that this one stands in for")
     corrected_by: UUID | None = Field(description="the entry that stands in for this one")
     link: UUID | None = Field(description="the same on entries that belong together and are reversed together")
@@ -107,6 +108,9 @@ class NewTransaction(BaseModel):
     basis_base: Amount = Field(None, description="the same in the portfolio's currency")
     acquired: date | None = Field(None, description="of a transfer in kind: when the units were bought")
     lots: list[ChosenLot] = Field([], max_length=1000, description="the lots that a sale, cover or transfer out takes")
+    counterparty: str = Field(
+        "", max_length=120, pattern=TEXT, description="whom it went through: the name of one of GET /v1/counterparties"
+    )
     note: str = Field("", max_length=500, pattern=TEXT)
     reference: str = Field("", max_length=120, pattern=TEXT)
     reinvest_price: Amount = Field(
@@ -150,13 +154,14 @@ class TransactionPatch(BaseModel):
     fx: Amount = None
     ratio: Amount = None
     settlement: Day = None
-    into: str = Field("", max_length=41, pattern=TEXT)
+    into: str | None = Field(None, max_length=41, pattern=TEXT)
     fraction: Amount = None
     basis: Amount = None
     basis_base: Amount = None
     acquired: Day = None
     lots: list[ChosenLot] = Field([], max_length=1000)
-    note: str = Field("", max_length=500, pattern=TEXT)
+    counterparty: str | None = Field(None, max_length=120, pattern=TEXT)
+    note: str | None = Field(None, max_length=500, pattern=TEXT)
 
     def cells(self) -> dict[str, str]:
         """What was sent, as text cells."""
@@ -276,12 +281,12 @@ def list_transactions(
 
 def _entry(row: tuple[Any, ...]) -> TransactionAnswer:
     (number, traded, settles, kind, symbol, quantity, price, ratio, gross, fees, taxes, net, cash_currency, currency, fx, note, source, by, at,
-     is_reversed, reverses, into, fraction, basis, basis_base, acquired, lots, corrects, link, corrected_by) = row  # fmt: skip
+     is_reversed, reverses, into, fraction, basis, basis_base, acquired, lots, through, corrects, link, corrected_by) = row  # fmt: skip
     return TransactionAnswer(
         transaction_id=number, traded_on=traded, settles_on=settles, kind=kind, symbol=symbol, quantity=quantity, price=price, ratio=ratio,
         gross=gross, fees=fees, taxes=taxes, net=net, cash_currency=cash_currency, currency=currency, fx=fx, note=note, source=source,
         recorded_by=by, recorded_at=at, reversed=is_reversed, reverses=reverses, into=into, fraction=fraction, basis=basis, basis_base=basis_base,
-        acquired_on=acquired, lots=[ChosenLotAnswer(lot=lot, units=units) for lot, units in lots or []], corrects=corrects, corrected_by=corrected_by, link=link,
+        acquired_on=acquired, lots=[ChosenLotAnswer(lot=lot, units=units) for lot, units in lots or []], counterparty=through, corrects=corrects, corrected_by=corrected_by, link=link,
     )  # fmt: skip
 
 

@@ -72,6 +72,12 @@ def compare(bars: Sequence[Day], actions: Sequence[Action], currency: str) -> Co
     if not apart.any():
         return Compared(len(days), days[-1], float(ours[0]), float(theirs[0]))
     newest = int(np.flatnonzero(apart)[-1])
+    if newest == len(days) - 1:  # ours cannot be put on their scale: a dividend after their last day
+        theirs_then, why = (
+            float(said[-1]),
+            f"ours of {days[-1]} is not defined: a dividend since then is not below the price before it",
+        )
+        return Compared(len(days), days[-1], None, theirs_then, days[-1], cause=why)
     # what each side multiplies the close before a day by, from there to the last day on which both agree
     our_factors = (ours[:-1] / ours[1:]) / (closes[:-1] / closes[1:])
     their_factors = (theirs[:-1] / theirs[1:]) / (closes[:-1] / closes[1:])

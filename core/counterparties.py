@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from core.ledger import LedgerError
 from core.master import InvalidField, MasterError, UnknownReference, closest
 
 TYPES = ("broker", "custodian", "issuer", "bank", "exchange", "other")
@@ -59,6 +60,17 @@ class Counterparties:
         issuer = " ".join((self.issuers.get(security) or "").split())
         found = self.named(issuer)
         return found.name if found is not None else issuer or NOBODY
+
+
+def called(text: str, names: Iterable[str]) -> str:
+    """The name of the counterparty that a booking means, whatever its case; empty: none. Raises LedgerError."""
+    wanted = " ".join(text.split())
+    every = sorted(names)
+    found = next((name for name in every if name.casefold() == wanted.casefold()), "") if wanted else ""
+    if wanted and not found:
+        hint = closest(wanted, every) if every else "there are none yet"
+        raise LedgerError("counterparty", wanted[:80], f"{hint}; add it under Securities first, or leave it empty")
+    return found
 
 
 def checked(

@@ -67,6 +67,7 @@ def cells_of(entry: Entry) -> dict[str, str]:
         "into": entry.into,
         "acquired": p.acquired_on.isoformat() if p.acquired_on else "",
         "lots": ";".join(f"{lot}:{plain(units)}" for lot, units in p.lots),
+        "counterparty": importing.guarded(p.counterparty),
         "note": importing.guarded(p.note),
         "id": str(entry.id),
         "reverses": str(entry.reverses or ""),

@@ -1,7 +1,8 @@
 """Reading transactions from CSV: our own format. Broker formats stand beside this one, in core.brokers.
 
 Columns, in any order and case: see COLUMNS. `date` and `kind` are required; what else is needed depends on the kind.
-`into` names the security that a spin-off, merger or symbol change ends in, `lots` the chosen lots as id:units;id:units.
+`into` names the security that a spin-off, merger or symbol change ends in, `lots` the chosen lots as id:units;id:units,
+`counterparty` the name of whom it went through.
 A file with LEDGER too is a whole ledger (core.exporting): its entries keep their ids and what refers to them.
 """
 
@@ -41,9 +42,11 @@ COLUMNS = (
     "basis_base",
     "acquired",
     "lots",
+    "counterparty",
     "note",
     "reference",
 )
+GUARDED = ("note", "name", "counterparty")  # free text, see `guarded`
 # what a whole ledger has beside COLUMNS: ids of entries, and the key under which an entry is booked once
 LEDGER = ("id", "reverses", "corrects", "place", "link", "key")
 ALIASES = {
@@ -148,7 +151,7 @@ def lines_of(text: str) -> Iterator[Line]:
             continue
         record = {n: c.strip() for n, c in zip(names, cells, strict=False)}
         if whole:
-            record |= {n: unguarded(c) for n, c in zip(names, cells, strict=False) if n in ("note", "name")}
+            record |= {n: unguarded(c) for n, c in zip(names, cells, strict=False) if n in GUARDED}
         if len(cells) > len(names) and any(c.strip() for c in cells[len(names) :]):
             error = LedgerError("row", f"with {len(cells)} cells", f"the header has {len(names)} columns")
             yield Line(lines, record, error)
@@ -211,13 +214,20 @@ def drafted(
         lots=chosen(cells.get("lots", "")),
         note=cells.get("note", "")[:500],
         reference=cells.get("reference", "")[:120],
+        counterparty=cells.get("counterparty", ""),
     )
 
 
 def cells_of(d: Draft) -> dict[str, str]:
     """A draft as text cells, which `draft` reads back; empty ones are left out."""
     numbers = ("quantity", "price", "gross", "fees", "taxes", "fx", "ratio", "fraction", "basis", "basis_base")
-    cells = {"date": d.traded_on.isoformat(), "kind": d.kind, "currency": d.currency, "note": d.note}
+    cells = {
+        "date": d.traded_on.isoformat(),
+        "kind": d.kind,
+        "currency": d.currency,
+        "counterparty": d.counterparty,
+        "note": d.note,
+    }
     if d.security is not None:
         cells |= {"symbol": d.security.symbol, "exchange": d.security.exchange}
     if d.into is not None:

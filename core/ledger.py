@@ -146,6 +146,7 @@ class Draft:
     lots: tuple[tuple[UUID, Decimal], ...] = ()  # chosen lots: (the transaction that opened it, units)
     note: str = ""
     reference: str = ""
+    counterparty: str = ""  # the name of whom it went through
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ class Posting:
     basis_base: Decimal | None = None
     acquired_on: date | None = None
     lots: tuple[tuple[UUID, Decimal], ...] = ()
+    counterparty: str = ""
 
     @property
     def detail(self) -> Detail | None:
@@ -295,6 +297,7 @@ def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Pos
         None if d.basis_base is None else posted(d.basis_base, base_currency),
         d.acquired_on,
         d.lots,
+        d.counterparty,
     )
 
 
@@ -321,6 +324,7 @@ def draft_of(p: Posting, security: Security | None, into: Security | None = None
         p.lots,
         p.note,
         p.reference,
+        p.counterparty,
     )
 
 

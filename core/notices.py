@@ -119,8 +119,14 @@ _SAID = {
 }
 
 
-def mail(event: str, payload: Mapping[str, Any], url: str) -> tuple[str, str]:
-    """(subject, text) of a mail."""
+def mail(event: str, payload: Mapping[str, Any], url: str, code: str | None = None) -> tuple[str, str]:
+    """(subject, text) of a mail. `code`: the address is not confirmed yet, and is asked for it."""
+    if code is not None:
+        text = (
+            f"{payload['requested_by']} asked for notifications of tasks at this address. To confirm it, enter this code under Tasks, "
+            f"Notifications:\n\n{code}\n\n{url}\n\nIf it was not you, do nothing: nothing else is sent here.\n"
+        )
+        return "Ballast: Confirm your address", text
     words = {k: " ".join(str(v).split()) for k, v in payload.items() if v is not None}
     subject = _SAID[event].format_map(words)
     lines = [subject + ".", ""]

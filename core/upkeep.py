@@ -13,7 +13,7 @@ from typing import Any
 from core.calendar import Sessions
 from core.fx import day_number, day_of
 from core.master import WITHOUT_DIVIDENDS, WITHOUT_SECTOR
-from core.plans import Row, Step
+from core.plans import MANUAL, Row, Step
 from core.profiles import Profile, dividend_frequency
 from core.taxonomy import ASSET_CLASSES, Sector, plain, sector_named
 
@@ -210,10 +210,12 @@ def silent(
     """(sessions that each security missed, the first of them), of those that are tracked and were seen once.
 
     Only sessions count that its feed is known to have served: it gave prices of others since, or, where it has no others, it
-    answered. A feed that is down makes nobody halted. `answered`: when each feed last did.
+    answered. A feed that is down makes nobody halted, and what a person prices by hand has no sessions to miss. `answered`: when each feed last did.
     """
     out: dict[int, tuple[int, date]] = {}
-    seen = [(one.priced_on, one) for one in every if one.tracked and one.priced_on is not None]
+    seen = [
+        (one.priced_on, one) for one in every if one.tracked and one.priced_on is not None and one.provider != MANUAL
+    ]
     newest: dict[str, list[tuple[date, int]]] = {}
     for on, one in seen:
         newest.setdefault(one.provider or "", []).append((on, one.security_id))
@@ -250,11 +252,10 @@ def standing(one: Kept, missed: tuple[int, date] | None, today: date) -> Finding
         why = f"{one.exchange} had {count} sessions since its last price of {one.priced_on}, by {one.provider}"
         return Finding("status", one.security_id, "status", before, {"status": status, "on": first.isoformat()}, why)
     if one.status == "halted" and count < HALTED_AFTER:
-        on = one.priced_on
-        after = {"status": "active", "on": (on or today).isoformat()}
+        why = f"it trades again: {one.provider} has a price of {one.priced_on}"
         return Finding(
-            "status", one.security_id, "status", before, after, f"it trades again: {one.provider} has a price of {on}"
-        )
+            "status", one.security_id, "status", before, {"status": "active"}, why
+        )  # no day: it is another one tomorrow
     return None
 
 

@@ -25,6 +25,7 @@ from core.scope import BadScope
 from core.table import Context, Table
 from db import embedded, engine
 from db.access import AccessDenied, User
+from db.audit_guards import fallen
 
 Connection = psycopg.Connection[Any]
 FETCHED = 5_000  # rows at a time: a chain of any length is walked in little memory
@@ -52,33 +53,13 @@ def rows(user: User, wanted: Wanted, cursor: Cursor | None = None, limit: int = 
     with engine.session(user.user_id) as c:
         if wanted.entity and wanted.entity not in (known := _entities(c)):
             raise BadScope("entity", wanted.entity, "one of " + ", ".join(known))
+        conditions, values = _asked(wanted)
+        if cursor is not None:
+            conditions.append("(at, chain, seq) < (%(at)s, %(behind)s, %(seq)s)")
+            values |= {"at": cursor.at, "behind": cursor.chain, "seq": cursor.seq}
         found = c.execute(
-            f"""SELECT {FIELDS} FROM audit_log
-                 WHERE (%(at)s::timestamptz IS NULL OR (at, chain, seq) < (%(at)s, %(behind)s, %(seq)s))
-                   AND (%(who)s = '' OR lower(actor_name) = %(who)s)
-                   AND (%(first)s::timestamptz IS NULL OR at >= %(first)s) AND (%(last)s::timestamptz IS NULL OR at < %(last)s)
-                   AND (%(entity)s = '' OR entity = %(entity)s) AND (%(key)s = '' OR entity_key = %(key)s)
-                   AND (%(action)s = '' OR action = %(action)s) AND (%(source)s = '' OR source = %(source)s)
-                   AND (%(task)s::uuid IS NULL OR task_id = %(task)s) AND (%(chain)s = '' OR chain = %(chain)s)
-                   AND (%(text)s = '' OR strpos(lower(concat_ws(' ', entity, entity_key, actor_name, before::text, after::text, address,
-                                                                request_id)), %(text)s) > 0)
-                 ORDER BY at DESC, chain DESC, seq DESC LIMIT %(limit)s""",
-            {
-                "at": cursor and cursor.at,
-                "behind": cursor and cursor.chain,
-                "seq": cursor and cursor.seq,
-                "who": wanted.who,
-                "first": wanted.first and _midnight(wanted.first),
-                "last": wanted.last and _midnight(wanted.last) + timedelta(days=1),
-                "entity": wanted.entity,
-                "key": wanted.key,
-                "action": wanted.action,
-                "source": wanted.source,
-                "task": wanted.task,
-                "chain": wanted.chain,
-                "text": wanted.text.lower(),
-                "limit": limit + 1,
-            },
+            f"SELECT {FIELDS} FROM audit_log WHERE {' AND '.join(conditions or ['true'])} ORDER BY at DESC, chain DESC, seq DESC LIMIT %(limit)s",
+            {**values, "limit": limit + 1},
         ).fetchall()
         listed = tuple(Row(*r) for r in found[:limit])
         named = _names(c) | _symbols(c, listed)
@@ -86,6 +67,25 @@ def rows(user: User, wanted: Wanted, cursor: Cursor | None = None, limit: int = 
     if len(found) > limit:
         older = Cursor(listed[-1].at, listed[-1].chain, listed[-1].seq)
     return Page(listed, older, named)
+
+
+def _asked(wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
+    """What is asked for as conditions, only those that are: each can use its index."""
+    text = "strpos(lower(concat_ws(' ', entity, entity_key, actor_name, before::text, after::text, address, request_id)), %(text)s) > 0"
+    every: tuple[tuple[str, str, Any], ...] = (
+        ("who", "actor_name = %(who)s", wanted.who),
+        ("first", "at >= %(first)s", wanted.first and _midnight(wanted.first)),
+        ("last", "at < %(last)s", wanted.last and _midnight(wanted.last) + timedelta(days=1)),
+        ("entity", "entity = %(entity)s", wanted.entity),
+        ("key", "entity_key = %(key)s", wanted.key),
+        ("action", "action = %(action)s", wanted.action),
+        ("source", "source = %(source)s", wanted.source),
+        ("task", "task_id = %(task)s", wanted.task),
+        ("chain", "chain = %(chain)s", wanted.chain),
+        ("text", text, wanted.text.lower()),
+    )
+    given = [each for each in every if each[2]]
+    return [condition for _, condition, _ in given], {name: value for name, _, value in given}
 
 
 def whole(user: User, wanted: Wanted, limit: int = MOST) -> Table:
@@ -195,10 +195,7 @@ def verify(
         check.end(head)
         checks.append(check)
     findings = [check.finding for check in checks if check.finding is not None]
-    findings += [
-        Finding(table_, None, f"its trigger {name} {state}: changes may have left no row")
-        for table_, name, state in _silenced(c)
-    ]
+    findings += [Finding(where, None, what) for where, what in fallen(c)]
     return Verified(tuple(checks), tuple(findings))
 
 
@@ -258,23 +255,6 @@ def _sealed(c: Connection, chain: str) -> Iterator[Stand]:
         if len(there) < FETCHED:
             return
         behind = there[-1].seq
-
-
-def _silenced(c: Connection) -> list[tuple[str, str, str]]:
-    """(table, trigger, state) of what should write or protect the trail and does not."""
-    return c.execute(
-        """SELECT t.relname::text, g.tgname::text, 'is disabled' FROM pg_trigger g JOIN pg_class t ON t.oid = g.tgrelid
-            WHERE g.tgenabled NOT IN ('O', 'A') AND (g.tgname IN ('audit_insert', 'audit_update', 'audit_delete', 'audit_truncate')
-               OR t.relname IN ('audit_log', 'audit_heads', 'audit_pending'))
-           UNION ALL
-           SELECT t.relname::text, needed, 'is missing' FROM pg_class t
-             CROSS JOIN LATERAL unnest(CASE WHEN t.relname LIKE 'audit%%' THEN '{append_only}'::text[] ELSE '{audit_update,audit_delete}' END) AS needed
-            WHERE t.relnamespace = 'public'::regnamespace
-              AND (t.relname IN ('audit_log', 'audit_heads', 'audit_pending')
-                   OR (t.relname <> 'transactions' AND EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.oid AND g.tgname = 'audit_insert')))
-              AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.oid AND g.tgname = needed)
-            ORDER BY 1, 2"""
-    ).fetchall()
 
 
 # --- taking it out -------------------------------------------------------------------------------

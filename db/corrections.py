@@ -327,15 +327,16 @@ def _entries(c: psycopg.Connection, portfolio: UUID, ids: Sequence[UUID]) -> dic
     columns = ", ".join(f"t.{name}" for name in STAGED)
     rows = c.execute(
         f"SELECT t.transaction_id, u.display_name, t.recorded_at, t.corrects, t.link, coalesce(t.place, t.seq), EXISTS (SELECT FROM transactions r "
-        f"WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id), {columns} "
-        "FROM transactions t JOIN users u ON u.user_id = t.recorded_by WHERE t.portfolio_id = %s AND t.transaction_id = ANY (%s)",
+        f"WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id), {columns}, coalesce(k.name, '') "
+        "FROM transactions t JOIN users u ON u.user_id = t.recorded_by "
+        "LEFT JOIN counterparties k ON k.counterparty_id = t.counterparty_id WHERE t.portfolio_id = %s AND t.transaction_id = ANY (%s)",
         (portfolio, list(ids)),
     ).fetchall()
     numbers = {n for row in rows for n in (row[7 + STAGED.index("security_id")], row[7 + STAGED.index("into_id")]) if n}
     known = {s.security_id: s for s in books.securities_of(c, sorted(numbers))}
     out = {}
     for number, by, at, corrects, link, place, is_reversed, *cells in rows:
-        values: dict[str, Any] = dict(zip(STAGED, cells, strict=True))
+        values: dict[str, Any] = dict(zip((*STAGED, "counterparty"), cells, strict=True))
         if values["kind"] == "reversal":
             raise LedgerError("transaction", number, "a reversal cannot be changed: book the transaction again instead")
         values["lots"] = tuple((UUID(lot), Decimal(units)) for lot, units in values["lots"] or [])

@@ -44,6 +44,11 @@ def _every(c: psycopg.Connection) -> list[Counterparty]:
     return [Counterparty(*row) for row in rows]
 
 
+def names(user: User, active: bool = False) -> list[str]:
+    """The names of all of them, or of the active ones."""
+    return [x.name for x in every(user) if x.status == "active" or not active]
+
+
 def one(user: User, number: int) -> Counterparty:
     """One of them. Raises NoSuchCounterparty."""
     return _found(every(user), number)

@@ -22,8 +22,9 @@ def export(user: UUID, portfolio: UUID) -> str:
             """SELECT t.kind, t.traded_on, t.settles_on, t.security_id, t.quantity, t.price, t.ratio, t.gross, t.fees, t.taxes, t.currency, t.fx,
                       t.net, t.cash_currency, t.note, '', t.into_id, t.fraction, t.basis, t.basis_base, t.acquired_on, t.lots,
                       t.transaction_id, t.idempotency_key, s.symbol, s.exchange, s.isin, s.name, i.exchange || ':' || i.symbol, t.reverses,
-                      t.corrects, x.transaction_id, t.link
+                      t.corrects, x.transaction_id, t.link, k.name
                  FROM transactions t LEFT JOIN transactions x ON x.portfolio_id = t.portfolio_id AND x.seq = t.place LEFT JOIN securities s ON s.security_id = t.security_id LEFT JOIN securities i ON i.security_id = t.into_id
+                 LEFT JOIN counterparties k ON k.counterparty_id = t.counterparty_id
                 WHERE t.portfolio_id = %s ORDER BY t.seq""",
             (portfolio,),
         ).fetchall()
@@ -33,5 +34,5 @@ def export(user: UUID, portfolio: UUID) -> str:
 
 def _entry(row: Sequence[Any], link: UUID | None) -> Entry:
     lots = tuple((UUID(lot), importing.number("lots", units)) for lot, units in row[21] or [])
-    number, key, symbol, exchange, isin, name, into, reverses, corrects, place, _ = row[22:]
-    return Entry(number, Posting(*row[:21], lots), key, symbol or "", exchange or "", isin or "", name or "", into or "", reverses, corrects, place, link)  # type: ignore[call-arg]  # fmt: skip
+    number, key, symbol, exchange, isin, name, into, reverses, corrects, place, _, through = row[22:]
+    return Entry(number, Posting(*row[:21], lots, through or ""), key, symbol or "", exchange or "", isin or "", name or "", into or "", reverses, corrects, place, link)  # type: ignore[call-arg]  # fmt: skip

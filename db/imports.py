@@ -22,6 +22,7 @@ from psycopg.types.json import Jsonb
 from core import exporting, importing
 from core.booking import impossible
 from core.brokers import ColumnMap, Record
+from core.counterparties import called
 from core.fx import day_of
 from core.importing import NotReadable
 from core.ledger import (
@@ -139,7 +140,7 @@ def import_file(
         say(0.75, f"Booking {len(good):,} transactions")
         number = uuid4()
         if good:
-            _write(c, user, portfolio, [judge.placed(v) for v in good], f"import:{file_name}"[:200], number)
+            _write(c, user, desk, [judge.placed(v) for v in good], f"import:{file_name}"[:200], number)
             mark_moved(c, portfolio, (v.posting.traded_on for v in good if v.posting), today)
         judge.keep_matches()
         c.execute(
@@ -296,6 +297,8 @@ class _Judge:
         )
         if posting.lots:
             posting = replace(posting, lots=tuple((self.alias.get(lot, lot), units) for lot, units in posting.lots))
+        if posting.counterparty:
+            posting = replace(posting, counterparty=called(posting.counterparty, self.desk.counterparties))
         for name in ("reverses", "corrects", "place", "link"):
             exporting.identity(record.cells, name)
         return posting, "book", ""
@@ -415,11 +418,11 @@ class _Judge:
 
     def keep_matches(self) -> None:
         """Keep what was chosen of securities, so that the next file of this source matches by itself."""
-        for called, security in self.names.kept_as():
+        for name, security in self.names.kept_as():
             self.c.execute(
                 "INSERT INTO security_matches (user_id, source, called, security_id, created_by) VALUES (%s, %s, %s, %s, %s) "
                 "ON CONFLICT (user_id, source, called) DO UPDATE SET security_id = EXCLUDED.security_id",
-                (self.user, self.found.source, called, security, self.user),
+                (self.user, self.found.source, name, security, self.user),
             )
 
 
@@ -435,7 +438,8 @@ def content_of(record: Record, form: str) -> tuple[str, ...]:
     if form == OWN:
         if cells.get("reference"):
             return (f"ref:{cells['reference']}",)
-        return tuple(cells.get(name, "") for name in importing.COLUMNS)
+        # the counterparty came later: rows without one keep the keys under which they were booked before
+        return tuple(cells.get(n, "") for n in importing.COLUMNS if n != "counterparty" or cells.get(n))
     name = cells.get("name", "") if not (cells.get("symbol") or cells.get("isin")) else ""
     gross = "" if cells.get("price") and cells.get("quantity") else cells.get("gross", "")
     return (form, name, *(gross if n == "gross" else cells.get(n, "") for n in _CONTENT))
@@ -495,13 +499,12 @@ class _Keys:
 
 _STAGED = ("kind", "security_id", "quantity", "price", "ratio", "gross", "fees", "taxes", "currency", "fx", "net", "cash_currency",
            "traded_on", "settles_on", "note", "into_id", "fraction", "basis", "basis_base", "acquired_on")  # fmt: skip
-_REFERS = ("lots", "reverses", "corrects", "link", "idempotency_key", "transaction_id")
+_REFERS = ("counterparty_id", "lots", "reverses", "corrects", "link", "idempotency_key", "transaction_id")
 
 
-def _write(
-    c: psycopg.Connection, user: UUID, portfolio: UUID, rows: Sequence[_Placed], source: str, number: UUID
-) -> None:
+def _write(c: psycopg.Connection, user: UUID, desk: Desk, rows: Sequence[_Placed], source: str, number: UUID) -> None:
     """COPY into the ledger, in the order given. A link becomes one of this installation: the same on those that name it."""
+    portfolio = desk.portfolio.portfolio_id
     links: dict[UUID, UUID] = {}
     cash = _cash_of_reversed(c, portfolio, rows)
     columns = ", ".join((*_STAGED, *_REFERS))
@@ -518,7 +521,10 @@ def _write(
                 lots = Jsonb([[str(lot), format(units, "f")] for lot, units in p.lots]) if p.lots else None
                 link = links.setdefault(row.link, uuid4()) if row.link is not None else None
                 values = (getattr(p, name) for name in _STAGED)
-                copy.write_row((n, *values, lots, row.reverses, row.corrects, link, row.key, row.id, row.place))
+                through = desk.counterparties[p.counterparty] if p.counterparty else None
+                copy.write_row(
+                    (n, *values, through, lots, row.reverses, row.corrects, link, row.key, row.id, row.place)
+                )
         for first, behind in _batches(rows):
             cursor.execute(
                 f"INSERT INTO transactions (portfolio_id, {columns}, place, source, import_id, recorded_by) SELECT %(p)s, {columns}, "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,6 +16,7 @@ from core import importing
 from core.book import Portfolio
 from core.booking import MOVING, impossible
 from core.calendar import Sessions, settlement_date
+from core.counterparties import called
 from core.fx import day_number, day_of
 from core.ledger import (
     KINDS,
@@ -48,6 +49,7 @@ class Desk:
     securities: dict[str, Security]
     sessions: dict[str, Sessions]
     currencies: frozenset[str]
+    counterparties: Mapping[str, int]  # number by name
 
 
 def open_desk(c: psycopg.Connection, portfolio: UUID, lock: bool) -> Desk:
@@ -63,12 +65,20 @@ def open_desk(c: psycopg.Connection, portfolio: UUID, lock: bool) -> Desk:
         importing.by_symbol(books.securities_of(c)),
         books.sessions_of(c),
         frozenset(r[0] for r in c.execute("SELECT currency FROM currencies").fetchall()),
+        counterparties_of(c),
     )
+
+
+def counterparties_of(c: psycopg.Connection) -> dict[str, int]:
+    """The number of every counterparty, by its name."""
+    return dict(c.execute("SELECT name, counterparty_id FROM counterparties").fetchall())
 
 
 def complete(desk: Desk, draft: Draft, today: date) -> Posting:
     """Check a draft and complete it. Raises LedgerError."""
     exchange = draft.security.exchange if draft.security and draft.kind in TRADES else None
+    if draft.counterparty:
+        draft = replace(draft, counterparty=called(draft.counterparty, desk.counterparties))
     settles = draft.settles_on or settlement_date(desk.sessions.get(exchange or ""), exchange, draft.traded_on)
     if draft.lots and method_on(desk.portfolio.dated_methods, day_number(draft.traded_on)) == "average":
         raise LedgerError("lots", len(draft.lots), "under average cost all units are one pool: lots cannot be chosen")
@@ -292,7 +302,8 @@ def write(
     rows = list(rows)
     kept = list(places) or [Place(link=link)] * len(rows)
     ids = list(ids) or fresh_ids(c, len(rows))
-    columns = ", ".join(STAGED)
+    through = counterparties_of(c) if any(p.counterparty for p, _ in rows) else {}
+    columns = ", ".join((*STAGED, "counterparty_id"))
     with (
         c.cursor() as cursor
     ):  # COPY cannot fill a table with row-level security: it fills a staging table, INSERT asks the policies
@@ -310,6 +321,7 @@ def write(
                         new,
                         *(getattr(p, name) for name in STAGED[:-1]),
                         lots,
+                        through[called(p.counterparty, through)] if p.counterparty else None,
                         key or f"own:{new}",
                         at.corrects,
                         at.link,
@@ -349,11 +361,12 @@ def transactions(
                       t.net, t.cash_currency, t.currency, t.fx, t.note, t.source, u.display_name, t.recorded_at,
                       EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id
                                  AND (%(known)s::timestamptz IS NULL OR r.recorded_at <= %(known)s)), t.reverses,
-                      i.symbol, t.fraction, t.basis, t.basis_base, t.acquired_on, t.lots, t.corrects, t.link,
+                      i.symbol, t.fraction, t.basis, t.basis_base, t.acquired_on, t.lots, k.name, t.corrects, t.link,
                       (SELECT x.transaction_id FROM transactions x WHERE x.portfolio_id = t.portfolio_id AND x.corrects = t.transaction_id
                           AND (%(known)s::timestamptz IS NULL OR x.recorded_at <= %(known)s)
                         ORDER BY x.seq DESC LIMIT 1)
                  FROM transactions t LEFT JOIN securities s USING (security_id) LEFT JOIN securities i ON i.security_id = t.into_id JOIN users u ON u.user_id = t.recorded_by
+                 LEFT JOIN counterparties k ON k.counterparty_id = t.counterparty_id
                 WHERE t.portfolio_id = %(p)s AND t.traded_on BETWEEN %(first)s AND %(last)s
                   AND (%(known)s::timestamptz IS NULL OR t.recorded_at <= %(known)s)
                 ORDER BY t.traded_on DESC, t.seq DESC LIMIT %(limit)s""",

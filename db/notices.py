@@ -37,6 +37,7 @@ class Channel:
     owner: str
     kind: str
     target: str
+    confirmed: bool  # a mail address: somebody entered the code that was sent there
     events: tuple[str, ...]
     scope: str
     active: bool
@@ -80,11 +81,11 @@ def channels(user: User) -> list[Channel]:
     """The person's own channels, oldest first."""
     with engine.session(user.user_id) as c:
         rows = c.execute(
-            "SELECT n.channel_id, u.username, n.kind, n.target, n.events, n.scope, n.active, n.created_at, n.last_success_at, n.last_failure_at, n.last_error "
+            "SELECT n.channel_id, u.username, n.kind, n.target, n.confirmed, n.events, n.scope, n.active, n.created_at, n.last_success_at, n.last_failure_at, n.last_error "
             "FROM notice_channels n JOIN users u USING (user_id) WHERE user_id = %s ORDER BY n.channel_id",
             (user.user_id,),
         ).fetchall()
-    found: list[Any] = [(*r[:4], tuple(r[4]), *r[5:]) for r in rows]
+    found: list[Any] = [(*r[:5], tuple(r[5]), *r[6:]) for r in rows]
     return [Channel(*r) for r in found]
 
 
@@ -137,6 +138,18 @@ def change(user: User, number: UUID, events: Sequence[str] | None = None, scope:
     return channel(user, number)
 
 
+def confirm(user: User, number: UUID, code: str) -> Channel:
+    """Confirm a mail address by the code that was sent there. Raises NoSuchChannel, BadChannel."""
+    with engine.session(user.user_id) as c:
+        row = c.execute("SELECT confirm_channel(%s, %s)", (number, code[:100])).fetchone()
+    said = row[0] if row else None
+    if said == "spent":
+        raise BadChannel("code", code[:20], "a new code after ten wrong ones: have it sent again")
+    if said == "wrong":
+        raise BadChannel("code", code[:20], "the eight characters of the newest mail that was sent there")
+    return channel(user, number)
+
+
 def remove(user: User, number: UUID) -> None:
     """Take a channel away, with what was still to be sent there. Raises NoSuchChannel."""
     with engine.session(user.user_id) as c:
@@ -148,7 +161,7 @@ def remove(user: User, number: UUID) -> None:
 
 
 def test(user: User, number: UUID) -> UUID:
-    """Have a test sent, also where the channel is paused: the number of its notice. Raises NoSuchChannel, TooMany."""
+    """Have a test sent, also where the channel is paused; to an address that is not confirmed its code: the number of its notice. Raises NoSuchChannel, TooMany."""
     try:
         with engine.session(user.user_id) as c:
             row = c.execute("SELECT test_channel(%s)", (number,)).fetchone()

@@ -140,7 +140,7 @@ def record(
     """Write what a job found of these kinds for the securities that it could examine; {found, new, superseded}.
 
     What is found again stays as it is, what is found no more is superseded. What was dismissed is not proposed again with the
-    same outcome, nor what a task is just carrying out.
+    same outcome, nor what a task is just carrying out; of a halt that lasts until another status was accepted: the next is another story.
     """
     rows = json.dumps(
         [{"kind": f.kind, "security_id": f.security_id, "field": f.field, "before": f.before, "after": f.after, "why": f.why, "found_by": f.found_by}
@@ -161,7 +161,8 @@ def record(
         given + """INSERT INTO proposals (kind, security_id, field, before, after, why, found_by)
           SELECT kind, security_id, field, before, after, why, found_by FROM found f
            WHERE NOT EXISTS (SELECT FROM proposals p LEFT JOIN tasks t USING (task_id) WHERE (p.kind, p.security_id, p.field) = (f.kind, f.security_id, f.field)
-                    AND (p.status = 'open' OR p.after = f.after AND (p.status = 'dismissed'
+                    AND (p.status = 'open' OR p.after = f.after AND (p.status = 'dismissed' AND NOT (p.kind = 'status' AND EXISTS (
+                           SELECT FROM proposals q WHERE (q.kind, q.security_id, q.status) = (p.kind, p.security_id, 'accepted') AND q.decided_at > p.decided_at))
                          OR p.status = 'accepted' AND t.status IN ('waiting', 'queued', 'running'))))""",
         {"rows": rows},
     ).rowcount  # fmt: skip
@@ -427,7 +428,7 @@ class _Planning:
 
     def _standing(self, p: Proposal) -> tuple[Step, ...]:
         """The steps of a status: retired only where nothing stands in the way, delisted with the day among the corporate actions."""
-        row, status, on = self.rows[p.security_id], p.after["status"], p.after["on"]
+        row, status, on = self.rows[p.security_id], p.after["status"], p.after.get("on")
         if status == "delisted":
             day = date.fromisoformat(on)
             known = master.delisting_is_known(self.c, p.security_id, day)

@@ -12,8 +12,10 @@ import random
 import smtplib
 import socket
 import ssl
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -36,6 +38,7 @@ FIRST = timedelta(minutes=1)  # until the second attempt; then twice as long eac
 LEASE = timedelta(seconds=60)  # longer than sending can take
 AT_ONCE = 8
 LIMIT = 10.0  # seconds that a receiver gets
+MAIL_LIMIT = 20.0  # seconds for one mail, once the mail server has said hello
 log = structlog.get_logger("notices")
 
 
@@ -107,7 +110,7 @@ def deliver(due: Due) -> None:
 def _mail(due: Due, url: str) -> None:
     if not settings.smtp_url:
         raise NotDelivered("this installation sends no mail: SMTP_URL is empty")
-    subject, text = notices.mail(due.event, due.payload, url)
+    subject, text = notices.mail(due.event, due.payload, url, due.secret)
     message = EmailMessage()
     message["Subject"], message["From"], message["To"] = subject, settings.mail_from, due.target
     message["Date"] = format_datetime(datetime.now(UTC))
@@ -115,10 +118,27 @@ def _mail(due: Due, url: str) -> None:
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(text)
     try:
-        with _mail_server() as server:
+        server = _mail_server()
+        overdue = threading.Timer(MAIL_LIMIT, _hang_up, (server,))
+        overdue.start()
+        try:
             server.send_message(message)
+        finally:
+            overdue.cancel()
     except (smtplib.SMTPException, OSError) as error:
         raise NotDelivered(f"mail server: {_said(error)}") from error
+    with suppress(
+        smtplib.SMTPException, OSError
+    ):  # it is accepted: whatever is said to the goodbye, it is not sent again
+        server.quit()
+    server.close()
+
+
+def _hang_up(server: smtplib.SMTP) -> None:
+    """End a conversation that takes too long: each answer came in time, all of them together do not."""
+    with suppress(OSError):
+        if server.sock is not None:
+            server.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _mail_server() -> smtplib.SMTP:

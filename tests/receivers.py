@@ -5,6 +5,7 @@ from __future__ import annotations
 import socketserver
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,6 +63,8 @@ class Mailbox:
 
     port: int = 0
     refuse: str = ""
+    goodbye: str | None = "221 bye"  # None: it says nothing and holds the line
+    drags: float = 0.0  # seconds between the lines of an answer to RCPT that has no end
     tls: ssl.SSLContext | None = None
     got: list[EmailMessage] = field(default_factory=list)
     said: list[tuple[bool, str]] = field(default_factory=list)
@@ -95,6 +98,10 @@ def mailbox(tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Mailbo
                     self.rfile, self.wfile, secure = self.request.makefile("rb"), self.request.makefile("wb"), True
                 elif word == "AUTH":
                     self.say("235 welcome")
+                elif word == "RCPT" and its.drags:
+                    for _ in range(100):
+                        self.say("250-not yet")
+                        time.sleep(its.drags)
                 elif word == "RCPT" and its.refuse:
                     self.say(its.refuse)
                 elif word == "DATA":
@@ -105,7 +112,10 @@ def mailbox(tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Mailbo
                     its.got.append(message_from_bytes(b"".join(lines), policy=policy.default))  # type: ignore[arg-type]
                     self.say("250 kept")
                 elif word == "QUIT":
-                    self.say("221 bye")
+                    if its.goodbye is None:
+                        time.sleep(3)
+                        return
+                    self.say(its.goodbye)
                     return
                 else:
                     self.say("250 fine")

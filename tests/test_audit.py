@@ -567,6 +567,28 @@ def test_what_no_longer_writes_the_trail_is_said(owner: Connection) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ("DROP TRIGGER audit_insert ON securities; DROP TRIGGER audit_update ON securities; DROP TRIGGER audit_delete ON securities", "securities"),
+        ("DROP TRIGGER audit_insert ON transactions", "transactions"),
+        ("ALTER TABLE transactions DISABLE TRIGGER append_only", "transactions"),
+        ("DROP TRIGGER seal ON audit_pending", "audit_pending"),
+        ("SELECT audited('securities', 'status')", "securities"),
+        ("SELECT audited_by_people('grants')", "grants"),
+        ("CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON limits REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN (false) "
+         "EXECUTE FUNCTION audit_rows('portfolio', 'all', '{portfolio_id,rule,valid_from}', '{}', '{}')", "limits"),
+        ("CREATE OR REPLACE FUNCTION audit_rows() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'", "audit_rows"),
+        ("CREATE OR REPLACE FUNCTION audit_told() RETURNS TABLE (actor uuid, actor_name text, source text, address text, request_id text, task_id uuid) "
+         "LANGUAGE sql AS $$ SELECT NULL::uuid, 'ben', 'page', NULL, NULL, NULL::uuid $$", "audit_told"),
+    ],
+)  # fmt: skip
+def test_what_was_dropped_and_made_otherwise_is_said(owner: Connection, change: str, where: str) -> None:
+    assert audit.verify(owner).findings == ()
+    owner.execute(change)  # type: ignore[arg-type]
+    assert {f.chain for f in audit.verify(owner).findings} == {where}
+
+
 def test_long_chains_are_walked_in_parts(owner: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     owner.execute("INSERT INTO installation SELECT i::text, '1' FROM generate_series(1, 20) i")
     sealed(owner)
@@ -764,6 +786,19 @@ def test_filters(small: Small, asked: dict[str, str], holds: Callable[[Any], boo
     found = client.get("/v1/audit", params={"limit": 500, **asked}).json()["items"]
     assert 0 < len(found) < len(every) < 500
     assert found == [r for r in every if holds(r)]
+
+
+@pytest.mark.parametrize("asked", [{"who": "nobody"}, {"task": str(uuid4())}, {"entity": "limits", "key": "x"}])
+def test_filters_of_one_thing_walk_no_whole_trail(small: Small, asked: dict[str, str]) -> None:
+    """Each is asked for by its index, for a person too, whatever else there is in the trail."""
+    conditions, values = audit._asked(Wanted.read(asked))
+    with small.database.web(small.anna) as c:
+        c.execute("SET LOCAL enable_seqscan = off")
+        found = c.execute("EXPLAIN SELECT * FROM audit_log WHERE " + " AND ".join(conditions), values).fetchall()  # type: ignore[arg-type]
+    plan = "\n".join(r[0] for r in found)
+    assert "Seq Scan on audit_log" not in plan
+    assert "audit_log_newest" not in plan
+    assert "Index Cond" in plan
 
 
 def test_filters_by_day(small: Small) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from small import MARK, WORDS, Small, bar_days, installed
 
+from core import importing
+from core.brokers import Record
 from core.counterparties import NOBODY, Counterparties, Counterparty, DuplicateName, checked
+from core.ledger import Draft
 from core.master import InvalidField, UnknownReference
 from core.scope import Scope
-from db import access, books, counterparties, reports
+from db import access, books, counterparties, exports, imports, ledger, portfolios, reports
 from db.access import AccessDenied
 from db.counterparties import BadCounterparty, CounterpartyUsed, NoSuchCounterparty
 from db.portfolios import StaleEdit
@@ -121,6 +125,95 @@ def test_trades_that_have_not_settled_count_through_whom_they_went(small: Small)
     assert "Quay Clearing" not in [r["counterparty"] for r in exposure(small, "dollars").records()], "settled since"
     with pytest.raises(CounterpartyUsed, match="inactive"):
         counterparties.remove(small.user("ben"), quay.counterparty_id)
+
+
+def test_a_booking_says_through_whom_it_went_until_it_has_settled(small: Small) -> None:
+    """Bought 10 at 100 with 1 of fees, 4 sold at 110 with 1 of fees: 1001 + 439 = 1440 between us and them until the third day."""
+    anna, ben = small.client("anna"), small.user("anna")
+    portfolio = portfolios.create_portfolio(small.anna, "Unsettled", "USD")
+    day, before, settles = bar_days(small.now)[200], bar_days(small.now)[199], bar_days(small.now)[203]
+    query = {"portfolio": str(portfolio)}
+    trade = {"date": day.isoformat(), "symbol": "ACME", "fees": "1", "settlement": settles.isoformat()}
+    bought = {**trade, "kind": "buy", "quantity": "10", "price": "100", "counterparty": " quay  CLEARING "}
+    sold = {**trade, "kind": "sell", "quantity": "4", "price": "110", "counterparty": "Quay Clearing"}
+    lone = {"date": before.isoformat(), "kind": "deposit", "gross": "5000"}
+    wrong = anna.post("/v1/transactions", params=query, json={**bought, "counterparty": "Quay Cleaning"})
+    assert (wrong.status_code, wrong.json()["field"]) == (422, "counterparty")
+    assert "did you mean Quay Clearing" in wrong.json()["detail"]
+    made = anna.post("/v1/transactions", params=query, json=[lone, bought, sold])
+    assert made.status_code == 201, made.text
+    listed = anna.get("/v1/transactions", params=query).json()["transactions"]
+    assert [t["counterparty"] for t in listed] == ["Quay Clearing", "Quay Clearing", None]
+
+    def owed(as_of: Any, **more: str) -> Any:
+        scope = Scope.read(portfolio, {"as_of": as_of.isoformat(), **more})
+        table = reports.answer(ben, "counterparty_exposure", scope, small.now)
+        rows = {r["counterparty"]: r for r in table.records()}
+        if "Quay Clearing" not in rows:
+            return None
+        told = reports.explain(
+            ben, "counterparty_exposure", scope, "unsettled", list(rows).index("Quay Clearing"), now=small.now
+        )
+        assert told.recomputed == rows["Quay Clearing"]["unsettled"]
+        return rows["Quay Clearing"]["unsettled"], rows["Quay Clearing"]["entries"]
+
+    assert owed(before) is None, "not traded yet"
+    assert owed(day) == (Decimal("1440.00"), 2)
+    assert owed(bar_days(small.now)[202]) == (Decimal("1440.00"), 2)
+    assert owed(settles) is None, "settled"
+    first = datetime.now(UTC)
+    # a correction keeps it: 10 at 101, 1011 + 439; and what was known before it stays as it was
+    number = made.json()["booked"][1]
+    changed = anna.patch(f"/v1/transactions/{number}", params=query, json={"price": "101"})
+    assert changed.status_code == 200, changed.text
+    assert owed(day) == (Decimal("1450.00"), 2)
+    assert owed(day, known_at=first.isoformat()) == (Decimal("1440.00"), 2)
+    gone = anna.patch(f"/v1/transactions/{changed.json()['booked']}", params=query, json={"counterparty": None, "note": None})
+    assert gone.status_code == 200, gone.text
+    assert owed(day) == (Decimal("439.00"), 1)
+    assert anna.delete(f"/v1/transactions/{made.json()['booked'][2]}", params=query).status_code == 200
+    assert owed(day) is None, "a reversed entry is owed by nobody"
+    with pytest.raises(CounterpartyUsed, match="inactive"):
+        counterparties.remove(small.user("ben"), next(c.counterparty_id for c in counterparties.every(ben) if c.name == "Quay Clearing"))  # fmt: skip
+
+
+def test_what_moved_in_the_base_currency_counts_in_it(small: Small) -> None:
+    """10 at 100 USD paid in euros at 0.9: 900 EUR."""
+    portfolio, day = portfolios.create_portfolio(small.anna, "Paid in euros", "EUR"), bar_days(small.now)[200]
+    raw = (
+        "date,kind,symbol,quantity,price,fx,settlement,counterparty\n"
+        f"{day},buy,ACME,10,100,0.9,{bar_days(small.now)[202]},Harbour Bank\n"
+        f"{day},buy,ACME,1,100,,,\n"
+    ).encode()
+    assert imports.import_file(small.anna, portfolio, raw, "a.csv", small.now.date(), dry_run=False).booked == 2
+    table = reports.answer(small.user("anna"), "counterparty_exposure", Scope.read(portfolio, {"as_of": day.isoformat()}), small.now)  # fmt: skip
+    bank = next(r for r in table.records() if r["counterparty"] == "Harbour Bank")
+    assert (bank["unsettled"], bank["entries"], bank["count"]) == (Decimal("900.00"), 1, 1)
+    wrong = raw.replace(b"Harbour Bank", b"Nobody").replace(b",10,", b",11,")
+    found = imports.import_file(small.anna, portfolio, wrong, "b.csv", small.now.date())
+    assert [v.outcome for v in found.verdicts] == ["refused", "duplicate"]
+    assert "counterparty Nobody: expected one of Harbour Bank, Quay Clearing" in found.verdicts[0].reason
+
+
+def test_a_ledger_with_counterparties_goes_out_and_in_again_byte_for_byte(small: Small) -> None:
+    one, two = (portfolios.create_portfolio(small.anna, name, "USD") for name in ("Out", "In"))
+    made = [counterparties.add(small.user("ben"), {"name": name}) for name in ("=SUM(A1)", "Straße, Söhne")]
+    day = bar_days(small.now)[200]
+    bookings = [Draft("deposit", day, "USD", gross=Decimal(n + 1), counterparty=c.name) for n, c in enumerate(made)]
+    ledger.append(small.anna, one, [*bookings, Draft("deposit", day, "USD", gross=Decimal(9))], small.now.date())
+    text = exports.export(small.anna, one)
+    assert ",'=SUM(A1)," in text, "no spreadsheet makes a formula of a name"
+    assert imports.import_file(small.anna, two, text.encode(), "l.csv", small.now.date(), dry_run=False).booked == 3
+    assert exports.export(small.anna, two) == text
+    assert [r[27] for r in ledger.transactions(small.anna, two)] == [None, "Straße, Söhne", "=SUM(A1)"]
+
+
+def test_a_file_from_before_there_were_counterparties_still_adds_nothing_twice() -> None:
+    """The key of a row without one is what it was: a column more changes no key under which entries were booked."""
+    cells = {"date": "2026-01-06", "kind": "buy", "symbol": "ACME", "note": "x"}
+    old = tuple(cells.get(n, "") for n in importing.COLUMNS if n != "counterparty")
+    assert imports.content_of(Record(2, (2,), cells), "own") == old
+    assert imports.content_of(Record(2, (2,), {**cells, "counterparty": "Quay"}), "own") != old
 
 
 def test_an_issuer_counts_under_its_counterpartys_name() -> None:

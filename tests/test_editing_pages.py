@@ -125,6 +125,23 @@ def test_a_merger_for_nothing_is_refused_at_its_field(opened: Opened, desk: Desk
     assert "The cash received, a positive amount, or the security that it ends in is needed" in words(at)
 
 
+def test_the_form_and_the_grid_know_counterparties(opened: Opened, desk: Desk) -> None:
+    at = choose(opened(), "buy")
+    assert field(at, "counterparty").value is None, "nobody, unless one is chosen"
+    filled(at, symbol="XNYS:ACME", date=on(desk, 20), quantity="2", price="10", counterparty="Quay Clearing")
+    assert "through Quay Clearing" in words(at)
+    click(at, "Book it")
+    assert [r[27] for r in ledger.transactions(desk.user, desk.portfolio)] == ["Quay Clearing"]
+    at = edit(opened("Edit"), {0: {"counterparty": "Harbour Bank"}})
+    changes = at.dataframe[-1].value[["field", "before", "after"]]
+    assert ("Counterparty", "Quay Clearing", "Harbour Bank") in set(changes.itertuples(index=False, name=None))
+    click(at, "Book 1 correction")
+    at = edit(opened("Edit"), {0: {"price": "11"}})
+    click(at, "Book 1 correction")
+    newest = max(ledger.transactions(desk.user, desk.portfolio), key=lambda r: (r[18], r[28] is not None))
+    assert (newest[6], newest[27]) == (11, "Harbour Bank"), "a correction of something else keeps it"
+
+
 def test_a_transfer_between_own_portfolios(opened: Opened, desk: Desk) -> None:
     other = Desk(desk.small)
     desk.buy(5, "3", "10")

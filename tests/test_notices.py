@@ -92,7 +92,19 @@ def send(limit: int = 60) -> int:
 
 def channel(small: Small, who: str, kind: str, target: str, *events: str, scope: str = "mine") -> tuple[UUID, str]:
     number, secret = database.add(small.user(who), kind, target, events or ("completed", "failed"), scope)
+    if kind == "mail":  # the code that is in its first mail
+        with small.database.owner() as c:
+            code = c.execute("SELECT secret FROM notice_channels WHERE channel_id = %s", (number,)).fetchone()
+            c.execute("DELETE FROM notices WHERE channel_id = %s", (number,))
+        assert code is not None
+        assert database.confirm(small.user(who), number, f" {code[0].upper()} ").confirmed
     return number, secret or ""
+
+
+def code_in(text: str) -> str:
+    """The line of a mail that is a code."""
+    (code,) = [line for line in text.splitlines() if len(line) == 8 and line.isalnum()]
+    return code
 
 
 def asked(small: Small, who: str, **cells: str) -> UUID:
@@ -437,6 +449,78 @@ def test_mail_goes_by_tls_where_it_is_offered_and_no_password_before(
         assert not [1 for secure, word in said if not secure and word not in ("EHLO", "STARTTLS")]
         signed_in = next(line for _, line in its.said if line.startswith("AUTH PLAIN"))
         assert base64.b64decode(signed_in.split(" ")[2]) == b"\0user\0test@word"
+
+
+def test_nothing_but_a_code_is_mailed_until_the_address_is_confirmed(
+    small: Small, mails: Mailbox, here: Callable[..., None]
+) -> None:
+    """Whoever does not read the mail at an address cannot have anything sent there, and guessing ends after ten codes."""
+    here(smtp_url=f"smtp://127.0.0.1:{mails.port}")
+    ben, api = small.user("ben"), small.client("ben")
+    made = api.post(
+        "/v1/notification-channels", json={"kind": "mail", "target": "boss@example.org", "events": ["completed"]}
+    )
+    assert (made.status_code, made.json()["confirmed"], made.json()["secret"]) == (201, False, None)
+    path = f"/v1/notification-channels/{made.json()['channel_id']}/confirm"
+    asked(small, "ben", symbol="ONE")
+    worked()
+    send()
+    (mail,) = mails.got
+    assert mail["Subject"] == "Ballast: Confirm your address"
+    code = code_in(mail.get_content())
+    for _ in range(10):
+        wrong = api.post(path, json={"code": "00000000"})
+        assert (wrong.status_code, wrong.json()["field"]) == (422, "code")
+    assert "new code" in api.post(path, json={"code": code}).json()["expected"], "ten guesses, and this code is spent"
+    assert small.client("cleo").post(path, json={"code": code}).status_code == 404
+    database.test(ben, UUID(made.json()["channel_id"]))
+    send()
+    newer = code_in(mails.got[-1].get_content())
+    assert newer != code
+    assert api.post(path, json={"code": newer}).json()["confirmed"]
+    asked(small, "ben", symbol="TWO")
+    worked()
+    send()
+    assert [m["Subject"].split(":")[1].strip() for m in mails.got[2:]] == ["Add TWO (Nova)"]
+    trail = small.client("anna").get("/v1/audit", params={"entity": "notice_channels"}).text
+    assert code not in trail
+    assert newer not in trail
+
+
+@pytest.mark.parametrize("goodbye", ["421 too busy", None])
+def test_a_mail_that_was_accepted_is_not_sent_again_whatever_is_said_to_the_goodbye(
+    small: Small,
+    mails: Mailbox,
+    here: Callable[..., None],
+    at_once: None,
+    monkeypatch: pytest.MonkeyPatch,
+    goodbye: str | None,
+) -> None:
+    monkeypatch.setattr(notices, "LIMIT", 1.0)
+    mails.goodbye = goodbye
+    here(smtp_url=f"smtp://127.0.0.1:{mails.port}")
+    channel(small, "ben", "mail", "ben@example.org")
+    asked(small, "ben")
+    worked()
+    send()
+    assert len(mails.got) == 1
+    assert rows(small, "SELECT status, attempts FROM notices") == [("sent", 1)]
+
+
+def test_a_mail_server_that_drags_on_costs_its_limit(
+    small: Small, mails: Mailbox, here: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every answer comes in time, a line at a time, and it never ends: others wait no longer than the limit."""
+    monkeypatch.setattr(notices, "MAIL_LIMIT", 1.0)
+    mails.drags = 0.3
+    here(smtp_url=f"smtp://127.0.0.1:{mails.port}")
+    channel(small, "ben", "mail", "ben@example.org")
+    asked(small, "ben")
+    worked()
+    began = time.monotonic()
+    assert notices.work()
+    assert time.monotonic() - began < 5
+    assert rows(small, "SELECT status, attempts FROM notices") == [("pending", 1)]
 
 
 def test_a_mail_cannot_be_led_elsewhere_by_what_a_task_is_called(

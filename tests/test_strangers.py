@@ -237,6 +237,7 @@ def call(
             f"/v1/proposals/{values.get('proposal_id')}/dismiss": {"why": "mine now"},
             "/v1/notification-channels": {"kind": "webhook", "target": "https://example.org/his", "events": ["failed"]},
             f"/v1/notification-channels/{values.get('channel_id')}": {"active": False},
+            f"/v1/notification-channels/{values.get('channel_id')}/confirm": {"code": "00000000"},
             "/v1/import-maps": {"name": "his", "columns": ["Day"], "map": {"columns": {"date": "Day"}}},
             "/v1/portfolios": {"name": "one more", "base_currency": "USD"},
             f"/v1/portfolios/{portfolio}/reconciliations/{values['reconciliation_id']}/signoffs": {

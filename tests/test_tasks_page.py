@@ -282,7 +282,7 @@ def test_a_channel_is_added_shown_its_secret_once_tested_paused_and_removed(open
         assert "being sent" in words(at)
         sending.work()
         at.run()
-        assert "The test arrived" in words(at)
+        assert "It arrived" in words(at)
         assert len(its.got) == 1
         its.status = 500
         click(at, "test_")
@@ -294,6 +294,23 @@ def test_a_channel_is_added_shown_its_secret_once_tested_paused_and_removed(open
         assert "paused" in words(at)
         click(at, "remove_")
         assert notices.channels(small.user("ben")) == []
+
+
+def test_a_mail_address_is_confirmed_on_the_page(opened: Opened, small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = replace(settings, smtp_url="smtp://127.0.0.1:9")
+    monkeypatch.setattr(notices, "settings", now)
+    number, _ = notices.add(small.user("ben"), "mail", "ben@example.org", ["completed"])
+    at = opened(who="ben", tabs={"tasks_tabs": "Notifications"})
+    assert "Not confirmed yet" in words(at)
+    next(t for t in at.text_input if str(t.key).startswith("code_")).set_value("00000000").run()
+    click(at, "confirm_")
+    assert "the eight characters of the newest mail" in words(at)
+    with small.database.owner() as c:
+        (code,) = c.execute("SELECT secret FROM notice_channels WHERE channel_id = %s", (number,)).fetchone() or ("",)
+    next(t for t in at.text_input if str(t.key).startswith("code_")).set_value(code).run()
+    click(at, "confirm_")
+    assert "ben@example.org is confirmed" in words(at)
+    assert notices.channel(small.user("ben"), number).confirmed
 
 
 def test_an_admin_sends_again_what_did_not_arrive(

@@ -266,7 +266,51 @@ def test_what_no_longer_trades_is_halted_then_delisted_against_the_calendar(smal
     with engine.jobs() as c:
         market.upsert_bars(c, [Bar(small.securities["BOLT"], bar_days(small.now)[-1], Decimal(40))], "csv")
     look(small, jobs.listings)
-    assert said(small)[0] == f"XNYS:BOLT status: halted → active since {bar_days(small.now)[-1]}"
+    assert said(small)[0] == "XNYS:BOLT status: halted → active"
+
+
+def test_what_trades_again_is_proposed_once_however_often_it_was_priced_since(small: Small, feed: Said) -> None:
+    """Dismissed today it does not come back tomorrow with another day; after another halt it does."""
+    acme, ben = small.securities["ACME"], small.user("ben")
+    change(small, "UPDATE securities SET status = 'halted' WHERE security_id = %s", acme)
+    look(small, jobs.listings)
+    (again,) = [p for p in found(small) if p.security_id == acme]
+    assert (again.after, "it trades again" in again.why) == ({"status": "active"}, True)
+    upkeep.dismiss(ben, again.proposal_id, "the halt is ours")
+    change(small, "DELETE FROM asset_prices WHERE security_id = %s", acme)  # as if it was another day
+    look(small, jobs.listings)
+    assert not [p for p in found(small) if p.security_id == acme]
+    change(small, "UPDATE securities SET status = 'active' WHERE security_id = %s", acme)
+    change(small, "INSERT INTO proposals (kind, security_id, field, before, after, why, found_by, status, decided_at, decided_by) SELECT kind, security_id, field, "
+           "'{\"status\": \"active\"}', '{\"status\": \"halted\", \"on\": \"2026-01-05\"}', why, found_by, 'accepted', clock_timestamp(), decided_by FROM proposals WHERE proposal_id = %s",
+           again.proposal_id)  # fmt: skip
+    change(small, "UPDATE securities SET status = 'halted' WHERE security_id = %s", acme)
+    look(small, jobs.listings)
+    (once_more,) = [p for p in found(small) if p.security_id == acme]
+    upkeep.accept(ben, [once_more.proposal_id])
+    assert worked() == 1
+    assert rows(small, "SELECT status FROM securities WHERE security_id = %s", acme) == [("active",)]
+
+
+def test_what_a_person_prices_by_hand_is_never_halted(small: Small, feed: Said) -> None:
+    """Two that no feed knows: one was priced today, the other months ago."""
+    one, other = small.securities["ACME"], small.securities["BOLT"]
+    days = bar_days(small.now)
+    change(small, "DELETE FROM asset_prices WHERE security_id = ANY (%s)", [one, other])
+    change(small, "UPDATE price_history SET provider = 'manual' WHERE security_id = ANY (%s)", [one, other])
+    change(small, 'DELETE FROM price_history WHERE security_id = %s AND "on" > %s', one, days[200])
+    look(small, jobs.listings)
+    assert not [p for p in found(small) if p.security_id in (one, other)]
+
+
+def test_a_dividend_after_the_last_compared_day_that_is_no_dividend_breaks_nothing() -> None:
+    """Somebody typed 50 instead of 0.50 for today, of which the feed has no adjusted close yet."""
+    days = [date(2026, 1, 5), date(2026, 1, 6), date(2026, 1, 7)]
+    bars = [Day(on, 10.0, Decimal(10) if on < days[2] else None) for on in days]
+    found = compare(bars, [Action(1, "dividend", days[2], None, Decimal(50), "USD", None)], "USD")
+    assert found is not None
+    assert (found.agrees, found.on, found.ours) == (False, days[1], None)
+    assert "not below the price before it" in found.cause
 
 
 def test_a_feed_that_is_down_makes_nobody_halted(small: Small, feed: Said) -> None:

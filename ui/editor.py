@@ -19,7 +19,7 @@ from core import VERSION, importing
 from core.book import Book
 from core.ledger import Draft, LedgerError, Security, draft_of, spoken
 from core.table import Column, Context, Table
-from db import corrections, engine, installation, market
+from db import corrections, counterparties, engine, installation, market
 from db.access import User
 from db.corrections import Clash, Conflict, Entry, NotCorrected
 from ui import entry, errors, session, show
@@ -36,7 +36,7 @@ TEXTS = {
 }
 AMOUNTS = ("gross", "fees", "taxes", "basis")
 OTHERS = {"ratio": "Ratio", "fraction": "Cost share", "basis": "Cost carried in"}  # shown where an entry has them
-LABELS = {"date": "Date", **TEXTS, **OTHERS, "settlement": "Settles", "note": "Note", "acquired": "Bought", "lots": "Chosen lots"}  # fmt: skip
+LABELS = {"date": "Date", **TEXTS, **OTHERS, "settlement": "Settles", "counterparty": "Counterparty", "note": "Note", "acquired": "Bought", "lots": "Chosen lots"}  # fmt: skip
 SOURCE = {"date": "traded_on", "settlement": "settles_on"}  # the report's name of a cell
 PHONE = ("date", "what", "quantity", "price", "gross", "note")
 
@@ -76,12 +76,15 @@ def _grid(user: User, book: Book, listed: Table) -> None:
     if not dirty:
         state["frame"] = _frame(listed.records(), search.lower().split())
     frame: pd.DataFrame = state["frame"]
+    names = counterparties.names(user)
+    if not names and "counterparty" in frame:
+        frame = frame.drop(columns="counterparty")
     if frame.empty:
         st.info(
             "No entry fits this search." if listed.rows else "There is nothing to edit yet.", icon=":material/inbox:"
         )
         return
-    edited = st.data_editor(frame, key=n, hide_index=True, num_rows="delete", disabled=["what"], column_config=_columns(), height=430,
+    edited = st.data_editor(frame, key=n, hide_index=True, num_rows="delete", disabled=["what"], column_config=_columns(names), height=430, placeholder="",
                             column_order=PHONE if session.on_phone() else None, alt="Editable entries of the ledger")  # fmt: skip
     if len(frame) == ROWS:
         st.caption(f"The newest {ROWS} entries that fit are shown: search for older ones.")
@@ -158,7 +161,11 @@ def _frame(records: Iterable[Mapping[str, Any]], words: Sequence[str]) -> pd.Dat
         what = " ".join(x for x in (spoken(r["kind"]), r["symbol"] or "", f"→ {r['into']}" if r["into"] else "", r["currency"]) if x)  # fmt: skip
         cells: dict[str, Any] = {"date": r["traded_on"], "what": what}
         cells |= {name: _text(r[name], 2 if name in AMOUNTS else 0) for name in (*TEXTS, *OTHERS)}
-        rows[UUID(r["transaction_id"])] = cells | {"settlement": r["settles_on"], "note": r["note"]}
+        rows[UUID(r["transaction_id"])] = cells | {
+            "settlement": r["settles_on"],
+            "counterparty": r["counterparty"] or "",
+            "note": r["note"],
+        }
         if len(rows) == ROWS:
             break
     frame = pd.DataFrame.from_dict(rows, orient="index")
@@ -174,12 +181,13 @@ def _text(value: Any, places: int) -> str:
     return f"{whole}.{decimals:0<{places}}" if decimals or places else whole
 
 
-def _columns() -> dict[str, Any]:
+def _columns(names: Sequence[str]) -> dict[str, Any]:
     config = st.column_config
     shown: dict[str, Any] = {
         "date": config.DateColumn("Date", format="YYYY-MM-DD", required=True, min_value=date(1900, 1, 1)),
         "what": config.TextColumn("Entry", help="Kind and security stay: to change those, reverse it and book another"),
         "settlement": config.DateColumn("Settles", format="YYYY-MM-DD"),
+        "counterparty": config.SelectboxColumn("Counterparty", options=["", *names]),
         "note": config.TextColumn("Note", max_chars=500),
     }
     return shown | {name: config.TextColumn(title, alignment="right", max_chars=40) for name, title in {**TEXTS, **OTHERS}.items()}  # fmt: skip

@@ -16,7 +16,7 @@ from core.book import Book, Portfolio
 from core.ledger import ACTIONS, DISPOSING, TRANSFERS, LedgerError, spoken
 from core.preview import Effect, effect
 from core.table import Column, Kind
-from db import corrections, engine, installation, ledger, market, reports, tax, transfers
+from db import corrections, counterparties, engine, installation, ledger, market, reports, tax, transfers
 from db.access import AccessDenied, User
 from db.corrections import Conflict, Correction
 from ui import errors, lot_picker, show
@@ -77,7 +77,7 @@ def _form(user: User, book: Book, held: dict[str, Any]) -> None:
         p.portfolio_id: p.name for p in reports.portfolios(user) if p.portfolio_id != portfolio and may_book(user, p)
     }
     asked = _what(n, state["kind"])
-    cells, slots = draw(asked, n, options, currencies, targets, book, held)
+    cells, slots = draw(asked, n, options, currencies, targets, book, held, counterparties.names(user, active=True))
     if asked == "dividend":
         reinvestment(n, cells, slots)
     if kind_of(asked) in DISPOSING and cells.get("symbol"):

@@ -32,7 +32,7 @@ GROUPS = {
 }
 KINDS = tuple(kind for kinds in GROUPS.values() for kind in kinds)
 TITLES = {"exchange": "Currency exchange", "transfer_in": "In", "transfer_out": "Out", "between": "Between own portfolios", "spin_off": "Spin-off"}  # fmt: skip
-_TRADE = ("symbol", "date", "quantity", "price", "fees", "taxes", "fx", "settlement", "note")
+_TRADE = ("symbol", "date", "quantity", "price", "fees", "taxes", "fx", "settlement", "counterparty", "note")
 _CASH = ("date", "gross", "currency", "fx", "note")
 FIELDS = {
     **dict.fromkeys(("buy", "sell", "short", "cover"), _TRADE),
@@ -69,6 +69,11 @@ ASKED = {
     "basis": ("Cost carried in (optional)", "1500.00", "What these units cost; empty: their market value."),
     "acquired": ("Bought on (optional)", "", "When these units were bought; empty: on the trade date."),
     "settlement": ("Settles on (optional)", "", "Empty: by the market's settlement cycle."),
+    "counterparty": (
+        "Counterparty (optional)",
+        "Type a name",
+        "Whom it went through, such as the broker: what has not settled is exposure to them.",
+    ),
     "note": ("Note (optional)", "Rebalancing", "Up to 500 characters."),
     "reinvest_price": (
         "Price of a new unit",
@@ -100,7 +105,7 @@ ALSO = {
 USUAL = ("USD", "EUR")  # offered first as the other side of an exchange
 NUMBERS = ("quantity", "price", "gross", "received", "fees", "taxes", "fx", "ratio", "fraction", "basis")
 DATES = ("date", "settlement", "acquired")
-OPTIONAL = ("fees", "taxes", "fx", "settlement", "note", "basis", "acquired")
+OPTIONAL = ("fees", "taxes", "fx", "settlement", "counterparty", "note", "basis", "acquired")
 LEFT_OPEN = {"merger": ("into", "ratio", "gross", "price")}  # of these core says which are needed together
 
 
@@ -220,14 +225,16 @@ def draw(
     targets: dict[UUID, str],
     book: Book,
     held: dict[str, Any],
+    through: Sequence[str] = (),
 ) -> tuple[dict[str, str], dict[str, Any]]:
-    """Draw the fields of a form; what was entered as text cells, and the place beside each field for its error."""
+    """Draw the fields of a form; what was entered as text cells, and the place beside each field for its error.
+    `through`: the counterparties that are offered."""
     cells: dict[str, str] = {"kind": form}
     slots: dict[str, Any] = {}
     grid = st.grid(3, min_column_width=210)
     currency = book.base
     for field in FIELDS[form]:
-        if field == "fx" and currency == book.base:
+        if (field == "fx" and currency == book.base) or (field == "counterparty" and not through):
             continue
         _, example, note = ASKED[field]
         label, key = called(field, form), f"{n}_{field}"
@@ -246,6 +253,8 @@ def draw(
                 to = st.selectbox(label, list(targets), index=None, placeholder=example, help=note, key=key, format_func=targets.__getitem__,
                                   persist_state="session")  # fmt: skip
                 cells[field] = str(to) if to else ""
+            elif field == "counterparty":
+                cells[field] = st.selectbox(label, through, index=None, placeholder=example, help=note, key=key, persist_state="session") or ""  # fmt: skip
             elif field in DATES:
                 on = st.date_input(label, value="today" if field == "date" else None, format="YYYY-MM-DD", help=note, key=key,
                                    min_value=date(1900, 1, 1), persist_state="session")  # fmt: skip
@@ -328,4 +337,6 @@ def _paid(p: Posting) -> list[str]:
     parts.append(f"traded {show.day(p.traded_on)}")
     if p.settles_on != p.traded_on:
         parts.append(f"settles {show.day(p.settles_on)}")
+    if p.counterparty:
+        parts.append(f"through {show.plain(p.counterparty)}")
     return parts

@@ -71,8 +71,14 @@ def _channel(user: User, channel: Channel) -> None:
         st.markdown(f":material/{ICONS[channel.kind]}: {_code(channel.target)}{whose}{paused}")
         st.caption(" · ".join(WORDS[e] for e in channel.events))
         st.markdown(_state(channel))
+        if not channel.confirmed:
+            _confirm(user, channel)
         with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button("Send a test", icon=":material/send:", key=f"test_{number}"):
+            if st.button(
+                "Send a test" if channel.confirmed else "Send the code again",
+                icon=":material/send:",
+                key=f"test_{number}",
+            ):
                 with errors.told():
                     try:
                         st.session_state[f"notices_test_{number}"] = notices.test(user, number)
@@ -92,8 +98,29 @@ def _channel(user: User, channel: Channel) -> None:
             _tested(test)
 
 
+def _confirm(user: User, channel: Channel) -> None:
+    """The code from the mail, and what was wrong with it."""
+    number = channel.channel_id
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        code = st.text_input(
+            "Code from the mail", max_chars=20, placeholder="3f9a11c2", key=f"code_{number}", width=200
+        )
+        entered = st.button("Confirm", type="primary", icon=":material/check:", key=f"confirm_{number}")
+    if entered:
+        with errors.told():
+            try:
+                notices.confirm(user, number, code)
+            except BadChannel as error:
+                st.error(f"Code: expected {error.expected}.", icon=":material/error:")
+            else:
+                st.session_state["notices_said"] = f"{channel.target} is confirmed."
+                st.rerun()
+
+
 def _state(channel: Channel) -> str:
     """How the last delivery went."""
+    if not channel.confirmed and not channel.fails:
+        return ":orange[:material/mark_email_unread: Not confirmed yet]: a code was sent there, nothing else is until you enter it"
     if channel.fails and channel.last_failure_at is not None:
         return f":red[:material/error: The last one did not arrive] ({show.moment(channel.last_failure_at)}): {show.plain(channel.last_error)}"
     if channel.last_success_at is not None:
@@ -114,13 +141,13 @@ def _tested(number: UUID) -> None:
             except notices.NoSuchNotice:
                 return
             if notice.status == "sent":
-                st.success("The test arrived.", icon=":material/mark_email_read:")
+                st.success("It arrived.", icon=":material/mark_email_read:")
             elif notice.status == "dead":
-                st.error(f"The test did not arrive: {show.plain(notice.last_error)}.", icon=":material/error:")
+                st.error(f"It did not arrive: {show.plain(notice.last_error)}.", icon=":material/error:")
             elif (datetime.now(UTC) - notice.created_at).total_seconds() > PATIENCE:
-                st.warning("The test is still to be sent: the scheduled process may not be running.", icon=":material/schedule:")  # fmt: skip
+                st.warning("It is still to be sent: the scheduled process may not be running.", icon=":material/schedule:")  # fmt: skip
             else:
-                st.info("The test is being sent …", icon=":material/send:")
+                st.info("It is being sent …", icon=":material/send:")
             if followed and notice.status != "pending":
                 st.rerun()
 

@@ -29,6 +29,7 @@ from core.table import Column, Kind
     Column("basis", "Cost carried in", Kind.MONEY, "of a transfer in kind, in its currency", wide_only=True),
     Column("acquired_on", "Acquired", Kind.DATE, "of a transfer in kind: when the units were bought", wide_only=True),
     Column("lots", "Chosen lots", note="id:units of each", wide_only=True),
+    Column("counterparty", "Counterparty", note="whom it went through", wide_only=True),
     Column("state", "State", note="booked, corrected, reversed, or a reversal; what it corrects or belongs to"),
     Column("note", "Note", wide_only=True),
     Column("source", "Source", wide_only=True),
@@ -41,14 +42,14 @@ def transactions(ledger: list[tuple[Any, ...]]) -> Made:
     """Every entry, newest first. Nothing is ever changed: a correction is a reversal and a new entry."""
     rows = []
     for (number, traded, settles, kind, symbol, quantity, price, ratio, gross, fees, taxes, net, cash_currency, currency, fx, note, source, by, at,
-         is_reversed, reverses, into, fraction, basis, _, acquired, lots, corrects, link, corrected_by) in ledger:  # fmt: skip
+         is_reversed, reverses, into, fraction, basis, _, acquired, lots, through, corrects, link, corrected_by) in ledger:  # fmt: skip
         state = f"reverses {_short(reverses)}" if reverses else "reversed" if is_reversed else "booked"
         if is_reversed and corrected_by:
             state = f"corrected by {_short(corrected_by)}"
         state += f", corrects {_short(corrects)}" if corrects else ""
         state += f", linked {_short(link)}" if link else ""
         chosen = ";".join(f"{lot}:{units}" for lot, units in lots or [])
-        rows.append((traded, kind, symbol, quantity, price, net, cash_currency, gross, fees, taxes, currency, fx, ratio, settles, into, fraction, basis, acquired, chosen, state, note, source, by, at,
+        rows.append((traded, kind, symbol, quantity, price, net, cash_currency, gross, fees, taxes, currency, fx, ratio, settles, into, fraction, basis, acquired, chosen, through, state, note, source, by, at,
                      str(number)))  # fmt: skip
     return Made(rows)
 

@@ -26,6 +26,8 @@ CREATE TABLE audit_log (
   PRIMARY KEY (chain, seq)
 );
 CREATE INDEX audit_log_newest ON audit_log (at DESC, chain DESC, seq DESC);
+CREATE INDEX audit_log_who ON audit_log (actor_name, at DESC, chain DESC, seq DESC);
+CREATE INDEX audit_log_task ON audit_log (task_id) WHERE task_id IS NOT NULL;
 CREATE INDEX audit_log_thing ON audit_log (entity, entity_key);
 CREATE INDEX audit_log_security ON audit_log ((coalesce(after, before) ->> 'security_id')) WHERE chain = 'master';
 CREATE TABLE audit_heads (chain text PRIMARY KEY, seq bigint NOT NULL, hash bytea NOT NULL);

@@ -5,7 +5,9 @@ CREATE TABLE notice_channels (
   user_id    uuid NOT NULL REFERENCES users,
   kind       text NOT NULL CHECK (kind IN ('mail', 'webhook')),
   target     text NOT NULL CHECK (length(target) BETWEEN 3 AND 2000), -- a mail address, a URL
-  secret     text,                                                 -- whsec_ and base64, of webhooks: signs what is sent
+  secret     text,                                                 -- of webhooks whsec_ and base64: signs what is sent; of mail the code, until it was entered
+  confirmed  boolean GENERATED ALWAYS AS (kind = 'webhook' OR secret IS NULL) STORED, -- no mail but the code goes where nobody said that it arrived
+  tries      integer NOT NULL DEFAULT 0,                           -- wrong codes
   events     text[] NOT NULL CHECK (events <@ '{completed,failed,waiting,decided}' AND cardinality(events) > 0),
   scope      text NOT NULL CHECK (scope IN ('mine', 'all')),       -- all: of everybody's tasks, for admins
   active     boolean NOT NULL DEFAULT true,
@@ -14,7 +16,7 @@ CREATE TABLE notice_channels (
   last_failure_at timestamptz,
   last_error text NOT NULL DEFAULT '',
   UNIQUE (user_id, kind, target),
-  CHECK ((secret IS NOT NULL) = (kind = 'webhook'))
+  CHECK (secret IS NOT NULL OR kind = 'mail')
 );
 CREATE TABLE notices (
   notice_id  uuid PRIMARY KEY DEFAULT uuidv7(),
@@ -63,7 +65,7 @@ BEGIN
            'cancelled_by', (SELECT username FROM users WHERE user_id = NEW.cancelled_by),
            'finished_at', NEW.finished_at, 'message', NEW.message, 'error', NEW.error, 'at', clock_timestamp())
     FROM notice_channels n JOIN users u USING (user_id)
-   WHERE n.active AND u.disabled_at IS NULL
+   WHERE n.active AND n.confirmed AND u.disabled_at IS NULL
      AND CASE WHEN news IN ('approved', 'rejected', 'cancelled') THEN 'decided' ELSE news END = ANY (n.events)
      AND CASE WHEN news = 'waiting' THEN n.user_id <> NEW.requested_by AND n.user_id IN (SELECT approvers(policy() ->> 'approve'))
               ELSE n.user_id = NEW.requested_by OR (n.scope = 'all' AND u.role = 'admin') END
@@ -76,7 +78,8 @@ BEGIN
 END $$;
 CREATE TRIGGER note_task AFTER INSERT OR UPDATE OF status ON tasks FOR EACH ROW EXECUTE FUNCTION note_task();
 
--- A channel of one's own. The secret leaves here, once, and nowhere else.
+CREATE FUNCTION mail_code() RETURNS text LANGUAGE sql AS $$ SELECT left(gen_random_uuid()::text, 8) $$;
+-- A channel of one's own. The secret of a webhook leaves here, once, and nowhere else; the code of a mail address with the first mail to it.
 CREATE FUNCTION add_channel(its_kind text, its_target text, its_events text[], its_scope text, OUT id uuid, OUT its_secret text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
@@ -89,11 +92,31 @@ BEGIN
     its_secret := 'whsec_' || encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'base64');
   END IF;
   INSERT INTO notice_channels (user_id, kind, target, secret, events, scope)
-  VALUES (app_user(), its_kind, its_target, its_secret, its_events, its_scope) RETURNING channel_id INTO id;
+  VALUES (app_user(), its_kind, its_target, coalesce(its_secret, mail_code()), its_events, its_scope) RETURNING channel_id INTO id;
+  IF its_kind = 'mail' THEN
+    PERFORM test_channel(id);
+  END IF;
+END $$;
+-- 'confirmed', 'wrong', 'spent' after ten wrong codes (the next test brings another), null where there is no such channel
+CREATE FUNCTION confirm_channel(its uuid, its_code text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE n notice_channels;
+BEGIN
+  SELECT * INTO n FROM notice_channels WHERE channel_id = its AND user_id = app_user() FOR UPDATE;
+  IF NOT FOUND OR n.confirmed THEN
+    RETURN CASE WHEN n.confirmed THEN 'confirmed' END;
+  ELSIF n.tries >= 10 THEN
+    RETURN 'spent';
+  ELSIF n.secret = lower(trim(its_code)) THEN
+    UPDATE notice_channels SET secret = NULL WHERE channel_id = its;
+    RETURN 'confirmed';
+  END IF;
+  UPDATE notice_channels SET tries = tries + 1 WHERE channel_id = its;
+  RETURN 'wrong';
 END $$;
 CREATE FUNCTION test_channel(its uuid) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' AS $$
 DECLARE id uuid;
 BEGIN
+  UPDATE notice_channels SET secret = mail_code(), tries = 0 WHERE channel_id = its AND user_id = app_user() AND NOT confirmed AND tries >= 10;
   IF NOT EXISTS (SELECT FROM notice_channels WHERE channel_id = its AND user_id = app_user()) THEN
     RETURN NULL;
   ELSIF (SELECT count(*) FROM notices JOIN notice_channels USING (channel_id)
@@ -135,11 +158,13 @@ CREATE POLICY web_removes ON notice_channels FOR DELETE TO ballast_web USING (us
 CREATE POLICY web_reads ON notices FOR SELECT TO ballast_web
   USING (EXISTS (SELECT FROM notice_channels c WHERE c.channel_id = notices.channel_id));
 REVOKE ALL ON notice_channels, notices FROM PUBLIC, ballast_web, ballast_jobs;
-GRANT SELECT (channel_id, user_id, kind, target, events, scope, active, created_at, last_success_at, last_failure_at, last_error),
+GRANT SELECT (channel_id, user_id, kind, target, confirmed, events, scope, active, created_at, last_success_at, last_failure_at, last_error),
   UPDATE (events, scope, active), DELETE ON notice_channels TO ballast_web;
 GRANT SELECT ON notices TO ballast_web;
 GRANT SELECT, UPDATE (active, last_success_at, last_failure_at, last_error) ON notice_channels TO ballast_jobs;
 GRANT SELECT, UPDATE, DELETE ON notices TO ballast_jobs;
-REVOKE ALL ON FUNCTION administers(), approvers(text), note_task(), add_channel(text, text, text[], text), test_channel(uuid), retry_notice(uuid) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION administers(), approvers(text), add_channel(text, text, text[], text), test_channel(uuid), retry_notice(uuid) TO ballast_web;
-SELECT audited('notice_channels', 'last_success_at', 'last_failure_at', 'last_error');
+REVOKE ALL ON FUNCTION administers(), approvers(text), note_task(), add_channel(text, text, text[], text), test_channel(uuid), retry_notice(uuid), mail_code(),
+  confirm_channel(uuid, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION administers(), approvers(text), add_channel(text, text, text[], text), test_channel(uuid), retry_notice(uuid),
+  confirm_channel(uuid, text) TO ballast_web;
+SELECT audited('notice_channels', 'tries', 'last_success_at', 'last_failure_at', 'last_error');

@@ -1,0 +1,105 @@
+"""What writes and protects the audit trail: whether it still stands as the migrations made it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+JOINS = re.compile(r"audited(_by_people)?\('(\w+)'((?:, *'\w+')*)\)")
+FUNCTIONS = ("refuse_audit", "netstring", "audit_canonical", "audit_seal", "audit_kept", "audit_told", "audit_rows", "audit_truncation",
+             "audit_booked", "audit_readable", "audit_chains", "audit_links", "audit_head", "app_user", "refuse_change")  # fmt: skip
+# of tables that do not join by audited(): as pg_get_triggerdef has them, without the name of the table
+_GUARD = "BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON {} FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit()"
+OWN = {
+    **{(t, "append_only"): f"CREATE TRIGGER append_only {_GUARD}" for t in ("audit_log", "audit_heads", "audit_pending")},
+    ("audit_pending", "seal"): "CREATE CONSTRAINT TRIGGER seal AFTER INSERT ON {} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new.opens) "
+    "EXECUTE FUNCTION audit_seal()",
+    ("transactions", "append_only"): "CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON {} FOR EACH ROW EXECUTE FUNCTION refuse_change()",
+    ("transactions", "append_only_truncate"): "CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON {} FOR EACH STATEMENT EXECUTE FUNCTION "
+    "refuse_change()",
+    ("transactions", "audit_insert"): "CREATE TRIGGER audit_insert AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE "
+    "FUNCTION audit_booked()",
+}  # fmt: skip
+_ROWS = {
+    "audit_insert": "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows",
+    "audit_update": "AFTER UPDATE ON {} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
+    "audit_delete": "AFTER DELETE ON {} REFERENCING OLD TABLE AS old_rows",
+}
+_JOINED = """SELECT t.relname::text, t.columns, t.key,
+    CASE WHEN 'portfolio_id' = ANY (t.columns) THEN 'portfolio' WHEN 'user_id' = ANY (t.columns) OR t.relname = 'installation' THEN 'people' ELSE 'master' END
+  FROM (SELECT c.relname, ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum) AS columns,
+               ARRAY(SELECT a.attname::text FROM pg_index x CROSS JOIN unnest(x.indkey) WITH ORDINALITY AS k (attnum, place)
+                 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum WHERE x.indrelid = c.oid AND x.indisprimary ORDER BY k.place) AS key
+          FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY (%s)) AS t"""
+
+
+def fallen(c: psycopg.Connection[Any]) -> list[tuple[str, str]]:
+    """(table or function, what is wrong with what should write or protect the trail), in the order of their names."""
+    wanted = _wanted(c)
+    there = {
+        (table, name): (definition, enabled)
+        for table, name, definition, enabled in c.execute(
+            "SELECT t.relname::text, g.tgname::text, pg_get_triggerdef(g.oid, true), g.tgenabled IN ('O', 'A') FROM pg_trigger g "
+            "JOIN pg_class t ON t.oid = g.tgrelid WHERE t.relnamespace = 'public'::regnamespace AND NOT g.tgisinternal"
+        ).fetchall()
+    }
+    out = []
+    for (table, name), definition in wanted.items():
+        found, enabled = there.get((table, name), ("", True))
+        state = (
+            "is missing"
+            if not found
+            else "is disabled"
+            if not enabled
+            else "was replaced"
+            if found != definition
+            else ""
+        )
+        if state:
+            out.append((table, f"its trigger {name} {state}: changes may have left no row"))
+    text = _migrations()
+    sources: dict[str, list[str]] = {}
+    for name, source in c.execute(
+        "SELECT proname::text, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname = ANY (%s)", (list(FUNCTIONS),)
+    ).fetchall():  # fmt: skip
+        sources.setdefault(name, []).append(source)
+    for name in FUNCTIONS:
+        if not sources.get(name) or any(source not in text for source in sources[name]):
+            out.append((name, "this function is not the one that was installed: the trail may not say what happened"))
+    return sorted(out)
+
+
+def _wanted(c: psycopg.Connection[Any]) -> dict[tuple[str, str], str]:
+    """The definition of every trigger that is needed, by table and name."""
+    joins = {table: (who, ignored) for who, table, ignored in _joins()}
+    wanted = {key: definition.format(key[0]) for key, definition in OWN.items()}
+    for table, columns, key, chain in c.execute(_JOINED, (list(joins),)).fetchall():
+        who, ignored = joins[table]
+        hidden = [x for x in columns if re.search("password|secret|token", x)]
+        lists = ", ".join(f"'{{{','.join(x)}}}'" for x in (key, hidden, ignored))
+        for name, when in _ROWS.items():
+            wanted[table, name] = (
+                f"CREATE TRIGGER {name} {when.format(table)} FOR EACH STATEMENT EXECUTE FUNCTION audit_rows('{chain}', '{who}', {lists})"
+            )
+        wanted[table, "audit_truncate"] = (
+            f"CREATE TRIGGER audit_truncate BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION audit_truncation('{chain}')"
+        )
+    return wanted
+
+
+def _joins() -> list[tuple[str, str, list[str]]]:
+    """(whose changes are kept, table, ignored columns) as the migrations ask for it; what is asked last counts."""
+    said = re.sub(r"--.*", "", _migrations())
+    return [
+        ("people" if by else "all", table, re.findall(r"\w+", ignored)) for by, table, ignored in JOINS.findall(said)
+    ]
+
+
+@cache
+def _migrations() -> str:
+    folder = Path(__file__).parent / "migrations" / "versions"
+    return "\n".join(file.read_text("utf-8") for file in sorted(folder.glob("*.sql")))
