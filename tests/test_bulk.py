@@ -764,6 +764,11 @@ def test_a_damaged_backup_is_not_restored(small: Small) -> None:
         c.execute("UPDATE backups SET content = overlay(content placing 'x' from 30)")
     with pytest.raises(BackupDamaged, match="damaged"):
         backups.plan_restore(ben, kept.backup_id)
+    for raw in (b"x", gzip.compress(b"x"), gzip.compress(b'{"table": "users", "row": {}}'), gzip.compress(b"[]")):
+        with small.database.owner() as c:  # whoever wrote it wrote its digest, too
+            c.execute("UPDATE backups SET content = %(x)s, sha256 = encode(sha256(%(x)s), 'hex')", {"x": raw})
+        with pytest.raises(BackupDamaged, match="cannot be read"):
+            backups.plan_restore(ben, kept.backup_id)
     with pytest.raises(NoSuchBackup):
         backups.plan_restore(ben, UUID(int=5))
 
