@@ -1,4 +1,4 @@
-"""Securities from a CSV file: its rows, a verdict on each, the plan that loads them; and the master written as such a file.
+"""Securities from a CSV file (`core.bulk_rows`): a verdict on each row, the plan that loads them; and the master written as such a file.
 
 Columns are those of `core.master.FIELDS`, in any order and case. A column that the file has not leaves what a security has as
 it is; an empty cell empties the field, except those that a security must have (KEPT), which stay.
@@ -7,7 +7,6 @@ it is; an empty cell empties the field, except those that a security must have (
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import re
 from collections import Counter
@@ -18,8 +17,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from core import plans
-from core.brokers.sheet import lines_of, sheet
-from core.importing import NotReadable, guarded, unguarded
+from core.bulk_rows import NUMBERS, REMARKS, Row
+from core.importing import guarded
 from core.importing import plain as exact
 from core.master import (
     ELSEWHERE,
@@ -27,9 +26,7 @@ from core.master import (
     MASTER_FIELDS,
     AssetClassInconsistent,
     DuplicateSymbol,
-    InvalidDividend,
     InvalidField,
-    InvalidPrice,
     Known,
     Listed,
     MasterError,
@@ -37,19 +34,12 @@ from core.master import (
     checked,
 )
 from core.plans import Plan
+from core.taxonomy import sector_of
 
 OUTCOMES = ("add", "update", "unchanged", "refused")
 EXISTING = ("refuse", "update")  # what becomes of rows that differ from a security which is there
-NEEDED = ("symbol", "asset_class")
 KEPT = frozenset({"name", "currency", "exchange"})  # an empty cell leaves these as they are
 FIRST = tuple(name for name in FIELDS if name not in MASTER_FIELDS)  # first prices and dividends: only of what is added
-REMARKS = ("line", "verdict", "why")  # what our own lists of verdicts have beside the fields: read over
-MOST = 50_000  # rows of one file
-NUMBERS: Mapping[str, type[MasterError]] = {
-    "par_value": InvalidField,
-    "price": InvalidPrice,
-    "dividend": InvalidDividend,
-}
 CODES = frozenset({"symbol", "exchange", "isin", "asset_class", "sector", "industry", "subsector", "currency", "country", "dividend_frequency"})  # fmt: skip
 TEMPLATE_ROWS: tuple[Mapping[str, str], ...] = (
     {"symbol": "EXMPL", "exchange": "XNYS", "name": "Example Corporation", "asset_class": "Equity", "sector": "Industrials",
@@ -61,15 +51,6 @@ TEMPLATE_ROWS: tuple[Mapping[str, str], ...] = (
 
 class NothingLoaded(ValueError):
     """Nothing of a file was asked for: rows are refused and nobody chose to leave them out, or there is nothing to write."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a file: its first line, its cells by field, and what is wrong with it before any cell is read."""
-
-    line: int
-    cells: Mapping[str, str]
-    faults: tuple[MasterError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,112 +80,6 @@ def counts(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """How many rows of each outcome."""
     found = Counter(v.outcome for v in verdicts)
     return {outcome: found[outcome] for outcome in OUTCOMES}
-
-
-# --- reading ----------------------------------------------------------------------------------------------------------
-
-
-def rows_of(raw: bytes) -> list[Row]:
-    """The rows of a file: UTF-8, parted by comma, semicolon or tab. Raises NotReadable.
-
-    Numbers have a decimal point; in a file parted by semicolons a decimal comma where its numbers say so.
-    """
-    text = _text(raw)
-    lines = lines_of(text)
-    header = next((n for n, line in enumerate(lines, 1) if line.strip()), None)
-    if header is None:
-        raise NotReadable("the file is empty: a header line and at least one row are needed")
-    first = lines[header - 1]
-    delimiter = max(",;\t", key=first.count)
-    names = _names(first, delimiter)
-    if len(lines) > 4 * MOST:
-        raise NotReadable(f"the file has {len(lines):,} lines; up to {MOST:,} rows are read at once: split it")
-    table = sheet(text, delimiter, header)
-    if not table.rows:
-        raise NotReadable("the file has a header but no rows")
-    if len(table.rows) > MOST:
-        raise NotReadable(f"the file has {len(table.rows):,} rows; up to {MOST:,} are read at once: split it")
-    rows = []
-    for each in table.rows:
-        line, values = each.lines[0], [*each.cells.values(), *each.beyond]
-        cells = {n: unguarded(c) for n, c in zip(names, values, strict=False) if n not in REMARKS}
-        faults: tuple[MasterError, ...] = ()
-        if each.broken:
-            faults = (InvalidField("row", f"line {line}", each.broken),)
-        elif any(values[len(names) :]):
-            faults = (InvalidField("row", f"with {len(values)} cells", f"the header has {len(names)} columns"),)
-        rows.append(Row(line, cells, faults))
-    return _with_points(rows) if delimiter == ";" else rows
-
-
-def _text(raw: bytes) -> str:
-    if b"\x00" in raw:
-        raise NotReadable("this is not a text file: a CSV file is needed (from a spreadsheet: save as CSV UTF-8)")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as e:
-        line = raw.count(b"\n", 0, e.start) + 1
-        raise NotReadable(
-            f"the file is not UTF-8: byte {raw[e.start]:#04x} in line {line} is none. Save it as CSV UTF-8 and send it again"
-        ) from None
-
-
-def _names(header: str, delimiter: str) -> list[str]:
-    """Our names of the columns, in the file's order. Raises NotReadable."""
-    try:
-        cells = next(csv.reader([header], delimiter=delimiter, skipinitialspace=True))
-    except csv.Error as e:
-        raise NotReadable(f"the first line cannot be read as a header: {e}") from None
-    names = ["_".join(c.strip().strip('"').lower().split()) for c in cells]
-    while names and not names[-1]:  # a delimiter at the end of every line
-        names.pop()
-    unknown = [n for n in names if n not in FIELDS and n not in REMARKS]
-    if unknown:
-        listed = ", ".join(f"{n[:40]!r}{_near(n)}" for n in unknown[:5]) + (" …" if len(unknown) > 5 else "")
-        raise NotReadable(f"unknown column{'' if len(unknown) == 1 else 's'} {listed}. There are {', '.join(FIELDS)}")
-    if twice := [n for n, count in Counter(names).items() if count > 1]:
-        raise NotReadable(f"the header names the column {twice[0]!r} twice")
-    if missing := [n for n in NEEDED if n not in names]:
-        raise NotReadable(f"the header has no column {' and none '.join(map(repr, missing))}: every security needs one")
-    return names
-
-
-def _near(name: str) -> str:
-    near = difflib.get_close_matches(name[:40], list(FIELDS), 1, 0.6)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-_COMMA = re.compile(r"(\d{1,3}(?:\.\d{3})+|\d+)(,\d+)?", re.ASCII)
-_THOUSANDS = re.compile(r"[1-9]\d{0,2}\.\d{3}", re.ASCII)
-
-
-def _with_points(rows: list[Row]) -> list[Row]:
-    """Rows whose numbers have decimal points. Which mark the file uses say those of its numbers that have one meaning."""
-    votes = Counter(mark for row in rows for name in NUMBERS if (mark := _mark(row.cells.get(name, ""))))
-    if votes["."] > votes[","]:
-        return rows
-    out = []
-    for row in rows:
-        cells, faults = dict(row.cells), list(row.faults)
-        for name, kind in NUMBERS.items():
-            text = cells.get(name, "")
-            if _THOUSANDS.fullmatch(text) and not votes[","]:
-                meant = f"{text.replace('.', '')} or {text.replace('.', ',')}"
-                faults.append(kind(name, text, f"it can mean two numbers: write {meant}"))
-            elif _COMMA.fullmatch(text):
-                cells[name] = text.replace(".", "").replace(",", ".")
-        out.append(Row(row.line, cells, tuple(faults)))
-    return out
-
-
-def _mark(text: str) -> str:
-    """What stands before the decimals of a number, "" where that is not certain."""
-    found = re.fullmatch(r"([\d.,]*)([.,])(\d+)", text, re.ASCII)
-    if found is None:
-        return ""
-    mark, other = found[2], "," if found[2] == "." else "."
-    sure = len(found[3]) != 3 or other in found[1] or found[1] in ("", "0")
-    return mark if sure and mark not in found[1] else ""
 
 
 # --- verdicts ---------------------------------------------------------------------------------------------------------
@@ -242,14 +117,18 @@ def _verdict(
     cells = row.cells
     one = meant(cells, known)
     if one is None or one.security_id not in there:
-        listing = f"{cells.get('exchange', '').upper() or ELSEWHERE}:{cells.get('symbol', '').upper()}"
+        exchange, symbol = cells.get("exchange", "").upper() or ELSEWHERE, cells.get("symbol", "").upper()
         draft, faults = (None, []) if row.faults else checked(cells, known)
-        if draft is None:
-            return Verdict(row.line, "refused", listing, cells, (*row.faults, *faults))
-        return Verdict(row.line, "add", draft.listing, cells, draft=draft)
+        faults += _mangled(symbol, exchange, known)
+        if draft is None or faults:
+            return Verdict(row.line, "refused", f"{exchange[:40]}:{symbol[:40]}", cells, (*row.faults, *faults))
+        return Verdict(row.line, "add", draft.listing, cells, note=_renamed(draft, known), draft=draft)
     before, listing = there[one.security_id], f"{one.exchange}:{one.symbol}"
     first = [n for n in FIRST if cells.get(n)]
-    note = f"{', '.join(first)}: not written, only a new security has first prices and dividends" if first else ""
+    notes = [f"{', '.join(first)}: not written, only a new security has first prices and dividends"] if first else []
+    if one.status in ("retired", "delisted"):
+        notes.append(f"it is {one.status} and stays so: reinstate it where it is to come back")
+    note = "; ".join(notes)
     differs = [n for n in MASTER_FIELDS if n in cells and not _same(n, cells[n], before[n])]
     if not differs and not row.faults:
         return Verdict(row.line, "unchanged", listing, cells, note=note, number=one.security_id)
@@ -258,7 +137,7 @@ def _verdict(
     changes = tuple(plans.differences(before, draft)[0]) if draft is not None else ()
     if draft is not None and not changes and not faults:
         return Verdict(row.line, "unchanged", listing, cells, note=note, number=one.security_id)
-    if existing != "update":
+    if existing != "update" and differs:
         state = "" if one.status == "active" else f", is {one.status}"
         words = (
             f"{one.exchange} lists it already (security {one.security_id}){state} and differs in {', '.join(differs)}"
@@ -273,6 +152,35 @@ def _verdict(
     return Verdict(row.line, "update", listing, cells, (), shown, note, one.security_id, draft)
 
 
+_MONTH = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC|MRZ|MAI|OKT|DEZ"
+_DATE = re.compile(
+    rf"\d{{1,2}}-({_MONTH})(-\d{{2,4}})?|({_MONTH})-\d{{2,4}}|\d{{4}}-\d\d-\d\d|\d{{1,2}}([./])\d{{1,2}}\4\d{{2,4}}"
+)
+_POWER = re.compile(r"\d(\.\d+)?E[+-]?\d{2,}")
+
+
+def _mangled(symbol: str, exchange: str, known: Known) -> list[MasterError]:
+    """What a spreadsheet made of the symbol of a new security: MAR1 becomes 1-MAR, 0005 becomes 5."""
+    if made := "a date" if _DATE.fullmatch(symbol) else "a number" if _POWER.fullmatch(symbol) else "":
+        words = f"a spreadsheet made {made} of it: write the symbol into a column that is formatted as text"
+        return [InvalidField("symbol", symbol, words)]
+    if symbol.isdigit() and len(symbol) < 6:
+        padded = next(
+            (s for n in range(len(symbol) + 1, 7) if f"{exchange}:{(s := symbol.zfill(n))}" in known.listed), ""
+        )
+        if padded:
+            return [InvalidField("symbol", symbol, f"{exchange} lists {padded}: a spreadsheet took its zeros away")]
+    return []
+
+
+def _renamed(draft: SecurityDraft, known: Known) -> str:
+    """That the exchange lists this ISIN under another symbol."""
+    others = [x.symbol for x in known.by_isin.get(draft.isin or "", ()) if x.exchange == draft.exchange]
+    if not others:
+        return ""
+    return f"{draft.exchange} lists this ISIN as {', '.join(others)}: if that was renamed, book a symbol change instead"
+
+
 def _same(name: str, text: str, value: Any) -> bool:
     """Whether a cell says what is there."""
     new, old = " ".join(text.split()), " ".join(str(plans.plain(value) if value is not None else "").split())
@@ -280,6 +188,8 @@ def _same(name: str, text: str, value: Any) -> bool:
         new, old = new.lower(), old.lower()
     if name == "isin":
         new = new.replace(" ", "")
+    if name == "sector":
+        new = sector_of(new).lower()  # by another's name it is the same: its industry stays
     if name == "dividend_frequency":
         new = new or "none"
     if new == old or (not new and name in KEPT):

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from core.nearest import nearest
 from core.taxonomy import ASSET_CLASSES, FREQUENCIES, sector_of
 
 ELSEWHERE = "XOFF"  # the exchange of what is listed nowhere here
@@ -193,10 +193,9 @@ def closest(text: str, choices: Iterable[str]) -> str:
 
 @lru_cache(maxsize=1024)
 def _closest(text: str, every: tuple[str, ...]) -> str:
-    by_lower = {c.lower(): c for c in every}
-    near = difflib.get_close_matches(text.lower(), list(by_lower), 1, 0.6)
+    near = nearest(text, every)
     listed = ", ".join(every[:12]) + (" …" if len(every) > 12 else "")
-    return f"did you mean {by_lower[near[0]]}? There are {listed}" if near else f"expected one of {listed}"
+    return f"did you mean {near}? There are {listed}" if near else f"expected one of {listed}"
 
 
 NOTHING = Decimal(0)
@@ -325,7 +324,7 @@ class _Reading:
             return None
         ours = self.sector_name(sector)
         if ours is None:
-            self._fault(InvalidSector, "sector", closest(sector, sorted({s for s, _, _ in self.known.sectors})))
+            self._fault(InvalidSector, "sector", closest(sector, sorted(self.known.sector_names.values())))
             return None
         industries = self.known.industry_names[ours]
         if industry.lower() not in industries:

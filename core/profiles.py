@@ -45,6 +45,8 @@ NEAR = 0.2  # how far a rate may be from one of these, as a share of it
 TWO_YEARS = timedelta(days=730 + 45)  # an ex date comes a few weeks earlier or later than the year before
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 _PLACE = re.compile(r"([A-Z0-9]{2,12}):(\S+)")
+_SYMBOL = re.compile(r"[!-9;-~]{1,32}")  # as core.master takes it
+LONGEST = 200  # characters of a text
 _TOGETHER = ("price", "previous_close", "quoted_at")  # come from one feed, or they contradict each other
 
 
@@ -133,6 +135,25 @@ def asset_class_of(kind: str | None) -> str | None:
 def exchange_of(code: str | None) -> str | None:
     """Our exchange for a provider's code; None for one that is not ours."""
     return EXCHANGES.get((code or "").upper())
+
+
+def tidy(profile: Profile) -> Profile | None:
+    """The profile without what no field can hold: control characters go, a long name is cut, other long texts are not said.
+
+    None where its symbol is none.
+    """
+    texts = {f.name: printable(value) for f in fields(Profile) if isinstance(value := getattr(profile, f.name), str)}
+    if not _SYMBOL.fullmatch(texts["symbol"]):
+        return None
+    said = {name: text if 0 < len(text) <= LONGEST else None for name, text in texts.items()}
+    if name := texts.get("name"):
+        said["name"] = name[:LONGEST].rstrip()
+    return replace(profile, **said)  # type: ignore[arg-type]
+
+
+def printable(text: str) -> str:
+    """A text in one line, without control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def allowed(profile: Profile) -> Profile:

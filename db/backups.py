@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -127,7 +128,10 @@ def task_of(user: User, backup: UUID) -> UUID | None:
 def restore_of(c: psycopg.Connection, backup: UUID, today: str) -> Plan:
     """The plan of a restore on an open connection that acts for somebody."""
     found, raw = _content(c, backup)
-    then = _state((r["table"], r["row"]) for r in map(_read, gzip.decompress(raw).splitlines()))
+    try:
+        then = _state((r["table"], r["row"]) for r in map(_read, gzip.decompress(raw).splitlines()))
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as e:
+        raise BackupDamaged(f"the backup of {found.taken_at:%Y-%m-%d %H:%M} UTC cannot be read: {e}") from e
     now = _state((table, _read(row)) for table, row in _lines(c, then))
     came = came_since(then, now)
     children: dict[str, dict[int, int]] = {}

@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from core import bulk
 from core.bulk import NothingLoaded, Verdict
+from core.bulk_rows import rows_of
 from core.master import Known
 from core.plans import Plan
 from db import engine, master, tasks
@@ -42,7 +43,7 @@ def judged(user: User, raw: bytes, file: str, existing: str = "refuse") -> Judge
         raise ValueError(f"existing {existing!r}: expected {' or '.join(bulk.EXISTING)}")
     if "bulk" not in tasks.rights(user):
         raise AccessDenied("your role may not load securities from files")
-    rows = bulk.rows_of(raw)
+    rows = rows_of(raw)
     with engine.session(user.user_id) as c:
         known = master.known_of(c)
         meant = (bulk.meant(row.cells, known) for row in rows)

@@ -19,6 +19,7 @@ from db.access import AccessDenied
 LONGEST = 80  # characters of a question
 WAITING = 10  # questions of one person that may be open at a time
 CLAIM = "15 seconds"  # for which a question is its claimer's: after it, somebody else may take it up
+FRESH = "1 minute"  # for which the answer to a question is good for the same question again
 TRIES = 3
 
 
@@ -48,7 +49,7 @@ class Open:
 
 
 def ask(user: UUID, text: str) -> UUID:
-    """Ask what a symbol, EXCHANGE:SYMBOL, ISIN or name is. LedgerError, AccessDenied for those who add nothing."""
+    """Ask what a symbol, EXCHANGE:SYMBOL, ISIN or name is; who asks the same again gets the same answer. LedgerError, AccessDenied for those who add nothing."""
     text = " ".join(text.split())
     if not 1 <= len(text) <= LONGEST or not text.isprintable():
         raise LedgerError(
@@ -58,6 +59,14 @@ def ask(user: UUID, text: str) -> UUID:
         role = c.execute("SELECT role FROM users WHERE user_id = app_user()").fetchone()
         if role is None or role[0] == "viewer":
             raise AccessDenied("a viewer adds no securities, and so looks none up")
+        same = c.execute(
+            "SELECT lookup_id FROM lookups WHERE asked = %s AND (state = 'asked' OR state = 'answered' AND error IS NULL "
+            "AND answered_at > now() - %s::interval) ORDER BY asked_at DESC LIMIT 1",
+            (text, FRESH),
+        ).fetchone()
+        if same is not None:
+            found: UUID = same[0]
+            return found
         waiting = c.execute("SELECT count(*) FROM lookups WHERE state = 'asked'").fetchone()
         if waiting is not None and waiting[0] >= WAITING:
             raise LedgerError("text", text, f"one at a time: {waiting[0]} of your questions wait for an answer")

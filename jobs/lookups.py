@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from core.profiles import Profile, merged
+from core.profiles import Profile, merged, printable, tidy
 from core.taxonomy import Sector, sector_named
 from db import engine, lookups
 from jobs import market_data
@@ -18,6 +18,7 @@ from jobs.market_data import Feeds
 CHANNEL = "ballast_lookups"
 EVERY = 5.0  # seconds between two looks where no notification came
 MOST = 10  # candidates of one answer
+WORDS = 500  # characters of what is said beside them
 log = structlog.get_logger("lookups")
 
 
@@ -45,18 +46,25 @@ def _answer(feeds: Feeds, question: lookups.Open, known: Sequence[Sector]) -> No
         answer = feeds.profiles([question.asked], now)
     except FeedError as error:
         with engine.jobs() as c:
-            lookups.failed(c, question.lookup_id, f"nobody could be asked about {question.asked}: {error}")
+            lookups.failed(c, question.lookup_id, _words(f"nobody could be asked about {question.asked}: {error}"))
         log.warning("not answered", asked=question.asked, error=str(error))
         return
-    profiles = [_classified(profile, known) for profile in merged(answer.rows.values())][:MOST]
+    given = [[one for each in rows if (one := tidy(each)) is not None] for rows in answer.rows.values()]
+    profiles = [_classified(profile, known) for profile in merged(given)][:MOST]
     notes = [f"{error}" for error in answer.failures.values()]
     if not profiles:
         notes.insert(0, f"no feed knows {question.asked} (asked: {', '.join(feed.name for feed in feeds.feeds)})")
     with engine.jobs() as c:
-        lookups.answered(c, question.lookup_id, profiles, "; ".join(notes) or None)
+        lookups.answered(c, question.lookup_id, profiles, _words("; ".join(notes)) or None)
     log.info(
         "answered", asked=question.asked, candidates=len(profiles), provider={p.provider for p in profiles} or None
     )
+
+
+def _words(text: str) -> str:
+    """What a feed said of its trouble, as far as somebody reads it."""
+    text = printable(text)
+    return text if len(text) <= WORDS else text[:WORDS] + " …"
 
 
 def _classified(profile: Profile, known: Sequence[Sector]) -> Profile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import random
 import time
@@ -18,6 +19,7 @@ from small import WORDS, Small, installed, row
 
 from core import bulk as files
 from core.bulk import NothingLoaded
+from core.bulk_rows import rows_of
 from core.importing import NotReadable, by_symbol
 from core.importing import draft as draft_of
 from core.master import FIELDS, Known
@@ -196,7 +198,7 @@ def test_the_template_loads_as_it_is(small: Small) -> None:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_titles_and_delimiters(delimiter: str) -> None:
     text = f"Asset Class{delimiter} SYMBOL {delimiter}Name{delimiter}\r\n\r\nEquity{delimiter}abc{delimiter}Å{delimiter}\r\n"
-    (one,) = files.rows_of(b"\xef\xbb\xbf" + text.encode())
+    (one,) = rows_of(b"\xef\xbb\xbf" + text.encode())
     assert (one.line, dict(one.cells), one.faults) == (3, {"asset_class": "Equity", "symbol": "abc", "name": "Å"}, ())
 
 
@@ -213,7 +215,7 @@ def test_titles_and_delimiters(delimiter: str) -> None:
 )
 def test_decimal_commas(numbers: list[str], read: list[str]) -> None:
     raw = table(*({"symbol": f"A{i}", "asset_class": "Fund", "price": n} for i, n in enumerate(numbers)), delimiter=";")
-    assert [r.cells["price"] for r in files.rows_of(raw)] == read
+    assert [r.cells["price"] for r in rows_of(raw)] == read
 
 
 def test_a_number_with_two_meanings_is_refused(small: Small) -> None:
@@ -230,20 +232,29 @@ def test_a_number_with_two_meanings_is_refused(small: Small) -> None:
         (b"", "the file is empty"),
         (b" \r\n\n", "the file is empty"),
         (b"symbol,asset_class\n", "a header but no rows"),
-        ("symbol,asset_class,name\nA,Equity,Grün\n".encode("cp1252"), "not UTF-8: byte 0xfc in line 2.*Save it as CSV UTF-8"),
-        ("symbol,asset_class\n".encode("utf-16"), "not a text file"),
+        ("symbol,asset_class,name\nA,Equity,Grün\nB,Equity,".encode() + b"Gr\xfcn\n", "byte 0xfc in line 3 is none.*Save it as CSV UTF-8"),
+        (b"symbol,asset_class,name\nA,Equity,\x81\n", "neither UTF-8 nor Windows-1252: byte 0x81 in line 2"),
+        ("symbol,asset_class\n".encode("utf-16"), "a header but no rows"),
+        ("symbol,asset_class\nA,Equity\n".encode("utf-16")[:-1], "not UTF-16: byte"),
+        (b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n", "this is a PDF: a CSV file is needed"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "this is a spreadsheet or another packed file: a CSV file is needed"),
+        (gzip.compress(b"symbol,asset_class\nA,Equity\n")[:-9], "broken or cut off"),
+        (gzip.compress(bytes(2**26 + 1), 1), "more than 64 MB"),
+        (gzip.compress(b"\n" * 2**26, 1), "has 67,108,865 lines"),
+        (b"symbol,,asset_class\nA,,Equity\n", "column 2 has no name"),
         (b"name,price\nA,1\n", "no column 'symbol' and none 'asset_class'"),
         (b"symbol,asset_clas,tickr\nA,Equity,B\n", r"unknown columns 'asset_clas' \(did you mean 'asset_class'\?\), 'tickr'\. There are symbol, exchange"),
         (b"symbol,asset_class,Symbol\nA,Equity,B\n", "names the column 'symbol' twice"),
         (b"\x00" * 10_000_000, "not a text file"),
-        (b"x" * 10_000_000, "cannot be read as a header"),
-        (b"a,b\n" * 2_500_000, "unknown columns 'a', 'b'"),
+        (b"x" * 10_000_000, "line 1 has 10,000,000 characters"),
+        (b"symbol,asset_class\nA," + b"," * 9_000_000, "line 2 has 9,000,002 characters"),
+        (b"a,b\n" * 2_500, "unknown columns 'a', 'b'"),
         (b"symbol,asset_class\n" + b"a,b\n" * 2_500_000, "up to 50,000 rows"),
     ],
 )  # fmt: skip
 def test_a_file_that_makes_no_sense_is_refused_in_words(raw: bytes, words: str) -> None:
     with pytest.raises(NotReadable, match=words) as e:
-        files.rows_of(raw)
+        rows_of(raw)
     assert len(str(e.value)) < 600
 
 
@@ -251,7 +262,7 @@ def test_random_bytes_end_in_words() -> None:
     made = random.Random(3)
     for size in (10, 1_000, 10_000_000):
         with pytest.raises(NotReadable):
-            files.rows_of(made.randbytes(size))
+            rows_of(made.randbytes(size))
 
 
 def test_a_row_with_more_cells_than_columns_is_refused_alone(small: Small) -> None:
@@ -259,6 +270,76 @@ def test_a_row_with_more_cells_than_columns_is_refused_alone(small: Small) -> No
     assert [v.outcome for v in found] == ["add", "add", "refused", "refused", "refused"]
     assert "with 3 cells" in found[2].why
     assert "the header has 2 columns" in found[3].why
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "symbol;asset_class;name\nGR;Equity;Grün\n".encode("cp1252"),
+        "symbol\tasset_class\tname\r\nGR\tEquity\tGrün\r\n".encode("utf-16"),  # "Unicode text" of a spreadsheet
+        "symbol,asset_class,name\rGR,Equity,Grün\r\r,,,,\r".encode(),
+        gzip.compress("symbol,asset_class,name\nGR,Equity,Grün\n".encode()),
+    ],
+)
+def test_files_as_spreadsheets_write_them(raw: bytes) -> None:
+    (one,) = rows_of(raw)
+    assert dict(one.cells) == {"symbol": "GR", "asset_class": "Equity", "name": "Grün"}
+
+
+def test_a_lost_quotation_mark_swallows_no_rows(small: Small) -> None:
+    """One cell would hold the rows that follow, and they would be gone without a word."""
+    rows = 'A,Equity,"Foo\nB,Equity,Bar\nC,Equity,Baz\n'
+    (never,) = verdicts(small, f"symbol,asset_class,name\n{rows}".encode())
+    assert (never.outcome, never.why) == ("refused", "InvalidField: row 'lines 2 to 4': a quotation mark is opened and not closed where the cell ends: correct it")  # fmt: skip
+    late, good = verdicts(small, b'symbol,asset_class,name\nA,Equity,"Foo\nB,Equity,"Bar"\nC,Equity,Baz\n')
+    assert ("lines 2 to 3" in late.why, late.outcome, good.outcome) == (True, "refused", "add")
+    (cell,) = verdicts(small, b'symbol,asset_class,name\nA,Equity,"' + b"x\n" * 99_000 + b"B,Equity,Bar\n")
+    assert "row 'lines 2 to 99002': it cannot be read as CSV: field larger" in cell.why
+    several = b'symbol,asset_class,name\nA,Equity,"Foo\n""and"" Bar"\nB,Equity,5" disks\n'
+    assert [v.outcome for v in verdicts(small, several)] == ["add", "add"]
+
+
+@pytest.mark.parametrize(
+    "price", ["1e5", "1E+05", "\u0661\u0662", "\uff11\uff12", "1_000", "NaN", "Infinity", "12 EUR", "$12", "0x10"]
+)
+def test_only_plain_numbers_are_numbers(small: Small, price: str) -> None:
+    """A spreadsheet keeps three digits of a large number; other scripts and underscores Decimal would take."""
+    assert list(faults(small, price=price)) == [("InvalidPrice", "price")]
+
+
+def test_dates_with_points_are_read_and_others_refused(small: Small) -> None:
+    bond = {"symbol": "BOND", "asset_class": "Fixed Income", "matures_on": "31.3.2030"}
+    (one,) = verdicts(small, table(bond, delimiter=";"))
+    assert one.draft is not None
+    assert (one.outcome, one.draft.matures_on) == ("add", date(2030, 3, 31))
+    for text in ("03/31/2030", "31/03/2030", "2030/03/31", "31.13.2030", "2030-02-30", "20300331"):
+        (wrong,) = verdicts(small, table(bond | {"matures_on": text}))
+        assert (wrong.outcome, wrong.faults[0].field, "a date such as 2026-03-31" in wrong.why) == ("refused", "matures_on", True)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("symbol", "words"),
+    [
+        ("1-Mar", "a spreadsheet made a date of it"),
+        ("Mar-01", "a spreadsheet made a date of it"),
+        ("2026-03-01", "a spreadsheet made a date of it"),
+        ("1.00E+10", "a spreadsheet made a number of it"),
+        ("#N/A", "a formula of the spreadsheet failed here"),
+        ("7", "XNYS lists 0007: a spreadsheet took its zeros away"),
+    ],
+)
+def test_symbols_that_a_spreadsheet_changed_are_refused(small: Small, symbol: str, words: str) -> None:
+    with small.database.owner() as c:
+        c.execute("UPDATE securities SET symbol = '0007' WHERE symbol = 'BOLT'")
+    found = faults(small, symbol=symbol)
+    assert list(found) == [("InvalidField", "symbol")]
+    assert words in found["InvalidField", "symbol"]
+    assert faults(small, symbol="TRUE") == faults(small, symbol="8") == {}
+
+
+def test_a_cell_in_which_a_formula_failed_is_no_value(small: Small) -> None:
+    (fault,) = faults(small, name="#NAME?").values()
+    assert fault == "name '#NAME?': a formula of the spreadsheet failed here: write the value"
 
 
 # ── loading ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -428,6 +509,41 @@ def test_an_update_changes_what_the_file_says_and_nothing_else(small: Small) -> 
     assert "price: not written" in same.note
 
 
+def test_a_sector_by_anothers_name_keeps_its_industry(small: Small) -> None:
+    with small.database.owner() as c:
+        c.execute("UPDATE securities SET sector_id = (SELECT min(sector_id) FROM sectors WHERE sector = 'Information Technology' AND industry <> '') WHERE symbol = 'ACME'")  # fmt: skip
+    known = {"symbol": "ACME", "exchange": "XNYS", "asset_class": "Equity", "sector": "Technology"}
+    assert [v.outcome for v in verdicts(small, table(known), "update")] == ["unchanged"]
+    (other,) = verdicts(small, table(known | {"rating": "A"}), "update")
+    assert (other.outcome, other.changes) == ("update", ("rating",))
+
+
+def test_a_retired_security_stays_retired_and_the_row_says_so(small: Small) -> None:
+    with small.database.owner() as c:
+        c.execute("UPDATE securities SET status = 'retired', ended_on = '2026-01-05' WHERE symbol = 'LATE'")
+    late = {"symbol": "LATE", "exchange": "XNYS", "asset_class": "Equity"}
+    for cells, outcome in ((late, "unchanged"), (late | {"rating": "A"}, "update")):
+        (one,) = verdicts(small, table(cells), "update")
+        assert one.outcome == outcome
+        assert "it is retired and stays so: reinstate it" in one.why
+
+
+def test_a_new_symbol_for_an_isin_that_is_there_is_told(small: Small) -> None:
+    (one,) = verdicts(
+        small, table({"symbol": "ACNE", "exchange": "XNYS", "asset_class": "Equity", "isin": "US0378331005"})
+    )
+    assert (one.outcome, one.why) == ("add", "XNYS lists this ISIN as ACME: if that was renamed, book a symbol change instead")  # fmt: skip
+    (far,) = verdicts(
+        small, table({"symbol": "ACNE", "exchange": "XETR", "asset_class": "Equity", "isin": "US0378331005"})
+    )
+    assert (far.outcome, far.why) == ("add", "")
+
+
+def test_a_broken_row_of_what_is_there_says_what_is_wrong_alone(small: Small) -> None:
+    (one,) = verdicts(small, b"symbol,exchange,asset_class\nACME,XNYS,Equity,x\n")
+    assert one.why == "InvalidField: row 'with 4 cells': the header has 3 columns"
+
+
 def test_a_currency_stays_where_there_are_prices_or_entries(small: Small) -> None:
     change = [{"symbol": s, "exchange": "XNYS", "asset_class": "Equity", "currency": "EUR"} for s in ("BOLT", "NEVER")]
     bolt, never = verdicts(small, table(*change), "update")
@@ -445,6 +561,21 @@ def test_an_update_of_what_somebody_changes_in_between_fails_as_a_whole(small: S
     failed = tasks.task_of(ben, task)
     assert (failed.status, failed.error and failed.error["class"]) == ("failed", "PlanOutdated")
     assert rows(small, "SELECT rating FROM securities WHERE symbol = 'ACME'") == [(None,)]
+
+
+def test_thousands_of_wrong_rows_are_judged_in_a_moment(small: Small) -> None:
+    """Each with six names that nobody has: what may have been meant is looked for in an index."""
+    made = random.Random(1)
+
+    def word(length: int) -> str:
+        return "".join(made.choices("abcdefghijklmnopqrstuvwxyz", k=length))
+
+    raw = table(*({"symbol": f"W{i}", "exchange": word(4), "asset_class": word(8), "sector": word(8), "currency": word(3),
+                   "country": word(2), "dividend_frequency": word(8), "price": word(8)} for i in range(5_000)))  # fmt: skip
+    start = time.process_time()
+    found = bulk.judged(small.user("ben"), raw, "x.csv")
+    assert time.process_time() - start < 2  # half a second by itself, 5 when each was compared with each
+    assert found.counts["refused"] == 5_000
 
 
 def test_fast_lookups_say_the_same_as_the_dimensions(small: Small) -> None:
@@ -633,6 +764,11 @@ def test_a_damaged_backup_is_not_restored(small: Small) -> None:
         c.execute("UPDATE backups SET content = overlay(content placing 'x' from 30)")
     with pytest.raises(BackupDamaged, match="damaged"):
         backups.plan_restore(ben, kept.backup_id)
+    for raw in (b"x", gzip.compress(b"x"), gzip.compress(b'{"table": "users", "row": {}}'), gzip.compress(b"[]")):
+        with small.database.owner() as c:  # whoever wrote it wrote its digest, too
+            c.execute("UPDATE backups SET content = %(x)s, sha256 = encode(sha256(%(x)s), 'hex')", {"x": raw})
+        with pytest.raises(BackupDamaged, match="cannot be read"):
+            backups.plan_restore(ben, kept.backup_id)
     with pytest.raises(NoSuchBackup):
         backups.plan_restore(ben, UUID(int=5))
 

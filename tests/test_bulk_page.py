@@ -98,6 +98,24 @@ def test_a_file_is_checked_loaded_and_taken_back(small: Small, opened: Opened) -
     assert "nothing to restore" in said(at)
 
 
+def test_only_what_was_shown_is_loaded(small: Small, opened: Opened) -> None:
+    """Somebody changes the master between the verdicts and the click: the numbers are the same, what they stand for is not."""
+    ben = small.user("ben")
+    before = len(tasks.tasks(ben))
+    at = upload(opened(), b"symbol,exchange,asset_class,rating,name\nBOLT,XNYS,Equity,A,Bolt\n")
+    (existing,) = [w for w in at.get("button_group") if str(w.key).startswith("bulk_existing_")]
+    existing.set_value("update").run()
+    with small.database.owner() as c:
+        c.execute("UPDATE securities SET name = 'Bolts' WHERE symbol = 'BOLT'")
+        c.execute("UPDATE data_versions SET version = version + 1 WHERE name = 'securities'")
+    at = click(at, "Load 1 security")
+    assert "The master changed since the file was checked" in "".join(w.value for w in at.warning)
+    assert len(tasks.tasks(ben)) == before
+    click(at, "Load 1 security")
+    assert len(tasks.tasks(ben)) == before + 1
+    assert work_one(Worker(Event()))
+
+
 def test_a_file_that_makes_no_sense_is_told(opened: Opened) -> None:
     at = upload(opened(), b"a,b\n1,2\n")
     assert "unknown columns 'a', 'b'" in said(at)

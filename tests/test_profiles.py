@@ -497,7 +497,7 @@ def test_what_was_asked_while_nobody_listened_is_answered_later(
     good = chained(Told("good", [Profile("ACME", provider="good")]))
     with listens(good, monkeypatch):
         assert answer(anna, first).candidates == (Profile("ACME", provider="good"),)
-    second = lookups.ask(anna, "ACME")
+    second = lookups.ask(anna, "BOLT")
     time.sleep(0.2)
     assert lookups.answer_of(anna, second).state == "asked"
     with database.owner() as c:  # somebody took it up and was killed
@@ -528,6 +528,39 @@ def test_a_question_that_breaks_its_worker_fails_in_the_end(
     assert found.error is not None
     assert "log" in found.error
     assert told.asked.count("BAD") == lookups.TRIES
+
+
+def test_nonsense_from_a_feed_is_tidied_or_left_out(database: Database, anna: UUID) -> None:
+    """A NUL would break the answer, and the question be asked three times in vain."""
+    number = lookups.ask(anna, "odd")
+    odd = [
+        Profile("ODD\x00", "X" * 5_000, name="A\x00\x1b <script>alert(1)</script> " + "n" * 5_000, sector="\n", industry="i" * 201, provider="odd"),
+        Profile("TWO WORDS", provider="odd"),
+        Profile("S" * 33, provider="odd"),
+        Profile("\x00", provider="odd"),
+    ]  # fmt: skip
+    answering.answer_open(chained(Told("odd", odd, "down\x00" * 1_000)))
+    found = lookups.answer_of(anna, number)
+    (one,) = found.candidates
+    assert (found.state, one.symbol, one.exchange, one.sector, one.industry) == ("answered", "ODD", None, None, None)
+    assert one.name is not None
+    assert found.error is not None
+    assert len(found.error) < 600
+    assert (len(one.name), one.name[:27]) == (200, "A <script>alert(1)</script>")
+
+
+def test_the_same_question_is_asked_once_a_minute(database: Database, anna: UUID, ben: UUID) -> None:
+    first = lookups.ask(anna, "ACME")
+    assert {lookups.ask(anna, " ACME ") for _ in range(1_000)} == {first}, "while it waits"
+    told = Told("good", [Profile("ACME", provider="good")])
+    answering.answer_open(chained(told))
+    assert lookups.ask(anna, "ACME") == first, "the answer is fresh"
+    assert lookups.ask(ben, "ACME") != first
+    assert lookups.ask(anna, "BOLT") != first
+    with database.owner() as c:
+        c.execute("UPDATE lookups SET answered_at = now() - interval '61 seconds' WHERE lookup_id = %s", (first,))
+    assert lookups.ask(anna, "ACME") != first
+    assert told.asked == ["ACME"]
 
 
 def test_two_workers_answer_each_question_once(database: Database, anna: UUID) -> None:

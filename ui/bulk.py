@@ -15,6 +15,7 @@ import streamlit as st
 
 from core import VERSION
 from core import bulk as files
+from core.bulk_rows import MOST
 from core.importing import NotReadable
 from core.table import Column, Context, Kind, Table
 from db import backups, bulk, tasks
@@ -63,8 +64,8 @@ def section(user: User) -> None:
                            help="In the format of the import: loaded again, every row is as it is. Change it in a spreadsheet and load it.")  # fmt: skip
     state: dict[str, Any] = st.session_state.setdefault("bulk", {"key": uuid4().hex[:12], "checked": {}})
     file = st.file_uploader("CSV file of securities", key=f"bulk_{state['key']}",
-                            help=f"UTF-8, with commas, semicolons or tabs. Columns in any order: {', '.join(files.FIELDS)}. Only symbol and asset_class "
-                            f"are needed. Up to {files.MOST:,} rows.")  # fmt: skip
+                            help=f"With commas, semicolons or tabs; UTF-8, or as a spreadsheet saves it. Columns in any order: {', '.join(files.FIELDS)}. Only symbol and asset_class "
+                            f"are needed. Up to {MOST:,} rows.")  # fmt: skip
     if file is None:
         st.caption(
             "The file is checked first; nothing is written before you say so. A backup is taken before the first row is."
@@ -79,7 +80,9 @@ def _file(user: User, state: dict[str, Any], name: str, raw: bytes) -> None:
     existing = st.segmented_control("A row that differs from a security which is there", list(EXISTING), default="refuse", required=True,
                                     format_func=EXISTING.__getitem__, key=f"bulk_existing_{state['key']}",
                                     help="A column that the file does not have, and an empty name or currency, leave what is there.")  # fmt: skip
+    seen = state.get("seen")  # what stood on the page when a button of it was pressed
     checked = _checked(user, state, name, raw, existing)
+    state["seen"] = checked.csv
     if checked.unreadable:
         st.error(f"{show.plain(name)} cannot be read: {show.plain(checked.unreadable)}.", icon=":material/error:")
         return
@@ -102,9 +105,9 @@ def _file(user: User, state: dict[str, Any], name: str, raw: bytes) -> None:
     if clicked:
         with errors.told(), st.spinner("Checking once more"):
             again = bulk.judged(user, raw, name, existing)
-            if again.counts != counts:
-                st.session_state["bulk"] = {**state, "checked": {}}
-                st.warning("The master changed since the file was checked: look at the verdicts again.", icon=":material/sync:")  # fmt: skip
+            if files.verdicts_csv(again.verdicts) != seen:
+                state["checked"] = {}
+                st.warning("The master changed since the file was checked: the verdicts above are new, look at them once more.", icon=":material/sync:")  # fmt: skip
                 return
             number = bulk.load(user, again, partial)
             st.session_state.pop("bulk")
