@@ -95,6 +95,15 @@ def instance(name: str, was: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def begin(text: str) -> None:
+    """Put what somebody looked for into a new security, where its form says nothing else: one word as the symbol, more as the name."""
+    plan.withdraw()
+    key = instance("add", dict.fromkeys(FIELDS))["key"]
+    field = "symbol" if len(text.split()) == 1 else "name"
+    if not any(st.session_state.get(f"{key}_{f}") for f in FIELDS):
+        st.session_state[f"{key}_{field}"] = text.strip().upper() if field == "symbol" else text.strip()
+
+
 def forget(name: str) -> None:
     """Close a form: the next run opens an empty one."""
     st.session_state.get("security_forms", {}).pop(name, None)

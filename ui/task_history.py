@@ -19,7 +19,7 @@ from db import access, reports, tasks
 from db.access import User
 from db.tasks import KINDS, STATUSES, Task
 from ui import errors, plan, scope, session, show, task_panel
-from ui.scope import Here
+from ui.scope import Look
 
 SHOWN = 50
 IN_FILE = 10_000  # rows of a CSV
@@ -213,7 +213,7 @@ def history(user: User) -> None:
 # --- one task in full --------------------------------------------------------------------------
 
 
-def whole(user: User, number: UUID, here: Here | None) -> None:
+def whole(user: User, number: UUID, here: Look | None) -> None:
     """A task: the panel that follows it, then everything that is kept of it."""
     task_panel.panel(user, number, here)
     try:

@@ -17,7 +17,7 @@ from db import master, tasks
 from db.access import User
 from db.tasks import Step, Task
 from ui import bulk, errors, frame, plan, scope, session, show
-from ui.scope import Here
+from ui.scope import Look
 
 EVERY = 0.5  # seconds between two looks at an open task
 PATIENCE = 15  # seconds in the queue before the panel says why that may be
@@ -54,7 +54,7 @@ def asked() -> UUID | None:
         return None
 
 
-def panel(user: User, task_id: UUID, here: Here | None = None) -> None:
+def panel(user: User, task_id: UUID, here: Look | None = None) -> None:
     """One task: followed until it ends, then its result and what can be done about it."""
     with errors.told():
         task = tasks.task_of(user, task_id)
@@ -160,7 +160,7 @@ def _decision(user: User, task: Task) -> None:
 # ── afterwards ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _outcome(user: User, task: Task, here: Here | None) -> None:
+def _outcome(user: User, task: Task, here: Look | None) -> None:
     """How it ended, what that means, what can be done."""
     if task.status == "completed":
         st.success(f"**{show.plain(task.message)}.**", icon=":material/check_circle:")
@@ -204,7 +204,7 @@ def _is_there(user: User, number: int) -> bool:
     return True
 
 
-def _open(here: Here | None, task: Task) -> None:
+def _open(here: Look | None, task: Task) -> None:
     """To the security. On its own page that is a click: a link of a page to itself keeps the parameters that it had."""
     label, icon = f"Open {task.subject}", ":material/open_in_new:"
     changes = {"security": str(task.security_id), "task": None}
@@ -216,7 +216,7 @@ def _open(here: Here | None, task: Task) -> None:
         st.page_link("securities.py", label=label, icon=icon, query_params={"security": str(task.security_id)})
 
 
-def _undo(user: User, task: Task, here: Here | None) -> None:
+def _undo(user: User, task: Task, here: Look | None) -> None:
     """The way back, for those who may."""
     if task.kind in ("bulk", "restore"):
         bulk.way_back(user, task)
