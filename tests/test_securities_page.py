@@ -224,6 +224,18 @@ def test_all_faults_are_said_once_the_plan_is_asked_for(opened: Opened, small: S
     assert "Confirm" not in labels(at)
 
 
+def test_what_is_begun_in_a_list_is_completed(opened: Opened) -> None:
+    at = filled(form(opened), asset_class="equ", sector="ene", dividend_frequency="s")
+    assert [field(at, f).value for f in ("asset_class", "sector", "dividend_frequency")] == ["Equity", "Energy", "semi-annual"]  # fmt: skip
+    assert field(filled(at, sector="Co"), "sector").value == "Co", "several begin so: it is said, not guessed"
+
+
+def test_a_fault_names_fields_as_the_form_does(opened: Opened) -> None:
+    said = words(filled(form(opened), dividend="0.10"))
+    assert "give “Dividend frequency”" in said
+    assert "dividend_frequency" not in said
+
+
 def test_lists_depend_on_each_other(opened: Opened, small: Small) -> None:
     with small.database.owner() as c:
         c.execute(

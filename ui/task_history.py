@@ -25,7 +25,7 @@ SHOWN = 50
 IN_FILE = 10_000  # rows of a CSV
 EVERY = 1.0  # seconds between two looks at what runs
 KEY = ("created_at", "title", "status", "requester", "decided_by", "message")
-PHONE = ("created_at", "title", "status")
+PHONE = ("created_at", "status", "title")  # the state before what runs out of a narrow screen
 SOURCES = {"page": "on a page", "api": "by the API", "csv": "with a file", "job": "by a job"}
 STEP = (
     Column("name", "Step"),

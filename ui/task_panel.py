@@ -40,6 +40,10 @@ STEPS = {
 }
 KIND_WORDS = {"add": "Add", "edit": "Edit", "remove": "Remove", "reinstate": "Bring back", "symbol_change": "Symbol change", "delist": "Delist",
               "reclassify": "Reclassify", "bulk": "Bulk", "restore": "Restore"}  # fmt: skip
+SCROLL = """export default ({parentElement}) => {
+  (parentElement.host ?? parentElement).scrollIntoView({block: "center"})
+}"""
+_SCROLLS: Any = None
 
 
 def asked() -> UUID | None:
@@ -59,11 +63,20 @@ def panel(user: User, task_id: UUID, here: Look | None = None) -> None:
     with errors.told():
         task = tasks.task_of(user, task_id)
         with st.container(border=True, key="task_panel"):
+            if st.session_state.pop("task_new", None) == str(task_id):
+                _into_view()
             st.fragment(lambda: _follow(task), run_every=EVERY if task.is_open else None)()
             if task.status == "waiting":
                 _decision(user, task)
             elif not task.is_open:
                 _outcome(user, task, here)
+
+
+def _into_view() -> None:
+    """Bring the panel to the eyes of who has just confirmed, at the end of a long plan."""
+    global _SCROLLS
+    _SCROLLS = _SCROLLS or st.components.v2.component("ballast_into_view", html="<i></i>", js=SCROLL)
+    _SCROLLS(key="task_into_view", height=1)
 
 
 def _follow(seen: Task) -> None:
