@@ -167,6 +167,7 @@ def _decision(user: User, task: Task) -> None:
         rejected = st.button("Reject", icon=":material/block:", key="task_reject")
     if approved or rejected:
         tasks.decide(user, task.task_id, approved, note)
+        scope.goto(task=str(task.task_id))  # what was decided stays open, not the next one that waits
         st.rerun()
 
 
