@@ -292,6 +292,8 @@ def test_a_security_is_added_followed_by_two_removed_and_brought_back(
     page.get_by_role("tab", name="Add").click()
     page.get_by_role("textbox", name="Symbol").fill("KO")
     expect(page.get_by_text("Duplicate symbol", exact=False)).to_be_visible()
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(page.get_by_role("textbox", name="Symbol")).to_have_value("")
     page.get_by_role("textbox", name="Symbol").fill("NOVA")
     expect(page.get_by_text("Duplicate symbol", exact=False)).to_have_count(0)
     choose(page, "Exchange", "XNYS")
@@ -308,6 +310,7 @@ def test_a_security_is_added_followed_by_two_removed_and_brought_back(
         page.get_by_role("button", name="Confirm").click()
         running = re.compile(r"Add first price\s+·\s+running")
         expect(page.get_by_text(running)).to_be_visible()
+        expect(page.locator(".st-key-task_panel h3")).to_be_in_viewport()  # Confirm stood at the end of a long plan
         expect(page.get_by_text(re.compile(r"Add to classifications\s+·\s+completed"))).to_be_visible()
         page.reload()
         expect(page.get_by_text(running)).to_be_visible()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from threading import Event
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,9 @@ from streamlit.testing.v1 import AppTest
 
 from core.plans import Plan
 from core.profiles import Profile
-from db import access, lookups, master, tasks
+from core.upkeep import Finding
+from db import access, lookups, market, master, tasks, upkeep
+from db.upkeep import record as made_of
 from jobs.run import Worker
 from jobs.tasks import work_one
 from ui import proposals, security_form, session
@@ -219,6 +222,18 @@ def test_all_faults_are_said_once_the_plan_is_asked_for(opened: Opened, small: S
         assert message in said
     assert "No plan yet: look at **Symbol**, **Asset class**, **Ex date**" in said
     assert "Confirm" not in labels(at)
+
+
+def test_what_is_begun_in_a_list_is_completed(opened: Opened) -> None:
+    at = filled(form(opened), asset_class="equ", sector="ene", dividend_frequency="s")
+    assert [field(at, f).value for f in ("asset_class", "sector", "dividend_frequency")] == ["Equity", "Energy", "semi-annual"]  # fmt: skip
+    assert field(filled(at, sector="Co"), "sector").value == "Co", "several begin so: it is said, not guessed"
+
+
+def test_a_fault_names_fields_as_the_form_does(opened: Opened) -> None:
+    said = words(filled(form(opened), dividend="0.10"))
+    assert "give “Dividend frequency”" in said
+    assert "dividend_frequency" not in said
 
 
 def test_lists_depend_on_each_other(opened: Opened, small: Small) -> None:
@@ -475,7 +490,10 @@ def test_a_viewer_sees_no_buttons(opened: Opened, small: Small, nova: str) -> No
     detail = opened("vera", f"{MARK} dollars", security=nova)
     assert not {"Edit", "Remove", "Bring back"} & labels(detail)
     assert not detail.get("menu_button")
+    assert all("you are signed in as a viewer" in words(page) for page in (at, detail))
     assert opened("ben", security=nova).get("menu_button")
+    tasks.set_policy(small.user("anna"), dict.fromkeys(("edit", "remove"), "admin"))
+    assert "an admin has kept that to others" in words(opened("ben", security=nova))
 
 
 def test_what_the_database_refuses_is_said(opened: Opened, small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -486,3 +504,136 @@ def test_what_the_database_refuses_is_said(opened: Opened, small: Small, monkeyp
     assert "You may not do this" in words(at)
     assert "your role may not add" in words(at)
     assert not tasks.tasks(small.user("anna"))
+
+
+# --- who has no portfolio ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def newcomers(small: Small) -> Small:
+    """An analyst and a viewer who see no portfolio."""
+    for name, role in (("cleo", "analyst"), ("vito", "viewer")):
+        access.create_user(name, WORDS, role, name.capitalize())
+        small.tokens[name] = access.sign_in(name, WORDS)[0]
+    return small
+
+
+def test_whoever_has_no_portfolio_adds_a_security_all_the_same(opened: Opened, newcomers: Small) -> None:
+    at = opened("cleo")
+    assert [t.label for t in at.tabs] == ["Catalogue", "Add", "Bulk", "Counterparties", "Maintenance"]
+    assert "There is no portfolio yet" not in words(at)
+    at = click(filled(opened("cleo", tab="Add"), **GOOD), "Show the plan")
+    click(at, "Confirm")
+    assert worked() == 1
+    mine = opened("cleo", security=number(newcomers))
+    assert [t.label for t in mine.tabs] == ["Master data", "Prices", "Risk", "Audit trail", "Tasks"]
+    assert "Edit" in labels(mine)
+    assert not mine.error
+
+
+@pytest.mark.parametrize("tab", ["Counterparties", "Maintenance", "Bulk"])
+def test_every_tab_opens_without_a_portfolio(opened: Opened, newcomers: Small, tab: str) -> None:
+    at = opened("cleo", tab=tab)
+    assert not at.error
+    assert "Exposure of" not in words(at)
+
+
+@pytest.mark.parametrize("tab", ["Master data", "Prices", "Risk", "Audit trail", "Tasks"])
+def test_every_section_opens_without_a_portfolio(
+    opened: Opened, newcomers: Small, monkeypatch: pytest.MonkeyPatch, tab: str
+) -> None:
+    made = AppTest.switch_page
+
+    def switched(self: AppTest, path: str) -> AppTest:
+        self.session_state["security_tabs"] = tab
+        return made(self, path)
+
+    monkeypatch.setattr(AppTest, "switch_page", switched)
+    at = opened("cleo", security=str(newcomers.securities["ACME"]), as_of="2026-01-30")
+    assert not at.error, at.error[0].value
+    assert "You look at the past" in words(at)
+    assert "Last quote" in " ".join([m.label for m in at.metric]) + words(at)
+
+
+def test_pages_of_a_portfolio_say_what_to_do_first(opened: Opened, newcomers: Small) -> None:
+    at = opened("cleo")
+    at.switch_page("overview.py")
+    said = whole(at.run())
+    assert "There is no portfolio yet" in words(said)
+    links = [str(link.proto.label) for link in said.main.get("page_link")]
+    assert links == ["**1. Create a portfolio**", "**2. Add securities**"]
+    at = opened("vito")
+    at.switch_page("overview.py")
+    assert "No portfolio is shared with you yet" in words(whole(at.run()))
+
+
+def test_an_empty_master_leads_to_the_form_and_to_the_file(
+    opened: Opened, newcomers: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(market, "master", lambda *asked: [])
+    at = opened("cleo")
+    assert "There is no security yet" in words(at)
+    assert {"Add a security", "Load a file"} <= labels(at)
+    assert at.session_state["securities_tabs"] == "Catalogue"
+    assert click(at, "Load a file").session_state["securities_tabs"] == "Bulk"
+    assert "you are signed in as a viewer" in words(opened("vito"))
+
+
+def test_what_is_not_found_is_added_in_two_clicks(opened: Opened, small: Small) -> None:
+    at = opened("ben")
+    at.text_input(key="securities_search").set_value("nvda")
+    at = click(whole(at.run()), "Add nvda")
+    assert field(at, "symbol").value == "NVDA"
+
+
+# --- what is open about a security -------------------------------------------------------------------
+
+
+def proposed(small: Small, name: str) -> str:
+    """An open proposal for a security: its number."""
+    number = small.securities[name]
+    finding = Finding("reclassify", number, "name", name if name == "ACME" else "", "Proposed Ltd", "the feed says so")
+    with small.database.owner() as c:
+        was = c.execute("SELECT name FROM securities WHERE security_id = %s", (number,)).fetchone()[0]
+        made_of(c, ("reclassify",), [number], [replace(finding, before=was)])
+    return str(number)
+
+
+def unfolded(small: Small, at: AppTest) -> AppTest:
+    (p,) = upkeep.proposals(small.user("ben"))
+    at.session_state[f"b_proposal_{p.proposal_id}"] = True
+    return whole(at.run())
+
+
+def test_what_is_proposed_for_a_security_is_decided_on_its_page(opened: Opened, small: Small) -> None:
+    acme = proposed(small, "ACME")
+    at = opened("ben", security=acme)
+    (box,) = [e for e in at.expander if "Proposed:" in e.label]
+    assert "Proposed Ltd" in box.label
+    at = unfolded(small, at)
+    assert "the feed says so" in words(at).lower()
+    at = click(at, "Accept")
+    assert worked() == 1
+    assert "ACME · Proposed Ltd" in words(opened("ben", security=acme))
+    assert not [e for e in opened("ben", security=acme).expander if "Proposed:" in e.label]
+
+
+def test_a_viewer_reads_what_is_proposed_and_decides_nothing(opened: Opened, small: Small) -> None:
+    acme = proposed(small, "ACME")
+    at = opened("vera", f"{MARK} dollars", security=acme)
+    at = unfolded(small, at)
+    assert "may not decide" in words(at)
+    assert not {"Accept", "Dismiss"} & labels(at)
+    past = opened("ben", f"{MARK} dollars", security=acme, as_of="2026-01-30")
+    assert not [e for e in past.expander if "Proposed:" in e.label]
+
+
+def test_what_is_under_way_with_a_security_is_said_on_its_page(opened: Opened, small: Small, nova: str) -> None:
+    plan = master.plan_edit(small.user("ben"), nova, {"name": "Nova Two"})
+    task = asked(small, "ben", plan)
+    at = opened("vera", f"{MARK} dollars", security=nova)
+    assert "Queued, asked for by ben" in words(at)
+    at.button(key=f"security_open_{task}").click()
+    whole(at.run())
+    assert at.query_params["task"] in (str(task), [str(task)])
+    assert "Queued, asked for by ben" not in words(at)  # the panel shows it

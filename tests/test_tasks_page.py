@@ -111,6 +111,16 @@ def test_a_second_person_sees_the_rows_and_approves(opened: Opened, small: Small
     assert tasks.task_of(small.user("ben"), task).status == "completed"
 
 
+def test_what_was_decided_stays_open_where_more_waits(opened: Opened, small: Small) -> None:
+    tasks.set_policy(small.user("anna"), {"four_eyes": ["add"]})
+    for symbol in ("NOVA", "OTHER"):
+        asked(small, "ben", symbol)
+    at = click(opened(who="anna"), "task_reject")
+    assert "Rejected by anna" in words(at)
+    assert not [b for b in at.button if b.key == "task_approve"], "the next one is a click away"
+    assert "Waits for a second person" in words(at)
+
+
 def test_it_is_rejected_with_a_note_and_nothing_is_changed(opened: Opened, small: Small) -> None:
     tasks.set_policy(small.user("anna"), {"four_eyes": ["add"]})
     task = asked(small, "ben", "NOVA")

@@ -12,23 +12,20 @@ from db.access import User
 from db.counterparties import BadCounterparty, CounterpartyUsed
 from db.portfolios import StaleEdit
 from ui import errors, explain, session, show
-from ui.scope import Here
+from ui.scope import Here, Look
 
 TITLES = {"name": "Name", "type": "Type", "rating": "Rating", "country": "Country", "status": "Status"}
 PHONE = ("counterparty", "value", "weight")
 
 
-def section(here: Here, user: User) -> None:
+def section(look: Look, user: User) -> None:
     """The tab "Counterparties" of the Securities page: exposure of the portfolio, then the list. Viewers see both."""
-    st.subheader(f"Exposure of {here.portfolio.name}", anchor=False)
-    exposure = here.answer("counterparty_exposure")
-    explain.table(here, exposure, key="counterparty_exposure", only=PHONE if session.on_phone() else ())
-    show.explain("counterparty_exposure")
-    show.notes(exposure)
+    if look.here is not None:
+        _exposure(look.here)
     st.subheader("Counterparties", anchor=False)
     if said := st.session_state.pop("counterparty_said", None):
         st.success(said, icon=":material/check_circle:")
-    listed = here.answer("counterparties")
+    listed = look.answer("counterparties")
     may = "edit" in tasks.rights(user)
     row = show.table(listed, key="counterparties", select=may)
     if not may:
@@ -38,6 +35,14 @@ def section(here: Here, user: User) -> None:
         None if row is None else next(c for c in every if c.counterparty_id == listed.column("counterparty_id")[row])
     )
     _form(user, every, chosen)
+
+
+def _exposure(here: Here) -> None:
+    st.subheader(f"Exposure of {here.portfolio.name}", anchor=False)
+    exposure = here.answer("counterparty_exposure")
+    explain.table(here, exposure, key="counterparty_exposure", only=PHONE if session.on_phone() else ())
+    show.explain("counterparty_exposure")
+    show.notes(exposure)
 
 
 def _form(user: User, every: list[Counterparty], editing: Counterparty | None) -> None:

@@ -18,7 +18,7 @@ import streamlit as st
 from core.explain import Evidence, Explanation
 from core.table import Figure, Kind, Table
 from ui import errors, show
-from ui.scope import Here
+from ui.scope import Look
 
 SHOWN_ROWS = 200
 
@@ -29,7 +29,7 @@ def hint(also: str = "") -> None:
 
 
 def table(
-    here: Here,
+    here: Look,
     shown: Table,
     *,
     key: str,
@@ -52,7 +52,7 @@ def table(
     return row
 
 
-def _total(here: Here, shown: Table, key: str, changes: dict[str, Any]) -> None:
+def _total(here: Look, shown: Table, key: str, changes: dict[str, Any]) -> None:
     """The cells of the total row, to be explained as well."""
     cells = dict(zip((c.key for c in shown.columns), shown.total or (), strict=True))
     choices = {c.key: c.title for c in shown.columns if c.kind in show.NUMERIC and cells[c.key] is not None}
@@ -72,14 +72,14 @@ def _total(here: Here, shown: Table, key: str, changes: dict[str, Any]) -> None:
 
 
 def cards(
-    here: Here, shown: Table, most: int = 6, changes: dict[str, Any] | None = None, only: Sequence[str] = ()
+    here: Look, shown: Table, most: int = 6, changes: dict[str, Any] | None = None, only: Sequence[str] = ()
 ) -> None:
     """Figures as cards, each with the mark that explains it."""
     figures = [shown.figure(key) for key in only] if only else shown.figures
     show.cards(figures, most, mark=lambda f: _mark(here, shown.name, f, None, changes or {}))
 
 
-def cells(here: Here, figures: Sequence[Figure], places: Mapping[str, tuple[str, int]], most: int = 6) -> None:
+def cells(here: Look, figures: Sequence[Figure], places: Mapping[str, tuple[str, int]], most: int = 6) -> None:
     """Cards that are cells of reports: by the key of the figure the report and the row in whose column of that key it stands."""
 
     def mark(f: Figure) -> None:
@@ -89,7 +89,7 @@ def cells(here: Here, figures: Sequence[Figure], places: Mapping[str, tuple[str,
     show.cards(figures, most, mark=mark)
 
 
-def _mark(here: Here, name: str, f: Figure, row: int | None, changes: dict[str, Any]) -> None:
+def _mark(here: Look, name: str, f: Figure, row: int | None, changes: dict[str, Any]) -> None:
     if st.button(
         "Explain",
         icon=":material/function:",
@@ -101,7 +101,7 @@ def _mark(here: Here, name: str, f: Figure, row: int | None, changes: dict[str, 
 
 
 @st.dialog("Where this number comes from", width="large", icon=":material/function:")
-def _dialog(here: Here, name: str, f: Figure, row: int | None, changes: dict[str, Any]) -> None:
+def _dialog(here: Look, name: str, f: Figure, row: int | None, changes: dict[str, Any]) -> None:
     with errors.told():
         found = (
             here.explain(name, None, None, f.key, **changes)
@@ -111,12 +111,12 @@ def _dialog(here: Here, name: str, f: Figure, row: int | None, changes: dict[str
         _body(here, found, f"why_{name}_{f.key}")
 
 
-def _panel(here: Here, found: Explanation, key: str) -> None:
+def _panel(here: Look, found: Explanation, key: str) -> None:
     with st.container(border=True, key=key):
         _body(here, found, key)
 
 
-def _body(here: Here, found: Explanation, key: str) -> None:
+def _body(here: Look, found: Explanation, key: str) -> None:
     """Title, value, formula, terms, and every piece of evidence as a table with its CSV."""
     st.markdown(f"**{show.plain(found.title)}** = {show.plain(_said(found.value, found.kind, found.currency))}")
     st.markdown(f":material/function: {show.plain(found.formula)}")
@@ -141,7 +141,7 @@ def _body(here: Here, found: Explanation, key: str) -> None:
     st.caption(f"As of {show.day(found.context.as_of)}{known} · calculation version {found.context.version}")
 
 
-def _evidence(here: Here, found: Explanation, piece: Evidence, key: str) -> None:
+def _evidence(here: Look, found: Explanation, piece: Evidence, key: str) -> None:
     noun = "row" if len(piece.rows) == 1 else "rows"
     with st.expander(f"{piece.title} ({len(piece.rows):,} {noun})", expanded=len(piece.rows) <= 5):
         shown = piece.table(found.context)

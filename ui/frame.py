@@ -2,6 +2,7 @@
 
 here = frame.page("Holdings")                      # head of the page; ends it where there is nothing to show
 frame.page("Overview", live=figures)               # `figures(here)` is drawn below the head and again while the market is open
+look = frame.open_to_all("Securities")             # a page that needs no portfolio: `look.here` is there where there is one
 frame.link(here, "transactions", "Book the first transaction")
 """
 
@@ -11,11 +12,12 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from db.access import User
 from settings import ROOT, settings
 from ui import errors, freshness, session, show
 from ui import scope as scopes
 from ui.look import escape
-from ui.scope import Here
+from ui.scope import Here, Look
 
 REFRESH = 10  # seconds, as often as the jobs refresh the quotes
 QUIET = 60  # seconds while the market is closed: often enough to see it open
@@ -42,11 +44,7 @@ def page(title: str, *, live: Callable[[Here], None] | None = None, needs_transa
     st.title(title, anchor=False)
     _, here = scopes.read(user)
     if here is None:
-        st.info(
-            "**There is no portfolio yet.** Create one, then import a CSV of transactions or enter the first one.",
-            icon=":material/add_circle:",
-        )
-        link(None, "portfolios", "Create a portfolio", icon=":material/add:")
+        _nothing_yet(user)
         st.stop()
     if here.scope.is_past:
         _past(here)
@@ -83,16 +81,55 @@ def page(title: str, *, live: Callable[[Here], None] | None = None, needs_transa
     return here
 
 
-def _past(here: Here) -> None:
+def open_to_all(title: str) -> Look:
+    """Open a page that needs no portfolio: with its head line where there is one, else with the title alone."""
+    user = session.require_user()
+    found = scopes.look(user)
+    if found.here is not None:
+        return page(title, needs_transactions=False)
+    st.title(title, anchor=False)
+    if found.scope.is_past:
+        _past(found)
+    return found
+
+
+def _nothing_yet(user: User) -> None:
+    """What to do first, for whoever has no portfolio."""
+    if user.role == "viewer":
+        st.info(
+            "**No portfolio is shared with you yet.** This page shows one. As a viewer you see what others share: ask the owner of a "
+            "portfolio, or an admin. Securities, tasks and the audit trail are open to you already.",
+            icon=":material/visibility:",
+        )
+        link(None, "securities", "Look at the securities", icon=":material/inventory_2:")
+        return
+    st.info("**There is no portfolio yet.** This page fills itself once there is one.", icon=":material/add_circle:")
+    steps = (
+        ("Create a portfolio", "portfolios", ":material/add:", "Its name, currency and cost method are enough."),
+        ("Add securities", "securities", ":material/inventory_2:", "Those it holds: one by one, or all at once out of a CSV."),
+        ("Import transactions", "transactions", ":material/receipt_long:",
+         "Your broker's export with a verdict for every row, or the first deposit by hand. It opens once there is a portfolio."),
+    )  # fmt: skip
+    for n, (label, name, icon, said) in enumerate(steps, 1):
+        with st.container(border=True, key=f"b_first_{name}"):
+            if name == "transactions":
+                st.markdown(f"{icon} **{n}. {label}**")
+            else:
+                link(None, name, f"**{n}. {label}**", icon=icon)
+            st.caption(said)
+
+
+def _past(here: Look) -> None:
     """In words, which past is looked at, and the way back."""
     with st.container(horizontal=True, vertical_alignment="center", key="b_past"):
         st.info(f"**You look at the past:** {past_words(here)}.", icon=":material/history:", width="stretch")
         st.button("Back to now", icon=":material/update:", on_click=scopes.back_to_now, key="back_to_now")
 
 
-def past_words(here: Here) -> str:
+def past_words(here: Look) -> str:
     """ "as of 3 March 2026, as known on 5 March 2026 18:00 UTC" """
-    words = [f"as of {show.day(here.view.on)}"]
+    on = here.here.view.on if here.here is not None else here.scope.as_of
+    words = [f"as of {show.day(on)}"] if on is not None else []
     if here.scope.known_at is not None:
         words.append(f"as known on {show.moment(here.scope.known_at)}")
     return ", ".join(words)
@@ -133,7 +170,7 @@ def _head(here: Here) -> None:
         link(here, "holdings", "Show the positions concerned")
 
 
-def link(here: Here | None, name: str, label: str, icon: str | None = None, **changes: object) -> None:
+def link(here: Look | None, name: str, label: str, icon: str | None = None, **changes: object) -> None:
     """A link to a page that carries the scope (None: without one); nothing where there is no such page."""
     if (ROOT / "pages" / f"{name}.py").exists():
         st.page_link(f"{name}.py", label=label, icon=icon, query_params=here.query(**changes) if here else None)

@@ -73,6 +73,7 @@ def confirm(
                 errors.show(error)
             else:
                 done()
+                st.session_state["task_new"] = str(number)
                 scope.goto(task=str(number))
                 st.rerun()
 

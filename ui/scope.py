@@ -32,6 +32,7 @@ from db.books import Live, NoSuchPortfolio
 
 PARAMETERS = ("portfolio", "period", "as_of", "known_at", "by", "security", "year", "since")
 FIRST = datetime(1970, 1, 1)  # noqa: DTZ001 — the first time that the widgets offer, UTC
+NONE = UUID(int=0)  # the portfolio of a look at none
 ONE_RUN = 1.0  # seconds after which a page's run is another one
 PERIOD_TITLES = {"ALL": "All"}
 GROUP_TITLES = {
@@ -44,12 +45,50 @@ GROUP_TITLES = {
 
 
 @dataclass(frozen=True)
-class Here:
-    """One person's look at one portfolio. Everything a page shows is asked through it."""
+class Look:
+    """One person's look at what is of no portfolio: the security master. All there is for whoever has no portfolio."""
 
     user: User
-    portfolio: Portfolio
     scope: Scope
+
+    def answer(self, name: str, **changes: Any) -> Table:
+        """One report; `changes` replace fields of the scope. Raises BadScope for a report of a portfolio."""
+        return reports.answer(self.user, name, replace(self.scope, **changes))
+
+    def explain(
+        self, name: str, column: str | None, row: int | None, figure: str | None = None, **changes: Any
+    ) -> Explanation:
+        """How one cell (`row` None: of the total) or figure of the same report comes about."""
+        return reports.explain(self.user, name, replace(self.scope, **changes), column, row, figure)
+
+    @property
+    def here(self) -> Here | None:
+        """The same look where it is at a portfolio."""
+        return None
+
+    @property
+    def present(self) -> Look:
+        """The same now, whatever past is looked at."""
+        return replace(self, scope=self._now()) if self.scope.is_past else self
+
+    def query(self, **changes: Any) -> dict[str, str]:
+        """The scope as query parameters, for links."""
+        return {k: v for k, v in replace(self.scope, **changes).query().items() if v != str(NONE)}
+
+    def _now(self) -> Scope:
+        return replace(self.scope, as_of=None, known_at=None)
+
+
+@dataclass(frozen=True)
+class Here(Look):
+    """One person's look at one portfolio. Everything a page shows is asked through it."""
+
+    portfolio: Portfolio
+
+    @property
+    def here(self) -> Here:
+        """Itself."""
+        return self
 
     def answer(self, name: str, **changes: Any) -> Table:
         """One report; `changes` replace fields of the scope. Access was asked in this run of the page."""
@@ -91,11 +130,7 @@ class Here:
     @property
     def present(self) -> Here:
         """The same portfolio now: what entries are booked against, whatever past is looked at."""
-        return replace(self, scope=replace(self.scope, as_of=None, known_at=None)) if self.scope.is_past else self
-
-    def query(self, **changes: Any) -> dict[str, str]:
-        """The scope as query parameters, for links."""
-        return replace(self.scope, **changes).query()
+        return replace(self, scope=self._now()) if self.scope.is_past else self
 
 
 def read(user: User) -> tuple[list[Portfolio], Here | None]:
@@ -117,7 +152,12 @@ def read(user: User) -> tuple[list[Portfolio], Here | None]:
         return mine, None
     else:
         found = mine[0]
-    return mine, Here(user, found, Scope.read(found.portfolio_id, query))
+    return mine, Here(user, Scope.read(found.portfolio_id, query), found)
+
+
+def look(user: User) -> Look:
+    """What the URL asks for of what is of no portfolio; at the portfolio, where there is one. Raises as `read`."""
+    return read(user)[1] or Look(user, Scope.read(NONE, {name: st.query_params.get(name) for name in PARAMETERS}))
 
 
 def portfolios(user: User) -> list[Portfolio]:
@@ -162,7 +202,7 @@ def portfolio_select(mine: list[Portfolio], here: Here | None) -> None:
     )
 
 
-def period_control(here: Here, key: str = "scope_period", label: bool = False, all_of_them: bool = False) -> None:
+def period_control(here: Look, key: str = "scope_period", label: bool = False, all_of_them: bool = False) -> None:
     """The period, one of seven, or of `all_of_them`; a link may ask for one beside the seven. The same one everywhere: a page
     may show it a second time under another key."""
     st.segmented_control(

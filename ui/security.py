@@ -20,8 +20,8 @@ from core.rules.concentration import GROUPS, UNCLASSIFIED
 from core.table import Column, Context, Figure, Kind, Table
 from core.view import PERIOD_NAMES
 from db import audit, master, tasks
-from ui import charts, explain, frame, scope, security_actions, session, show, task_panel
-from ui.scope import Here
+from ui import charts, explain, frame, scope, security_actions, session, show, task_panel, upkeep
+from ui.scope import Here, Look
 
 MASTER = ("name", "exchange", "isin", "asset_class", "sector", "industry", "subsector", "country", "currency", "issuer", "rating",
           "issued_on", "matures_on", "par_value", "dividend_frequency", "status", "bars")  # fmt: skip
@@ -32,58 +32,82 @@ CHANGES, PHONE = ("at", "who", "action", "thing", "change", "source"), ("at", "w
 Row = Mapping[str, Any]
 
 
-def detail(here: Here, s: Row, table: Table) -> None:
+def detail(look: Look, s: Row, table: Table) -> None:
     """One security in full; its buttons for those who may."""
-    may = tasks.rights(here.user)
+    here, may = look.here, tasks.rights(look.user)
     st.button(
         "All securities", icon=":material/arrow_back:", on_click=scope.goto, kwargs={"security": None}, type="tertiary"
     )
     st.header(f"{show.plain(s['symbol'])} · {show.plain(s['name'])}", anchor=False)
-    security_actions.banner(here, s, may)
-    security_actions.bar(here, s, may)
-    _figures(here, s, table)
-    prices = here.answer("prices", security=s["security_id"])
-    scope.period_control(here, key="security_period")
-    _chart(prices, here.scope.period, s["currency"])
-    sections: dict[str, Callable[[], None]] = {
-        "Master data": lambda: _master(here, s, table),
-        "Transactions": lambda: _transactions(here, s),
-        "Prices": lambda: _prices(here, s, prices),
-        "Risk": lambda: _risk(here, s, prices),
-        "Compliance": lambda: _compliance(here, s),
-        "In full": lambda: _in_full(here, s),
-        "Audit trail": lambda: _trail(here, s),
-        "Tasks": lambda: _tasks(here, s),
-    }
+    security_actions.banner(look, s, may)
+    if not look.scope.is_past:
+        _open_tasks(look, s)
+        upkeep.of_security(look.user, s["security_id"], "edit" in may)
+    security_actions.bar(look, s, may)
+    _figures(look, s, table)
+    prices = look.answer("prices", security=s["security_id"])
+    scope.period_control(look, key="security_period")
+    _chart(prices, look.scope.period, s["currency"])
+    sections: dict[str, Callable[[], None]] = {"Master data": lambda: _master(look, s, table)}
+    if here is not None:
+        sections["Transactions"] = lambda: _transactions(here, s)
+    sections["Prices"] = lambda: _prices(look, s, prices)
+    sections["Risk"] = lambda: _risk(look, s, prices)
+    if here is not None:
+        sections["Compliance"] = lambda: _compliance(here, s)
+        sections["In full"] = lambda: _in_full(here, s)
+    sections["Audit trail"] = lambda: _trail(look, s)
+    sections["Tasks"] = lambda: _tasks(look, s)
     for tab, section in zip(st.tabs(list(sections), on_change="rerun", key="security_tabs"), sections.values(), strict=True):  # fmt: skip
         if tab.open:
             with tab:
                 section()
 
 
-def _figures(here: Here, s: Row, table: Table) -> None:
+def _open_tasks(look: Look, s: Row) -> None:
+    """What is asked to be done with it and not done yet, each with the way there; the one that is open above is not said again."""
+    for task in tasks.tasks(look.user, security=s["security_id"], status=tasks.OPEN):
+        if str(task.task_id) == st.query_params.get("task"):
+            continue
+        icon, colour, words = task_panel.STATUS[task.status]
+        with st.container(horizontal=True, vertical_alignment="center", border=True, key=f"b_open_{task.task_id}"):
+            st.markdown(f":{colour}[:material/{icon}:] **{show.plain(task.title)}** · {words}, asked for by {show.plain(task.requester)}", width="stretch")  # fmt: skip
+            st.button("Open", on_click=scope.goto, kwargs={"task": str(task.task_id)}, key=f"security_open_{task.task_id}",
+                      help=f"Open: {task.title}")  # fmt: skip
+
+
+def _figures(look: Look, s: Row, table: Table) -> None:
     """The quote, and the position where it is held."""
     change = float(s["price"] / s["previous_close"]) - 1 if s["price"] and s["previous_close"] else None
-    holdings = here.answer("holdings")
-    held = next((r for r in holdings.records() if r["security_id"] == s["security_id"]), None)
     figures = [
         Figure("price", f"Last quote, {s['currency']}", s["price"], Kind.PRICE, None, None if s["price"] else "no feed has quoted it yet", change)
     ]  # fmt: skip
+    places = {"price": ("securities", table.column("security_id").index(s["security_id"]))}
+    said = f"Quoted {show.text(s['quoted_at'], Kind.TIME)} UTC by {s['provider']}. " if s["quoted_at"] else ""
+    if look.here is not None:
+        position = _position(look.here, s)
+        figures += position.values()
+        places |= {key: ("holdings", row) for (key, row) in position}
+        when = "at that time" if look.scope.is_past else "now"
+        said += f"{'The other figures: the position' if position else 'Not held'} in {look.here.portfolio.name} {when}."
+    explain.cells(look, figures, places)
+    st.caption(show.plain(said))
+
+
+def _position(here: Here, s: Row) -> dict[tuple[str, int], Figure]:
+    """The figures of the position in this portfolio, by column and row of the report `holdings`; none where it is not held."""
+    holdings = here.answer("holdings")
+    row = next((i for i, number in enumerate(holdings.column("security_id")) if number == s["security_id"]), None)
+    if row is None:
+        return {}
+    held = next(iter(replace(holdings, rows=(holdings.rows[row],)).records()))
+    found = {}
     for c in holdings.columns:
-        if held and c.key in ("units", "value", "weight", "unrealised", "income"):
+        if c.key in ("units", "value", "weight", "unrealised", "income"):
             currency = here.portfolio.base_currency if c.kind is Kind.MONEY else None
             percent = held["unrealised_percent"] if c.key == "unrealised" else None
-            figures.append(Figure(c.key, c.title, held[c.key], c.kind, currency, None, percent, c.note))
-    places = {"price": ("securities", table.column("security_id").index(s["security_id"]))}
-    if held:
-        row = holdings.column("security_id").index(s["security_id"])
-        places |= {f.key: ("holdings", row) for f in figures[1:]}
-    explain.cells(here, figures, places)
-    quoted = f"Quoted {show.text(s['quoted_at'], Kind.TIME)} UTC by {s['provider']}. " if s["quoted_at"] else ""
-    when = "at that time" if here.scope.is_past else "now"
-    st.caption(
-        quoted + ("The other figures: the position" if held else "Not held") + f" in {here.portfolio.name} {when}."
-    )
+            found[c.key, row] = Figure(c.key, c.title, held[c.key], c.kind, currency, None, percent, c.note)
+    return found
 
 
 def _chart(prices: Table, period: str, currency: str) -> None:
@@ -116,11 +140,11 @@ def _listed(title: str, columns: tuple[Column, ...], rows: list[tuple[Any, ...]]
     show.table(Table(key, title, columns, tuple(rows), context, empty=empty or "Nothing here."), key=key, title=bool(title), foot=False)  # fmt: skip
 
 
-def _master(here: Here, s: Row, table: Table) -> None:
+def _master(look: Look, s: Row, table: Table) -> None:
     """What it is now, what it was called, how it was classified."""
     st.table({c.title: show.text(s[c.key], c.kind) for c in table.columns if c.key in MASTER}, border="horizontal")
     number = s["security_id"]
-    past = master.past_of(here.user, number)
+    past = master.past_of(look.user, number)
     since = Column("valid_from", "Since", Kind.DATE)
     recorded = Column("recorded_at", "Recorded", Kind.TIME, "UTC")
     symbols = (since, Column("exchange", "Exchange"), Column("symbol", "Symbol"), recorded)
@@ -148,8 +172,8 @@ def _transactions(here: Here, s: Row) -> None:
     explain.table(here, shown, key="security_transactions", places=mine)
 
 
-def _prices(here: Here, s: Row, prices: Table) -> None:
-    explain.table(here, prices, key="security_prices", changes={"security": s["security_id"]}, rows=1_500)
+def _prices(look: Look, s: Row, prices: Table) -> None:
+    explain.table(look, prices, key="security_prices", changes={"security": s["security_id"]}, rows=1_500)
 
 
 def _one_row(here: Here, name: str, s: Row) -> int | None:
@@ -159,26 +183,29 @@ def _one_row(here: Here, name: str, s: Row) -> int | None:
     return next((i for i, v in enumerate(table.column(key)) if str(v) == str(s["security_id"])), None)
 
 
-def _risk(here: Here, s: Row, prices: Table) -> None:
+def _risk(look: Look, s: Row, prices: Table) -> None:
     """From its own bars; and as the portfolio's report has it, where it is held."""
-    benchmark, named = here.portfolio.benchmark_id, None
+    here = look.here
+    benchmark, named = here.portfolio.benchmark_id if here else None, None
     if benchmark is not None:
-        theirs = here.answer("prices", security=benchmark)
+        theirs = look.answer("prices", security=benchmark)
         named = list(zip(theirs.column("on"), theirs.column("adjusted"), strict=True))
     closes = list(zip(prices.column("on"), prices.column("adjusted"), strict=True))
-    found = own_risk(closes, named, PERIOD_NAMES[here.scope.period])
+    found = own_risk(closes, named, PERIOD_NAMES[look.scope.period])
     figures = []
     for name in SHOWN:
         m, value = METRICS[name], found[name]
         missing = isinstance(value, Reason)
         figures.append(Figure(name, m.title, None if missing else value, KINDS[m.kind], None, str(value) if missing else None, formula=m.definition))  # fmt: skip
-    st.markdown(f"**From its own bars**, {frame.PERIODS[here.scope.period]}")
+    st.markdown(f"**From its own bars**, {frame.PERIODS[look.scope.period]}")
     show.cards(figures)
     for f in figures:
         if f.reason:
             st.caption(f"{f.title} is missing: {f.reason}.")
-    st.caption("Of daily closes adjusted for splits and dividends, in its own currency; beta against the benchmark of "
-               f"{here.portfolio.name}, in that one's currency.")  # fmt: skip
+    beta = f"; beta against the benchmark of {show.plain(here.portfolio.name)}, in that one's currency" if here else ""
+    st.caption(f"Of daily closes adjusted for splits and dividends, in its own currency{beta}.")
+    if here is None:
+        return
     place = _one_row(here, "risk_by_security", s)
     if place is None:
         st.caption(f"It is not held in {here.portfolio.name}: the portfolio's risk by security does not have it.")
@@ -228,20 +255,20 @@ def _in_full(here: Here, s: Row) -> None:
     show.explain("asset_360")
 
 
-def _trail(here: Here, s: Row) -> None:
+def _trail(look: Look, s: Row) -> None:
     """Every change of it and of what names it, newest first."""
-    trail = audit.of(here.user, "securities", str(s["security_id"]), TRAIL)
+    trail = audit.of(look.user, "securities", str(s["security_id"]), TRAIL)
     show.table(
         trail, key=f"security_trail_{s['security_id']}_{len(trail.rows)}", only=PHONE if session.on_phone() else CHANGES
     )
     if len(trail.rows) == TRAIL:
         st.caption(f"The newest {TRAIL} changes; the audit page has all.")
-    frame.link(here, "audit", "The whole audit trail", ":material/policy:")
+    frame.link(look, "audit", "The whole audit trail", ":material/policy:")
 
 
-def _tasks(here: Here, s: Row) -> None:
+def _tasks(look: Look, s: Row) -> None:
     """What was asked to be done with it, newest first; a chosen one opens above."""
-    found = tasks.tasks(here.user, security=s["security_id"], limit=TASKS)
+    found = tasks.tasks(look.user, security=s["security_id"], limit=TASKS)
     columns = (Column("requested_at", "Asked", Kind.TIME), Column("title", "Task"), Column("status", "Status"), Column("requester", "By"),
                Column("message", "Result", wide_only=True))  # fmt: skip
     rows = tuple((t.requested_at, t.title, task_panel.STATUS[t.status][2], t.requester, t.message) for t in found)

@@ -13,14 +13,14 @@ from core.removal import Reference, obstacles
 from db import master
 from db.access import User
 from ui import errors, frame, plan, security_form, show
-from ui.scope import Here
+from ui.scope import Look
 
 ENDED = ("retired", "delisted")
 PAGES = {"holdings": "Holdings", "transactions": "Transactions", "income": "Income", "portfolios": "Portfolios"}
 Row = Mapping[str, Any]
 
 
-def banner(here: Here, s: Row, may: frozenset[str]) -> None:
+def banner(here: Look, s: Row, may: frozenset[str]) -> None:
     """What one must know of a security that is not active, with the way back."""
     if s["status"] == "active":
         return
@@ -33,9 +33,17 @@ def banner(here: Here, s: Row, may: frozenset[str]) -> None:
             st.button("Bring back", icon=":material/undo:", on_click=_do, args=(s, "reinstate"), key="security_reinstate")  # fmt: skip
 
 
-def bar(here: Here, s: Row, may: frozenset[str]) -> None:
+def why_not(user: User) -> str:
+    """Why somebody has no buttons, for a sentence."""
+    if user.role == "viewer":
+        return "you are signed in as a viewer; analysts and admins change securities"
+    return "an admin has kept that to others (Admin, Who may do what)"
+
+
+def bar(here: Look, s: Row, may: frozenset[str]) -> None:
     """The buttons, for those who may; what was chosen opens below."""
     if not may & {"edit", "remove"}:
+        st.caption(f"You see everything here and change nothing: {why_not(here.user)}.")
         return
     if here.scope.is_past:
         st.caption("You look at the past: go back to now to change this security.")
@@ -67,7 +75,7 @@ def _done() -> None:
     st.session_state.pop("security_doing", None)
 
 
-def _under_way(here: Here, s: Row) -> None:
+def _under_way(here: Look, s: Row) -> None:
     """What was begun with this security: its form, what prevents it, or its plan."""
     number, what = st.session_state.get("security_doing", (None, None))
     if number != s["security_id"] or what is None:
@@ -97,12 +105,12 @@ def _offer(name: str, user: User, make: Callable[[], Plan], asked: Mapping[str, 
         plan.offer(name, make(), asked)
 
 
-def _edit(here: Here, s: Row, name: str) -> None:
+def _edit(here: Look, s: Row, name: str) -> None:
     st.subheader(f"Edit {show.plain(s['symbol'])}", anchor=False)
     security_form.edit(here.user, s)
 
 
-def _remove(here: Here, s: Row, name: str) -> None:
+def _remove(here: Look, s: Row, name: str) -> None:
     """What stands in the way, each with the place where it is dealt with; else the plan."""
     number = s["security_id"]
     try:
@@ -123,7 +131,7 @@ def _remove(here: Here, s: Row, name: str) -> None:
     plan.offer(name, made, {"symbol": f"{s['exchange']}:{s['symbol']}"})
 
 
-def _obstacle(here: Here, reference: Reference, i: int) -> None:
+def _obstacle(here: Look, reference: Reference, i: int) -> None:
     """One line, with the link to its page."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"obstacle_{i}"):
         said = str(reference)
@@ -142,11 +150,11 @@ def _obstacle(here: Here, reference: Reference, i: int) -> None:
         )
 
 
-def _reinstate(here: Here, s: Row, name: str) -> None:
+def _reinstate(here: Look, s: Row, name: str) -> None:
     _offer(name, here.user, lambda: master.plan_reinstate(here.user, s["security_id"]), {"symbol": s["symbol"]})
 
 
-def _rename(here: Here, s: Row, name: str) -> None:
+def _rename(here: Look, s: Row, name: str) -> None:
     """The new symbol, its exchange, from which day."""
     known = master.known(here.user)
     st.subheader(f"Symbol change of {show.plain(s['symbol'])}", anchor=False)
@@ -162,7 +170,7 @@ def _rename(here: Here, s: Row, name: str) -> None:
         )
 
 
-def _delist(here: Here, s: Row, name: str) -> None:
+def _delist(here: Look, s: Row, name: str) -> None:
     """Since which day it is listed no more."""
     known = master.known(here.user)
     st.subheader(f"{show.plain(s['symbol'])} was delisted", anchor=False)

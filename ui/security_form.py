@@ -7,6 +7,7 @@ What is half entered lives in the session state until the plan is confirmed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -69,6 +70,7 @@ GROUPS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 TYPED = frozenset(
     {"asset_class", "sector", "industry", "subsector", "dividend_frequency"}
 )  # lists that one may type into, too
+NAMES = re.compile(rf"\b({'|'.join(f for f in ASKED if '_' in f)})\b")
 # what the fault is, before what would be right
 WORDS: tuple[tuple[type[MasterError], str], ...] = (
     (rules.DuplicateSymbol, "Duplicate symbol"),
@@ -93,6 +95,15 @@ def instance(name: str, was: Mapping[str, Any]) -> dict[str, Any]:
             st.session_state[f"{key}_{field}"] = value
     found: dict[str, Any] = forms[name]
     return found
+
+
+def begin(text: str) -> None:
+    """Put what somebody looked for into a new security, where its form says nothing else: one word as the symbol, more as the name."""
+    plan.withdraw()
+    key = instance("add", dict.fromkeys(FIELDS))["key"]
+    field = "symbol" if len(text.split()) == 1 else "name"
+    if not any(st.session_state.get(f"{key}_{f}") for f in FIELDS):
+        st.session_state[f"{key}_{field}"] = text.strip().upper() if field == "symbol" else text.strip()
 
 
 def forget(name: str) -> None:
@@ -152,8 +163,11 @@ def _form(known: Known, state: dict[str, Any], editing: Listed | None, row: Mapp
     told = st.empty()
     with st.container(horizontal=True, vertical_alignment="center"):
         wanted = st.button("Show the plan", type="primary", icon=":material/list_alt:", key=f"{state['key']}_plan")
-        if editing is None:
-            st.button("Clear", icon=":material/backspace:", type="tertiary", on_click=forget, args=("add",), key=f"{state['key']}_clear")  # fmt: skip
+        if editing is None and st.button(
+            "Clear", icon=":material/backspace:", type="tertiary", key=f"{state['key']}_clear"
+        ):
+            forget("add")
+            st.rerun()  # the whole page: a fragment alone would go on with the form that it was given
         st.caption("Nothing is written before you have seen every row and confirmed.")
     if wanted:
         state["all"] = True
@@ -203,7 +217,7 @@ def _widget(known: Known, state: dict[str, Any], field: str, cells: Mapping[str,
         "key": key,
         "help": asked.help,
         "on_change": _touch,
-        "args": (state, field),
+        "args": (known, state, field),
         "persist_state": "session",
     }
     if editing is not None and field in ("symbol", "exchange"):
@@ -245,8 +259,18 @@ def choices(known: Known, kind: str, cells: Mapping[str, Any]) -> dict[str, str]
     return {value: value for value in every}
 
 
-def _touch(state: dict[str, Any], field: str) -> None:
+def completed(options: Mapping[str, str], typed: str | None) -> str | None:
+    """What somebody began to type into a list before Enter: the one option that begins so; anything else as it was typed."""
+    begun = (typed or "").strip().casefold()
+    fitting = [o for o in options if begun and o.casefold().startswith(begun)]
+    return fitting[0] if len(fitting) == 1 else typed
+
+
+def _touch(known: Known, state: dict[str, Any], field: str) -> None:
     """A field was changed by hand: its faults are told from now on; what belonged to another sector goes."""
+    if field in TYPED:
+        key = f"{state['key']}_{field}"
+        st.session_state[key] = completed(choices(known, ASKED[field].kind, _cells(state)), st.session_state.get(key))
     state["touched"].add(field)
     state["proposed"].pop(field, None)
     below = {"sector": ("industry", "subsector"), "industry": ("subsector",)}.get(field, ())
@@ -261,7 +285,8 @@ def _touch(state: dict[str, Any], field: str) -> None:
 def said(fault: MasterError) -> str:
     """A fault under its field: what it is, what would be right."""
     kind = next(words for of, words in WORDS if isinstance(fault, of))
-    return f"{kind}: {fault.expected}" if kind and fault.value else fault.expected[:1].upper() + fault.expected[1:]
+    expected = NAMES.sub(lambda m: f"“{ASKED[m[0]].label}”", fault.expected)  # the form has labels, the API names
+    return f"{kind}: {expected}" if kind and fault.value else expected[:1].upper() + expected[1:]
 
 
 def _tell(state: Mapping[str, Any], faults: list[MasterError], slots: Mapping[str, Any], told: Any) -> None:

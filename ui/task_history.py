@@ -19,13 +19,13 @@ from db import access, reports, tasks
 from db.access import User
 from db.tasks import KINDS, STATUSES, Task
 from ui import errors, plan, scope, session, show, task_panel
-from ui.scope import Here
+from ui.scope import Look
 
 SHOWN = 50
 IN_FILE = 10_000  # rows of a CSV
 EVERY = 1.0  # seconds between two looks at what runs
 KEY = ("created_at", "title", "status", "requester", "decided_by", "message")
-PHONE = ("created_at", "title", "status")
+PHONE = ("created_at", "status", "title")  # the state before what runs out of a narrow screen
 SOURCES = {"page": "on a page", "api": "by the API", "csv": "with a file", "job": "by a job"}
 STEP = (
     Column("name", "Step"),
@@ -213,7 +213,7 @@ def history(user: User) -> None:
 # --- one task in full --------------------------------------------------------------------------
 
 
-def whole(user: User, number: UUID, here: Here | None) -> None:
+def whole(user: User, number: UUID, here: Look | None) -> None:
     """A task: the panel that follows it, then everything that is kept of it."""
     task_panel.panel(user, number, here)
     try:

@@ -17,7 +17,7 @@ from db import master, tasks
 from db.access import User
 from db.tasks import Step, Task
 from ui import bulk, errors, frame, plan, scope, session, show
-from ui.scope import Here
+from ui.scope import Look
 
 EVERY = 0.5  # seconds between two looks at an open task
 PATIENCE = 15  # seconds in the queue before the panel says why that may be
@@ -40,6 +40,10 @@ STEPS = {
 }
 KIND_WORDS = {"add": "Add", "edit": "Edit", "remove": "Remove", "reinstate": "Bring back", "symbol_change": "Symbol change", "delist": "Delist",
               "reclassify": "Reclassify", "bulk": "Bulk", "restore": "Restore"}  # fmt: skip
+SCROLL = """export default ({parentElement}) => {
+  (parentElement.host ?? parentElement).scrollIntoView({block: "center"})
+}"""
+_SCROLLS: Any = None
 
 
 def asked() -> UUID | None:
@@ -54,16 +58,25 @@ def asked() -> UUID | None:
         return None
 
 
-def panel(user: User, task_id: UUID, here: Here | None = None) -> None:
+def panel(user: User, task_id: UUID, here: Look | None = None) -> None:
     """One task: followed until it ends, then its result and what can be done about it."""
     with errors.told():
         task = tasks.task_of(user, task_id)
         with st.container(border=True, key="task_panel"):
+            if st.session_state.pop("task_new", None) == str(task_id):
+                _into_view()
             st.fragment(lambda: _follow(task), run_every=EVERY if task.is_open else None)()
             if task.status == "waiting":
                 _decision(user, task)
             elif not task.is_open:
                 _outcome(user, task, here)
+
+
+def _into_view() -> None:
+    """Bring the panel to the eyes of who has just confirmed, at the end of a long plan."""
+    global _SCROLLS
+    _SCROLLS = _SCROLLS or st.components.v2.component("ballast_into_view", html="<i></i>", js=SCROLL)
+    _SCROLLS(key="task_into_view", height=1)
 
 
 def _follow(seen: Task) -> None:
@@ -154,13 +167,14 @@ def _decision(user: User, task: Task) -> None:
         rejected = st.button("Reject", icon=":material/block:", key="task_reject")
     if approved or rejected:
         tasks.decide(user, task.task_id, approved, note)
+        scope.goto(task=str(task.task_id))  # what was decided stays open, not the next one that waits
         st.rerun()
 
 
 # ── afterwards ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _outcome(user: User, task: Task, here: Here | None) -> None:
+def _outcome(user: User, task: Task, here: Look | None) -> None:
     """How it ended, what that means, what can be done."""
     if task.status == "completed":
         st.success(f"**{show.plain(task.message)}.**", icon=":material/check_circle:")
@@ -204,7 +218,7 @@ def _is_there(user: User, number: int) -> bool:
     return True
 
 
-def _open(here: Here | None, task: Task) -> None:
+def _open(here: Look | None, task: Task) -> None:
     """To the security. On its own page that is a click: a link of a page to itself keeps the parameters that it had."""
     label, icon = f"Open {task.subject}", ":material/open_in_new:"
     changes = {"security": task.security_id, "task": None}
@@ -216,7 +230,7 @@ def _open(here: Here | None, task: Task) -> None:
         st.page_link("securities.py", label=label, icon=icon, query_params={"security": task.security_id})
 
 
-def _undo(user: User, task: Task, here: Here | None) -> None:
+def _undo(user: User, task: Task, here: Look | None) -> None:
     """The way back, for those who may."""
     if task.kind in ("bulk", "restore"):
         bulk.way_back(user, task)

@@ -69,6 +69,29 @@ def section(user: User) -> None:
     _report(user, "clean_up", "What the next clean-up drops")
 
 
+def of_security(user: User, number: int, may: bool) -> None:
+    """What is proposed for one security, on its page: each opens to what it would write and to the two ways on."""
+    if said := st.session_state.pop("upkeep_said", None):
+        st.success(said, icon=":material/check_circle:")
+    for p in upkeep.proposals(user, ("open",), security=number):
+        what = _what(p) + ("" if p.told_only else f", {spoken(p.before)} → {spoken(p.after)}")
+        box = st.expander(f"**Proposed:** {show.plain(what)}", icon=":material/build:", on_change="rerun", key=f"b_proposal_{p.proposal_id}")  # fmt: skip
+        if not box.open:
+            continue
+        with box:
+            if not p.told_only:
+                st.markdown(show.plain(f"{p.why[:1].upper()}{p.why[1:]}.") + f" Found on {show.moment(p.found_at)}.")
+            if may:
+                _decide(user, [p])
+            else:
+                st.caption("Your role may not decide about it.")
+
+
+def _what(p: Proposal) -> str:
+    """What a proposal is about."""
+    return f"{KINDS[p.kind]}: {p.field.replace('_', ' ')}" if p.kind in ("reclassify", "asset_class") else KINDS[p.kind]
+
+
 def _proposals(user: User, may: bool) -> None:
     with st.container(horizontal=True):
         state = st.selectbox("Proposals", list(STATES), format_func=STATES.__getitem__, key="upkeep_state", width=200)
@@ -95,8 +118,7 @@ def _proposals(user: User, may: bool) -> None:
 
 def _table(found: list[Proposal], empty: str) -> Table:
     rows = tuple(
-        (p.listing, f"{KINDS[p.kind]}: {p.field.replace('_', ' ')}" if p.kind in ("reclassify", "asset_class") else KINDS[p.kind], spoken(p.before),
-         spoken(p.after), p.why, p.found_at, p.found_by, p.decided_by, p.note, p.task_status)
+        (p.listing, _what(p), spoken(p.before), spoken(p.after), p.why, p.found_at, p.found_by, p.decided_by, p.note, p.task_status)
         for p in found
     )  # fmt: skip
     return Table("proposals", "Proposals", COLUMNS, rows, Context(datetime.now(UTC).date(), None, VERSION), empty=empty)
@@ -118,7 +140,7 @@ def _decide(user: User, chosen: list[Proposal]) -> None:
     with errors.told():
         if wanted:
             made = upkeep.plan(user, [p.proposal_id for p in wanted])
-            with st.container(border=True, key="upkeep_plan"):
+            with st.container(border=True, key=f"upkeep_plan_{key}"):
                 st.subheader(show.plain(made.title), anchor=False)
                 plan.show(user, made)
                 said = "Accept" if len(wanted) == 1 else f"Accept {len(wanted)} as one task"
