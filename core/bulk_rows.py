@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 
 from core.brokers.sheet import lines_of, sheet, unfolded
 from core.importing import NotReadable, unguarded
-from core.master import FIELDS, InvalidDividend, InvalidField, InvalidPrice, MasterError
-from core.nearest import nearest
+from core.master import FIELDS, InvalidDividend, InvalidField, InvalidPrice, MasterError, nearest
 
 NEEDED = ("symbol", "asset_class")
 REMARKS = ("line", "verdict", "why")  # what our own lists of verdicts have beside the fields: read over

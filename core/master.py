@@ -7,14 +7,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from core.nearest import nearest
+from rapidfuzz import fuzz, process
+
 from core.taxonomy import ASSET_CLASSES, FREQUENCIES, sector_of
 
 ELSEWHERE = "XOFF"  # the exchange of what is listed nowhere here
@@ -189,6 +190,12 @@ def checked(
 def closest(text: str, choices: Iterable[str]) -> str:
     """ "Equity, Fund, …", those most like the text first; "did you mean" where one is very like it."""
     return _closest(text[:80], tuple(choices))
+
+
+def nearest(text: str, names: Sequence[str]) -> str | None:
+    """The name most like the text, whatever the case; None where none is like it. Of two alike the first."""
+    found = process.extractOne(text[:80], names, scorer=fuzz.ratio, processor=str.lower, score_cutoff=60)
+    return found[0] if found else None
 
 
 @lru_cache(maxsize=1024)

@@ -168,7 +168,9 @@ def test_a_booking_says_through_whom_it_went_until_it_has_settled(small: Small) 
     assert changed.status_code == 200, changed.text
     assert owed(day) == (Decimal("1450.00"), 2)
     assert owed(day, known_at=first.isoformat()) == (Decimal("1440.00"), 2)
-    gone = anna.patch(f"/v1/transactions/{changed.json()['booked']}", params=query, json={"counterparty": None, "note": None})
+    gone = anna.patch(
+        f"/v1/transactions/{changed.json()['booked']}", params=query, json={"counterparty": None, "note": None}
+    )
     assert gone.status_code == 200, gone.text
     assert owed(day) == (Decimal("439.00"), 1)
     assert anna.delete(f"/v1/transactions/{made.json()['booked'][2]}", params=query).status_code == 200

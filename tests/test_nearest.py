@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.master import FIELDS
-from core.nearest import nearest
+from core.master import FIELDS, nearest
 from core.taxonomy import ASSET_CLASSES, FREQUENCIES
 
 CLASSES = tuple(ASSET_CLASSES)

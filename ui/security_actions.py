@@ -165,9 +165,7 @@ def _rename(here: Look, s: Row, name: str) -> None:
     on = right.date_input("From", known.today, format="YYYY-MM-DD", max_value=known.today, min_value=security_form.FIRST, key=f"{name}_on")  # fmt: skip
     if st.button("Show the plan", type="primary", icon=":material/list_alt:", key=f"{name}_plan"):
         asked = {"symbol": symbol, "exchange": exchange, "valid_from": on}
-        _offer(
-            name, here.user, lambda: master.plan_rename(here.user, s["security_id"], symbol, exchange, on), asked
-        )
+        _offer(name, here.user, lambda: master.plan_rename(here.user, s["security_id"], symbol, exchange, on), asked)
 
 
 def _delist(here: Look, s: Row, name: str) -> None:
