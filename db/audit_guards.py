@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 JOINS = re.compile(r"audited(_by_people)?\('(\w+)'((?:, *'\w+')*)\)")
-FUNCTIONS = ("refuse_audit", "netstring", "audit_canonical", "audit_seal", "audit_kept", "audit_told", "audit_rows", "audit_truncation",
+FUNCTIONS = ("refuse_audit", "netstring", "audit_canonical", "audit_link", "audit_seal", "audit_kept", "audit_told", "audit_rows", "audit_truncation",
              "audit_booked", "audit_readable", "audit_chains", "audit_links", "audit_head", "app_user", "refuse_change")  # fmt: skip
 # of tables that do not join by audited(): as pg_get_triggerdef has them, without the name of the table
 _GUARD = "BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON {} FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit()"

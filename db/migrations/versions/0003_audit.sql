@@ -63,30 +63,33 @@ CREATE FUNCTION audit_canonical(a audit_log) RETURNS text LANGUAGE sql STABLE PA
       || netstring(a.before::text) || netstring(a.after::text) || netstring(a.source) || netstring(a.address) || netstring(a.request_id)
       || netstring(a.task_id::text) $$;
 
+CREATE FUNCTION audit_link(link bytea, head bytea, digest bytea) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+  $$ SELECT sha256(coalesce(link, head) || digest) $$;
+CREATE AGGREGATE audit_linked(head bytea, digest bytea) (SFUNC = audit_link, STYPE = bytea);
+-- One statement for all rows: row by row, the commit of 5,000 securities took half of the time of their task.
 CREATE FUNCTION audit_seal() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
   mine constant xid8 := pg_current_xact_id();
   moment timestamptz;
   named text;
-  pending audit_pending;
-  a audit_log;
 BEGIN
   FOR named IN SELECT DISTINCT p.chain FROM audit_pending p WHERE p.xid = mine ORDER BY 1 LOOP
     INSERT INTO audit_heads VALUES (named, 0, decode(repeat('00', 32), 'hex')) ON CONFLICT DO NOTHING;
     PERFORM FROM audit_heads h WHERE h.chain = named FOR UPDATE;
   END LOOP;
   moment := clock_timestamp();                                     -- after the locks: within a chain no time is before another
-  FOR pending IN SELECT * FROM audit_pending p WHERE p.xid = mine ORDER BY p.chain, p.place LOOP
-    IF a.chain IS DISTINCT FROM pending.chain THEN
-      UPDATE audit_heads h SET seq = a.seq, hash = a.hash WHERE h.chain = a.chain;
-      SELECT h.seq, h.hash INTO a.seq, a.hash FROM audit_heads h WHERE h.chain = pending.chain;
-    END IF;
-    a := (pending.chain, a.seq + 1, moment, pending.actor, pending.actor_name, pending.action, pending.entity, pending.entity_key,
-          pending.before, pending.after, pending.source, pending.address, pending.request_id, pending.task_id, a.hash, NULL);
-    a.hash := sha256(a.previous || sha256(convert_to(audit_canonical(a), 'UTF8')));
-    INSERT INTO audit_log VALUES (a.*);
-  END LOOP;
-  UPDATE audit_heads h SET seq = a.seq, hash = a.hash WHERE h.chain = a.chain;
+  WITH told AS (
+    SELECT ROW(p.chain, h.seq + row_number() OVER (PARTITION BY p.chain ORDER BY p.place), moment, p.actor, p.actor_name, p.action, p.entity, p.entity_key,
+               p.before, p.after, p.source, p.address, p.request_id, p.task_id, NULL, NULL)::audit_log AS a, h.hash AS head
+      FROM audit_pending p JOIN audit_heads h USING (chain) WHERE p.xid = mine),
+  linked AS (
+    SELECT a, head, audit_linked(head, sha256(convert_to(audit_canonical(a), 'UTF8'))) OVER (PARTITION BY (a).chain ORDER BY (a).seq) AS hash FROM told),
+  sealed AS (
+    INSERT INTO audit_log
+    SELECT (a).chain, (a).seq, (a).at, (a).actor, (a).actor_name, (a).action, (a).entity, (a).entity_key, (a).before, (a).after, (a).source, (a).address,
+           (a).request_id, (a).task_id, lag(hash, 1, head) OVER (PARTITION BY (a).chain ORDER BY (a).seq), hash FROM linked
+    RETURNING chain, seq, hash)
+  UPDATE audit_heads h SET seq = s.seq, hash = s.hash FROM (SELECT DISTINCT ON (chain) chain, seq, hash FROM sealed ORDER BY chain, seq DESC) AS s WHERE h.chain = s.chain;
   DELETE FROM audit_pending p WHERE p.xid = mine;
   RETURN NULL;
 END $$;
@@ -246,7 +249,7 @@ CREATE POLICY web_reads ON audit_log FOR SELECT TO ballast_web USING (chain = AN
 CREATE POLICY web_reads ON audit_heads FOR SELECT TO ballast_web USING (chain = ANY ((SELECT audit_readable())::text[]));
 REVOKE ALL ON audit_log, audit_heads, audit_pending FROM PUBLIC, ballast_web, ballast_jobs;
 GRANT SELECT ON audit_log, audit_heads TO ballast_web, ballast_jobs;
-REVOKE ALL ON FUNCTION refuse_audit(), netstring(text), audit_canonical(audit_log), audit_seal(), audit_kept(jsonb), audit_told(), audit_rows(),
+REVOKE ALL ON FUNCTION refuse_audit(), netstring(text), audit_canonical(audit_log), audit_link(bytea, bytea, bytea), audit_seal(), audit_kept(jsonb), audit_told(), audit_rows(),
   audit_truncation(), audit_booked(), audit_join(regclass, text, text[]), audited(regclass, text[]), audited_by_people(regclass, text[]),
   audit_readable(), audit_chains(), audit_links(text, bigint, integer), audit_head(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION audit_readable(), audit_chains(), audit_links(text, bigint, integer), audit_head(text) TO ballast_web;
