@@ -372,8 +372,9 @@ class _Reading:
             self._fault(InvalidField, "isin", "twelve characters with a right check digit, such as US0378331005")
             return None
         own = self.editing.security_id if self.editing else None
+        was = self.editing.asset_class if self.editing else None  # both were wrong: one must be mended first
         for other in self.known.by_isin.get(isin, ()):
-            if other.security_id != own and asset_class and other.asset_class != asset_class:
+            if other.security_id != own and asset_class and other.asset_class not in (asset_class, was):
                 self._fault(AssetClassInconsistent, "asset_class",
                             f"{other.exchange}:{other.symbol} is the same security by its ISIN and is {other.asset_class}")  # fmt: skip
                 break

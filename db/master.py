@@ -28,6 +28,7 @@ from core.master import (
 )
 from core.plans import Plan
 from core.removal import Reference
+from core.taxonomy import sector_of
 from core.valuation import lots_of
 from db import books, engine
 from db.access import User
@@ -265,7 +266,7 @@ def edited_cells(row: Mapping[str, Any], cells: Mapping[str, Any]) -> dict[str, 
     ]:
         raise BadSecurity(list(wrong))
     merged = {name: plans.plain(row[name]) for name in MASTER_FIELDS}
-    if "sector" in cells and str(cells["sector"] or "").lower() != str(row["sector"] or "").lower():
+    if "sector" in cells and sector_of(str(cells["sector"] or "")).lower() != str(row["sector"] or "").lower():
         merged |= {"industry": None, "subsector": None}
     elif "industry" in cells and str(cells["industry"] or "").lower() != str(row["industry"] or "").lower():
         merged["subsector"] = None

@@ -488,3 +488,23 @@ def test_a_forged_removal_touches_no_other_security(small: Small) -> None:
     last = Step("s", "securities", "delete", ({"security_id": small.securities["NEVER"]},))
     forged = done(small, "ben", Plan("remove", "t", "s", (other, last), security_id=small.securities["NEVER"]))
     assert (forged.status, forged.error and forged.error["field"]) == ("failed", "plan")
+
+
+def test_two_listings_of_one_isin_are_reclassified_one_after_the_other(small: Small) -> None:
+    ben = small.user("ben")
+    asked(small, "ben", master.plan_add(ben, NEW | {"isin": "US0378331005", "asset_class": "Equity", "exchange": "XETR", "currency": "EUR", "sector": ""}))  # fmt: skip
+    worked()
+    with pytest.raises(master.BadSecurity, match="is the same security by its ISIN and is Equity"):
+        master.plan_add(ben, NEW | {"isin": "US0378331005", "asset_class": "Fund", "symbol": "THIRD", "sector": ""})
+    for listing in ("XETR:NOVA", "XNYS:ACME"):
+        asked(small, "ben", master.plan_edit(ben, listing, {"asset_class": "Fund", "sector": None, "industry": None}))
+        assert worked() == 1
+    assert rows(small, "SELECT DISTINCT asset_class FROM securities WHERE isin = 'US0378331005'") == [("Fund",)]
+
+
+def test_a_sector_by_anothers_name_is_the_one_it_has(small: Small) -> None:
+    with small.database.owner() as c:
+        c.execute("UPDATE securities SET sector_id = (SELECT min(sector_id) FROM sectors WHERE sector = 'Information Technology' AND industry <> '') WHERE symbol = 'ACME'")  # fmt: skip
+    ben = small.user("ben")
+    with pytest.raises(master.BadSecurity, match="nothing differs"):
+        master.plan_edit(ben, "XNYS:ACME", {"sector": "Technology"})
