@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from core.brokers.sheet import lines_of, sheet, unfolded
+from core.brokers.sheet import bare, lines_of, sheet, unfolded
 from core.importing import NotReadable, unguarded
 from core.master import FIELDS, InvalidDividend, InvalidField, InvalidPrice, MasterError, nearest
 
@@ -93,7 +93,7 @@ def _text(raw: bytes) -> str:
         ) from None
     if "\x00" in text:
         raise NotReadable("this is not a text file: a CSV file is needed (from a spreadsheet: save as CSV UTF-8)")
-    return text.lstrip("\ufeff")
+    return bare(text)
 
 
 def _utf8_or_windows(raw: bytes) -> str:

@@ -279,6 +279,8 @@ def test_a_row_with_more_cells_than_columns_is_refused_alone(small: Small) -> No
         "symbol\tasset_class\tname\r\nGR\tEquity\tGrün\r\n".encode("utf-16"),  # "Unicode text" of a spreadsheet
         "symbol,asset_class,name\rGR,Equity,Grün\r\r,,,,\r".encode(),
         gzip.compress("symbol,asset_class,name\nGR,Equity,Grün\n".encode()),
+        "\ufeffsep=;\r\nsymbol;asset_class;name\r\nGR;Equity;Grün\r\n".encode(),
+        '"SEP=,",,\nsymbol,asset_class,name\nGR,Equity,Grün\n'.encode(),
     ],
 )
 def test_files_as_spreadsheets_write_them(raw: bytes) -> None:

@@ -494,6 +494,11 @@ def test_a_security_of_a_file_goes_by_the_rules_of_the_master(desk: Desk) -> Non
             desk.put(portfolio, raw, choices={unknown.key: Choice(create=replace(unknown.proposed, **change))})
 
 
+def test_the_line_that_tells_excel_the_delimiter_is_passed_over(desk: Desk) -> None:
+    raw = b"sep=;\r\ndate;kind;gross\r\n2026-01-05;deposit;1000\r\n2026-01-06;deposit;zero\r\n"
+    assert [(v.line, v.outcome) for v in desk.put(desk.fresh(), raw).verdicts] == [(3, "book"), (4, "refused")]
+
+
 # --- kept column maps --------------------------------------------------------------------------------------------------
 
 POLISH = b"Dnia;Co;Papier;Ile;Po ile;Razem\n05.01.2026;zakup;ACME;2;10,50;21,00\n06.01.2026;wplata;;;;100,00\n"

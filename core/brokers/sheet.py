@@ -23,6 +23,7 @@ from core.ledger import LedgerError
 
 DELIMITERS = ",;\t|"
 LOOK_AHEAD = 40  # lines in which a header is looked for
+_SEP = re.compile(r"""\A"?sep=[,;|\t]"?[ ,;]*(?=[\r\n])""", re.IGNORECASE)
 LARGEST_TEXT = 64 * 2**20  # bytes that a compressed file may unfold to
 
 
@@ -47,7 +48,12 @@ def text_of(raw: bytes) -> str:
             text = raw.decode("cp1252", errors="replace")
     if "\x00" in text:
         raise NotReadable("this is not a text file: a broker's export as CSV or XML is needed")
-    return text.lstrip("\ufeff")
+    return bare(text)
+
+
+def bare(text: str) -> str:
+    """Without the mark of its encoding and the line `sep=;` by which Excel is told the delimiter; lines keep their numbers."""
+    return _SEP.sub("", text.lstrip("\ufeff"), count=1)
 
 
 def unfolded(raw: bytes) -> bytes:
