@@ -42,6 +42,7 @@ from db import (
     access,
     books,
     corrections,
+    counterparties,
     engine,
     exports,
     import_maps,
@@ -504,7 +505,18 @@ def test_the_line_that_tells_excel_the_delimiter_is_passed_over(desk: Desk) -> N
 POLISH = b"Dnia;Co;Papier;Ile;Po ile;Razem\n05.01.2026;zakup;ACME;2;10,50;21,00\n06.01.2026;wplata;;;;100,00\n"
 MAP = ColumnMap({"date": "Dnia", "kind": "Co", "symbol": "Papier", "quantity": "Ile", "price": "Po ile", "gross": "Razem"},
                 {"zakup": "buy", "wplata": "deposit"}, "dmy", ",", delimiter=";", signed=False)  # fmt: skip
+
 COLUMNS = ("Dnia", "Co", "Papier", "Ile", "Po ile", "Razem")
+
+
+def test_a_mapped_column_says_through_whom_it_went(desk: Desk) -> None:
+    counterparties.add(user_of(desk.anna), {"name": "Quay Brokers", "type": "broker"})
+    raw = b"Dnia;Co;Papier;Ile;Po ile;Przez\n05.01.2026;zakup;ACME;2;10,50;quay brokers\n05.01.2026;zakup;ACME;1;10,50;Quai Brokers\n"
+    mapped = replace(MAP, columns={k: v for k, v in MAP.columns.items() if k != "gross"} | {"counterparty": "Przez"})
+    good, bad = desk.put(desk.fresh(), raw, column_map=mapped).verdicts
+    assert good.posting is not None
+    assert good.posting.counterparty == "Quay Brokers"
+    assert (bad.outcome, "did you mean Quay Brokers?" in bad.reason) == ("refused", True)
 
 
 def test_an_unknown_table_is_mapped_and_its_map_found_again(desk: Desk) -> None:

@@ -34,6 +34,7 @@ MORE = (
     "cash_currency",
     "reference",
     "account",
+    "counterparty",
     "ratio",
     "into",
     "fraction",
@@ -49,6 +50,7 @@ TITLES = {
     "cash_currency": "Currency of the cash",
     "reference": "The broker's own id",
     "basis": "Cost carried in",
+    "counterparty": "Traded through",
 }
 ORDERS = {"dmy": "day first: 31.3.2026", "mdy": "month first: 3/31/2026"}
 MARKS = {".": "point: 1,234.56", ",": "comma: 1.234,56"}

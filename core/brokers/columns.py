@@ -312,7 +312,14 @@ def normal(values: Mapping[str, str], m: ColumnMap) -> list[dict[str, str]]:
     cells["isin"] = isin_cell(values.get("isin", ""))
     cells["currency"] = currency
     cells["cash_currency"] = currency_cell(values.get("cash_currency", ""), "cash_currency")[0]
-    for name, size in (("name", 120), ("note", 500), ("reference", 120), ("account", 60), ("lots", 500)):
+    for name, size in (
+        ("name", 120),
+        ("note", 500),
+        ("reference", 120),
+        ("account", 60),
+        ("lots", 500),
+        ("counterparty", 120),
+    ):
         cells[name] = text_cell(values.get(name, ""), size)
     for name in ("settlement", "acquired"):
         if values.get(name, "").strip() not in ("", "-"):
