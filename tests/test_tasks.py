@@ -490,6 +490,18 @@ def test_a_forged_removal_touches_no_other_security(small: Small) -> None:
     assert (forged.status, forged.error and forged.error["field"]) == ("failed", "plan")
 
 
+def test_what_a_disabled_person_asked_for_is_not_approved(small: Small) -> None:
+    anna = small.user("anna")
+    tasks.set_policy(anna, {"four_eyes": ["add"]})
+    task = asked(small, "ben", master.plan_add(small.user("ben"), NEW))
+    with small.database.owner() as c:
+        c.execute("UPDATE users SET disabled_at = now() WHERE username = 'ben'")
+    with pytest.raises(AccessDenied, match="may not sign in any more"):
+        tasks.decide(anna, task, True)
+    tasks.decide(anna, task, False)
+    assert (tasks.task_of(anna, task).status, worked()) == ("rejected", 0)
+
+
 def test_two_listings_of_one_isin_are_reclassified_one_after_the_other(small: Small) -> None:
     ben = small.user("ben")
     asked(small, "ben", master.plan_add(ben, NEW | {"isin": "US0378331005", "asset_class": "Equity", "exchange": "XETR", "currency": "EUR", "sector": ""}))  # fmt: skip

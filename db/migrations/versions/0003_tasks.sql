@@ -100,6 +100,8 @@ BEGIN
     RAISE EXCEPTION 'four eyes: somebody else must decide what you asked for' USING ERRCODE = 'insufficient_privilege';
   ELSIF task.status IS DISTINCT FROM 'waiting' THEN
     RETURN coalesce(task.status, 'absent');
+  ELSIF approved AND EXISTS (SELECT FROM users WHERE user_id = task.requested_by AND disabled_at IS NOT NULL) THEN
+    RAISE EXCEPTION 'who asked for it may not sign in any more: reject it, and have somebody else ask' USING ERRCODE = 'insufficient_privilege';
   END IF;
   UPDATE tasks SET status = CASE WHEN approved THEN 'queued' ELSE 'rejected' END, decided_by = app_user(), decided_at = clock_timestamp(),
          decision_note = its_note, finished_at = CASE WHEN NOT approved THEN clock_timestamp() END,
