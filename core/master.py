@@ -23,7 +23,9 @@ WITH_TERMS = frozenset(
     name for name, rules in ASSET_CLASSES.items() if rules.maturity
 )  # may mature, may have a par value
 WITHOUT_SECTOR = frozenset(name for name, rules in ASSET_CLASSES.items() if not rules.sector)
-WITHOUT_DIVIDENDS = frozenset(name for name, rules in ASSET_CLASSES.items() if not rules.dividends)
+WITHOUT_DIVIDENDS = frozenset(  # what has a maturity may say how often its coupon is paid
+    name for name, rules in ASSET_CLASSES.items() if not (rules.dividends or rules.maturity)
+)
 LARGEST = Decimal(10) ** 17
 AHEAD = timedelta(days=731)  # a dividend or an issue is announced at most so far ahead: later is a slip of the pen
 
@@ -360,7 +362,7 @@ class _Reading:
         if text not in FREQUENCIES:
             self._fault(InvalidDividendFrequency, "dividend_frequency", closest(text, FREQUENCIES))
         elif text != "none" and asset_class in WITHOUT_DIVIDENDS:
-            said = f"{asset_class} pays no dividends (a coupon is interest): leave it empty, or choose another class"
+            said = f"{asset_class} pays none: leave it empty, or choose another class"
             self._fault(AssetClassInconsistent, "dividend_frequency", said)
         return text
 

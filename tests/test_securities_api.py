@@ -203,7 +203,7 @@ def test_dimensions_hold_what_fields_may_name(ben: TestClient) -> None:
         ({"symbol": "ﬁX"}, 422, "invalid-field", "InvalidField", "symbol", "1 to 32"),
         ({"issued_on": "2999-01-05"}, 422, "invalid-field", "InvalidField", "issued_on", "a day up to"),
         ({"dividend": "1", "dividend_frequency": "annual", "dividend_ex_on": "2999-01-05"}, 422, "invalid-dividend", "InvalidDividend", "dividend_ex_on", "a day up to"),
-        ({"asset_class": "Currency", "dividend_frequency": "monthly"}, 422, "asset-class-inconsistent", "AssetClassInconsistent", "dividend_frequency", "pays no dividends"),
+        ({"asset_class": "Currency", "dividend_frequency": "monthly"}, 422, "asset-class-inconsistent", "AssetClassInconsistent", "dividend_frequency", "pays none"),
     ],
 )  # fmt: skip
 def test_every_kind_of_fault_has_its_own_message(

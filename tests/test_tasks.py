@@ -490,6 +490,13 @@ def test_a_forged_removal_touches_no_other_security(small: Small) -> None:
     assert (forged.status, forged.error and forged.error["field"]) == ("failed", "plan")
 
 
+def test_a_bond_says_how_often_its_coupon_is_paid(small: Small) -> None:
+    bond = {"symbol": "BOND", "asset_class": "Fixed Income", "dividend_frequency": "semi-annual", "matures_on": "2031-03-31", "par_value": "1000"}  # fmt: skip
+    asked(small, "ben", master.plan_add(small.user("ben"), bond))
+    worked()
+    assert rows(small, "SELECT dividend_frequency FROM securities WHERE symbol = 'BOND'") == [("semi-annual",)]
+
+
 def test_what_a_disabled_person_asked_for_is_not_approved(small: Small) -> None:
     anna = small.user("anna")
     tasks.set_policy(anna, {"four_eyes": ["add"]})
