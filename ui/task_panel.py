@@ -91,8 +91,15 @@ def _follow(seen: Task) -> None:
         _head(task)
         for step in task.steps:
             st.markdown(_line(step))
-        if task.is_open and (task.requested_by == user.user_id or user.role == "admin"):
+        if _may_cancel(user, task):
             _cancel(user, task)
+
+
+def _may_cancel(user: User, task: Task) -> bool:
+    """Who asked, and admins; not where they decide, for there rejecting says the same."""
+    if not task.is_open or task.requested_by == user.user_id:
+        return task.is_open
+    return user.role == "admin" and not (task.status == "waiting" and "approve" in tasks.rights(user))
 
 
 def _head(task: Task) -> None:
@@ -114,10 +121,10 @@ def _head(task: Task) -> None:
 
 
 def _line(step: Step) -> str:
-    """One step: icon, name, state in words, rows, note."""
+    """One step: icon, name, state in words, rows, note; the note of one that is through says what it gave."""
     icon, colour, words = STEPS[step.status]
     rows = f"{step.done:,} of {step.rows:,} rows" if step.status == "running" and step.rows else ""
-    if step.status == "completed":
+    if step.status == "completed" and not step.note:
         rows = f"{step.done:,} {'row' if step.done == 1 else 'rows'}"
     parts = [f":{colour}[:material/{icon}:] {show.plain(step.name)}", f"**{words}**", rows, show.plain(step.note)]
     return " · ".join(p for p in parts if p)
