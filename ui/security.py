@@ -19,7 +19,7 @@ from core.rules import check
 from core.rules.concentration import GROUPS, UNCLASSIFIED
 from core.table import Column, Context, Figure, Kind, Table
 from core.view import PERIOD_NAMES
-from db import audit, master, tasks
+from db import audit, ledger, master, snapshots, tasks
 from ui import charts, explain, frame, scope, security_actions, session, show, task_panel, upkeep
 from ui.scope import Here, Look
 
@@ -92,6 +92,30 @@ def _figures(look: Look, s: Row, table: Table) -> None:
         said += f"{'The other figures: the position' if position else 'Not held'} in {look.here.portfolio.name} {when}."
     explain.cells(look, figures, places)
     st.caption(show.plain(said))
+    if not look.scope.is_past:
+        _held(look, s)
+
+
+def _held(look: Look, s: Row) -> None:
+    """The other portfolios of this person that hold it, each with the way there; nothing where none does."""
+    chosen = look.here.portfolio.portfolio_id if look.here else None
+    found = [h for h in snapshots.held_in(look.user.user_id, s["security_id"]) if h.portfolio_id != chosen]
+    if not found:
+        return
+    columns = (Column("portfolio", "Also held in" if look.here else "Held in"), Column("units", "Units", Kind.UNITS), Column("value", "Value", Kind.MONEY),
+               Column("currency", "In"), Column("weight", "Weight", Kind.PERCENT, "share of the total value, cash included"))  # fmt: skip
+    rows = tuple((h.name, h.units, h.value, h.currency, h.weight) for h in found)
+    context = Context(datetime.now(UTC).date(), None, VERSION)
+    table = Table("held_in", "Other portfolios that hold it", columns, rows, context)
+    row = show.table(table, key=f"security_held_{s['security_id']}_{chosen}", select=True, foot=False)
+    if row is not None:
+        scope.goto(portfolio=str(found[row].portfolio_id))
+        st.rerun()
+    times = sorted(h.at for h in found if h.at)
+    when = f"As recorded on {show.moment(times[0])}" if times else "Not recorded yet"
+    st.caption(
+        f"{when}{' and since' if times and times[-1] > times[0] else ''}. Select a row to look at that portfolio."
+    )
 
 
 def _position(here: Here, s: Row) -> dict[tuple[str, int], Figure]:
@@ -165,8 +189,10 @@ def _master(look: Look, s: Row, table: Table) -> None:
 
 
 def _transactions(here: Here, s: Row) -> None:
+    """The entries that name it, by its number: two exchanges may list one symbol."""
     every = here.answer("transactions")
-    mine = [i for i, symbol in enumerate(every.column("symbol")) if symbol == s["symbol"]]
+    naming = ledger.naming(here.user.user_id, here.portfolio.portfolio_id, s["security_id"])
+    mine = [i for i, number in enumerate(every.column("transaction_id")) if number in naming]
     empty = f"No transactions of {s['symbol']} in {here.portfolio.name}."
     shown = replace(every, rows=tuple(every.rows[i] for i in mine), empty=empty)
     explain.table(here, shown, key="security_transactions", places=mine)
