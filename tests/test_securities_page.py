@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from threading import Event
 from typing import Any
@@ -22,7 +24,7 @@ from db import access, ledger, lookups, market, master, snapshots, tasks, upkeep
 from db.upkeep import record as made_of
 from jobs.run import Worker
 from jobs.tasks import work_one
-from ui import proposals, security_form, session
+from ui import proposals, security_form, session, show
 
 Opened = Callable[..., AppTest]
 NEW = {"symbol": "nova", "exchange": "XNYS", "name": "Nova", "asset_class": "Equity", "sector": "Energy", "price": "12.50",
@@ -155,8 +157,19 @@ def test_a_task_that_fails_says_at_which_step_and_why(opened: Opened, small: Sma
     said = words(opened("ben", task=task))
     assert "Failed: nothing was changed" in said
     assert "It failed at step 2, Add to securities" in said
-    assert "duplicate symbol: somebody added it in the meantime" in said
+    assert said.count("duplicate symbol: somebody added it in the meantime") == 1, "said once"
     assert "Add to classifications · **skipped**" in said
+
+
+def test_a_task_that_came_too_late_says_once_of_what_it_is(opened: Opened, small: Small) -> None:
+    ben = small.user("ben")
+    for name in ("One", "Two"):
+        task = asked(small, "ben", master.plan_edit(ben, "BOLT", {"name": name}))
+    worked()
+    said = words(opened("ben", task=str(task)))
+    assert said.count("somebody changed it in the meantime: ask again to see what differs now") == 1
+    assert "XNYS:BOLT: somebody changed it" in said
+    assert "Field **securities**" not in said
 
 
 # --- the form --------------------------------------------------------------------------------------
@@ -379,6 +392,7 @@ def test_the_other_portfolios_that_hold_it_are_told_to_those_who_may_read_them(o
     assert list(table["portfolio"]) == [f"{MARK} mixed"]
     assert [float(x) for x in table.iloc[0][["units", "value", "weight"]]] == pytest.approx([float(x) for x in row])
     assert list(table["currency"]) == ["EUR"]
+    assert "Also held in" in json.dumps([json.loads(d.proto.columns) for d in at.dataframe])
     assert "Select a row to look at that portfolio" in words(at)
     _, (table,) = held("anna", f"{MARK} euros")
     assert list(table["portfolio"]) == [f"{MARK} dollars", f"{MARK} mixed"]
@@ -445,6 +459,8 @@ def test_a_security_is_retired_and_the_removal_undone(opened: Opened, small: Sma
     task = str(tasks.tasks(small.user("ben"))[0].task_id)
     ended = opened("ben", task=task, security=nova)
     assert "NOVA is retired" in words(ended)
+    assert f"Since {show.day(datetime.now(UTC).date())}" in words(ended)
+    assert "entered by hand" in words(ended), "its one price is no feed's"
     assert "Bring back" in labels(ended)
     assert "NOVA" not in words(opened("ben")).replace("1 retired", "")
     assert "1 retired or delisted security is hidden" in words(opened("ben"))
@@ -512,7 +528,9 @@ def test_a_symbol_change_and_a_delisting(opened: Opened, small: Small, nova: str
     at.text_input(key=f"security_rename_{nova}_symbol").set_value("acme")
     assert "XNYS lists it already" in words(click(at, "Show the plan"))
     at.text_input(key=f"security_rename_{nova}_symbol").set_value("supernova")
-    click(click(at, "Show the plan"), "Confirm")
+    click(at, "Show the plan")
+    assert [list(t.value["Column"]) for t in at.table if "Before" in t.value] == [["symbol"]], "what stays is no change"
+    click(at, "Confirm")
     worked()
     after = opened("ben", security=nova)
     assert "SUPERNOVA · Nova" in words(after)

@@ -13,6 +13,7 @@ import streamlit as st
 from core import VERSION
 from core.metrics import METRICS
 from core.own_risk import SHOWN, own_risk
+from core.plans import MANUAL
 from core.reasons import Reason
 from core.returns import period_start
 from core.rules import check
@@ -83,7 +84,11 @@ def _figures(look: Look, s: Row, table: Table) -> None:
         Figure("price", f"Last quote, {s['currency']}", s["price"], Kind.PRICE, None, None if s["price"] else "no feed has quoted it yet", change)
     ]  # fmt: skip
     places = {"price": ("securities", table.column("security_id").index(s["security_id"]))}
-    said = f"Quoted {show.text(s['quoted_at'], Kind.TIME)} UTC by {s['provider']}. " if s["quoted_at"] else ""
+    said = "No price yet: no feed has quoted it. "
+    if s["quoted_at"]:
+        said = f"Quoted {show.text(s['quoted_at'], Kind.TIME)} UTC by {s['provider']}. "
+        if s["provider"] == MANUAL:
+            said = f"Price of {s['quoted_at'].date()}, entered by hand. "
     if look.here is not None:
         position = _position(look.here, s)
         figures += position.values()
@@ -93,16 +98,16 @@ def _figures(look: Look, s: Row, table: Table) -> None:
     explain.cells(look, figures, places)
     st.caption(show.plain(said))
     if not look.scope.is_past:
-        _held(look, s)
+        _held(look, s, len(figures) > 1)
 
 
-def _held(look: Look, s: Row) -> None:
-    """The other portfolios of this person that hold it, each with the way there; nothing where none does."""
+def _held(look: Look, s: Row, held: bool) -> None:
+    """The other portfolios of this person (beside the chosen one, where it is `held` there) that hold it, each with the way there; nothing where none does."""
     chosen = look.here.portfolio.portfolio_id if look.here else None
     found = [h for h in snapshots.held_in(look.user.user_id, s["security_id"]) if h.portfolio_id != chosen]
     if not found:
         return
-    columns = (Column("portfolio", "Also held in" if look.here else "Held in"), Column("units", "Units", Kind.UNITS), Column("value", "Value", Kind.MONEY),
+    columns = (Column("portfolio", "Also held in" if held else "Held in"), Column("units", "Units", Kind.UNITS), Column("value", "Value", Kind.MONEY),
                Column("currency", "In"), Column("weight", "Weight", Kind.PERCENT, "share of the total value, cash included"))  # fmt: skip
     rows = tuple((h.name, h.units, h.value, h.currency, h.weight) for h in found)
     context = Context(datetime.now(UTC).date(), None, VERSION)
