@@ -394,6 +394,10 @@ def test_the_other_portfolios_that_hold_it_are_told_to_those_who_may_read_them(o
     assert list(table["currency"]) == ["EUR"]
     assert "Also held in" in json.dumps([json.loads(d.proto.columns) for d in at.dataframe])
     assert "Select a row to look at that portfolio" in words(at)
+    here = small.portfolios[f"{MARK} dollars"]
+    at.session_state[f"security_held_{acme}_{here}"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    went = whole(at.run()).query_params["portfolio"]
+    assert str(small.portfolios[f"{MARK} mixed"]) in went, "a row is the way to that portfolio"
     _, (table,) = held("anna", f"{MARK} euros")
     assert list(table["portfolio"]) == [f"{MARK} dollars", f"{MARK} mixed"]
     assert held("ben", "Ben's own")[1] == [], "nothing of portfolios that he may not read"
