@@ -18,6 +18,19 @@ MANUAL = "manual"  # the provider of prices and dividends that a person typed
 ALWAYS = "1900-01-01"  # since when the first symbol and classification hold
 
 Row = dict[str, Any]
+# tables in words, for the names of steps that take rows away or bring them back
+WORDS: Mapping[str, str] = {
+    "securities": "securities",
+    "security_symbols": "symbol history",
+    "security_classifications": "classifications",
+    "asset_prices": "last quote",
+    "price_history": "price history",
+    "price_arrays": "packed price history",
+    "corporate_actions": "dividends and splits",
+    "security_matches": "names in files",
+    "sectors": "sectors",
+    "counterparties": "counterparties",
+}
 CLASSED = frozenset(
     {"asset_class", "sector_id", "matures_on", "par_value", "dividend_frequency"}
 )  # what a class allows
@@ -131,7 +144,7 @@ def addition(draft: SecurityDraft, today: date, by: str) -> Plan:
             "asset_class": draft.asset_class,
         },
     )
-    ask = Step("Ask the feeds for prices", "", "ask", asked)
+    ask = Step("Ask the feeds for prices", "", "ask", asked, count=0)
     bars = Step("Add price history", "price_history", "bars", ({"security_id": draft.listing},), count=0)
     notes = () if draft.price is not None else ("It has no first price: until a feed quotes it, it has no value.",)
     return Plan(
@@ -195,6 +208,12 @@ def edit_steps(
     return tuple(step for step in steps if step.rows)
 
 
+def remove(table: str, rows: Sequence[Row], count: int | None = None) -> Step:
+    """The step that takes rows of a table away, by their keys. `count`: how many, where a key stands for several."""
+    name = "Remove from securities" if table == "securities" else f"Remove {WORDS[table]}"
+    return Step(name, table, "delete", tuple(rows), count=count)
+
+
 def retirement(
     number: int, listing: str, name: str, status: str, ended_on: date | None, today: date, because: Sequence[str]
 ) -> Plan:
@@ -214,11 +233,8 @@ def deletion(number: int, listing: str, name: str, children: Mapping[str, int]) 
     `children`: rows by table, as who asks sees them; those that have none have a step too, for what feeds and imports may
     write before the task runs.
     """
-    steps = [
-        Step(f"Remove from {table}", table, "delete", ({"security_id": number},), count=n)
-        for table, n in children.items()
-    ]
-    steps.append(Step("Remove from securities", "securities", "delete", ({"security_id": number},)))
+    key = ({"security_id": number},)
+    steps = [*(remove(table, key, n) for table, n in children.items()), remove("securities", key)]
     return Plan(
         "remove",
         f"Delete {listing} ({name})",

@@ -87,10 +87,9 @@ class _Way:
         for table, counted in children.items():
             rows = tuple({"security_id": n} for n in self.gone if counted.get(n))
             if rows:
-                yield Step(f"Remove from {table}", table, "delete", rows, count=sum(counted[n] for n in self.gone if n in counted))  # fmt: skip
+                yield plans.remove(table, rows, sum(counted[n] for n in self.gone if n in counted))
         if self.gone:
-            rows = tuple({"security_id": n} for n in self.gone)
-            yield Step("Remove from securities", "securities", "delete", rows)
+            yield plans.remove("securities", [{"security_id": n} for n in self.gone])
 
     def changing(self) -> Iterator[Step]:
         """What else differs: rows of securities that were there then."""
@@ -101,16 +100,16 @@ class _Way:
         update["securities"] += self._retiring()
         for table in reversed(tuple(KEYS)):
             if delete[table]:
-                yield Step(f"Remove from {table}", table, "delete", tuple(delete[table]))
+                yield plans.remove(table, delete[table])
         for name, table, pairs in (
             ("Free symbols", "securities", freed),
-            *((f"Restore {t}", t, update[t]) for t in KEYS),
+            *((f"Restore {plans.WORDS[t]}", t, update[t]) for t in KEYS),
         ):
             if pairs:
                 yield Step(name, table, "update", tuple(new for new, _ in pairs), tuple(old for _, old in pairs))
         for table in KEYS:
             if insert[table]:
-                yield Step(f"Add to {table}", table, "insert", tuple(insert[table]))
+                yield Step(f"Bring back {plans.WORDS[table]}", table, "insert", tuple(insert[table]))
         if back := len(insert["securities"]):
             self.notes.append(
                 f"{back:,} come back that were removed; what feeds had given of them comes from the feeds."
@@ -130,7 +129,7 @@ class _Way:
                 self.notes.append(f"The sector {row['sector']} came since and stays: a security has it.")
         rows = tuple({"sector_id": number} for number in came if number not in named)
         if rows:
-            yield Step("Remove from sectors", "sectors", "delete", rows)
+            yield plans.remove("sectors", rows)
 
     def _barred(self) -> set[int]:
         """Securities that cannot have their symbol back: one that came since has it and stays."""

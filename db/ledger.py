@@ -346,6 +346,16 @@ def mark_moved(c: psycopg.Connection, portfolio: UUID, days: Iterable[date], tod
     )
 
 
+def naming(user: UUID, portfolio: UUID, security: int) -> frozenset[str]:
+    """The ids of the entries that name a security, as what they are of or as what they end in."""
+    with engine.session(user) as c:
+        found = c.execute(
+            "SELECT transaction_id::text FROM transactions WHERE portfolio_id = %(p)s AND (security_id = %(s)s OR into_id = %(s)s)",
+            {"p": portfolio, "s": security},
+        )
+        return frozenset(r[0] for r in found)
+
+
 def transactions(
     user: UUID,
     portfolio: UUID,

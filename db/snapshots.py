@@ -33,6 +33,18 @@ class Point(NamedTuple):
     complete: bool
 
 
+class Holder(NamedTuple):
+    """A portfolio that holds a security. `value` in its base currency and `weight`, a share of its total, are of the snapshot of `at`."""
+
+    portfolio_id: UUID
+    name: str
+    currency: str
+    units: Decimal
+    value: Decimal | None
+    weight: float | None
+    at: datetime | None
+
+
 def bucket_of(at: datetime, minutes: int) -> datetime:
     """The start of the bucket that a time falls into."""
     seconds = minutes * 60
@@ -240,6 +252,27 @@ def chart(c: psycopg.Connection, portfolio: UUID, period: str, now: datetime, ex
     times = [datetime.fromtimestamp(float(x), UTC) for x in at]
     money = (map(Decimal, column) for column in (total, cash, flow))
     return list(map(Point, times, *money, map(float, part), [x == "1" for x in whole]))
+
+
+def held_in(user: UUID, security: int) -> list[Holder]:
+    """The portfolios that this person may see and that hold a security, as the newest snapshots have it: no Book is loaded.
+
+    No value where it has no price, or where the ledger has moved since the snapshot.
+    """
+    with engine.session(user) as c:
+        return [
+            Holder(*row)
+            for row in c.execute(
+                """SELECT p.portfolio_id, p.name, p.base_currency, h.units, s.value, (s.value / nullif(n.total, 0))::float8, s.bucket
+                     FROM holdings h JOIN portfolios p USING (portfolio_id)
+                     LEFT JOIN LATERAL (SELECT bucket, total FROM portfolio_snapshots WHERE portfolio_id = h.portfolio_id
+                                         ORDER BY bucket DESC LIMIT 1) n ON true
+                     LEFT JOIN position_snapshots s ON s.portfolio_id = h.portfolio_id AND s.bucket = n.bucket
+                                                   AND s.security_id = h.security_id AND s.units = h.units
+                    WHERE h.security_id = %s AND h.units <> 0 AND p.archived_at IS NULL ORDER BY p.name, p.portfolio_id""",
+                (security,),
+            )
+        ]
 
 
 def chart_for(user: UUID, portfolio: UUID, period: str, now: datetime, exchange: str = "XNYS") -> list[Point]:

@@ -116,7 +116,7 @@ class _Run:
                 tasks.begin_step(self.beside, self.task.task_id, n)
                 self._tick(0)
                 found, note = bars_for(step)
-                tasks.end_step(self.beside, self.task.task_id, n, len(step.rows), note)
+                tasks.end_step(self.beside, self.task.task_id, n, 0, note)
                 return found
         return {}
 
@@ -146,5 +146,5 @@ def bars_for(
     except FeedError as error:
         return {}, f"no feed answered ({error}); prices come when one does"
     found = {feed: bars for feed, bars in answer.rows.items() if bars}
-    named = ", ".join(f"{feed} has {len(bars)} bars" for feed, bars in found.items())
-    return found, named or f"no feed knows it ({', '.join(settings.feeds)}): it has no price history yet"
+    named = ", ".join(f"{len(bars):,} bar{'' if len(bars) == 1 else 's'} from {feed}" for feed, bars in found.items())
+    return found, named or f"no feed has it (asked: {', '.join(settings.feeds)})"

@@ -304,6 +304,27 @@ def test_a_table_sorts_by_number_and_shows_exact_text() -> None:
         data._compute()
 
 
+def test_line_numbers_stay_narrow_and_long_text_gets_room() -> None:
+    long, keys = "a reason " * 15, ("line", "security", "reason")
+    columns = (Column("line", "Line", Kind.COUNT), Column("security", "Security"), Column("reason", "Why"))
+    table = Table("t", "T", columns, ((1, "XNYS:ACME", long),), Context(date(2026, 1, 1), None, "1"))
+
+    def of(phone: bool = False, most: tuple[tuple[str, int], ...] = ()) -> Any:
+        config = show._data(table, keys, 1, phone, most)[2]
+        return config["line"]["pinned"], [config[k].get("width") for k in keys]
+
+    pinned, (line, security, reason) = of()
+    assert pinned, "a pinned column takes no part of the room that is left"
+    assert (line, security) == (None, None), "a browser fits what is short"
+    assert show.AUTO < reason < show.ROOM
+    assert of(most=(("reason", 300),))[1][2] == 300
+    assert of(phone=True)[1] == [None, None, None]
+    short = Table(
+        "t", "T", (Column("n", "N"), *columns), ((1, 1, "XNYS:ACME", long),), Context(date(2026, 1, 1), None, "1")
+    )
+    assert show._data(short, ("n", *keys), 1, False)[2]["line"]["pinned"] is None
+
+
 def test_thinning_keeps_ends_and_extremes() -> None:
     wave = [math.sin(i / 400) for i in range(10_000)]
     wave[4321] = 9.0

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from threading import Event
 from typing import Any
 from uuid import UUID
 
 import pytest
 from conftest import ROOT
-from small import MARK, WORDS, Small, installed
+from small import MARK, WORDS, Small, bar_days, installed
 from streamlit.testing.v1 import AppTest
 
+from core.ledger import Draft
 from core.plans import Plan
 from core.profiles import Profile
 from core.upkeep import Finding
-from db import access, lookups, market, master, tasks, upkeep
+from db import access, ledger, lookups, market, master, snapshots, tasks, upkeep
 from db.upkeep import record as made_of
 from jobs.run import Worker
 from jobs.tasks import work_one
-from ui import proposals, security_form, session
+from ui import proposals, security_form, session, show
 
 Opened = Callable[..., AppTest]
 NEW = {"symbol": "nova", "exchange": "XNYS", "name": "Nova", "asset_class": "Equity", "sector": "Energy", "price": "12.50",
@@ -107,7 +111,9 @@ def test_a_task_is_followed_to_its_end_and_everybody_with_the_link_sees_it(opene
     done = opened("ben", task=str(task))
     assert "Completed" in words(done)
     assert "Add to classifications · **completed** · 1 row" in words(done)
-    assert "no feed knows it" in words(done)
+    assert "Ask the feeds for prices · **completed** · no feed has it (asked: " in words(done), (
+        "it writes nothing: no rows"
+    )
     assert "100% of the work" in str(done.get("progress")[0].proto.text)
     assert "Close" in labels(done)
 
@@ -120,10 +126,14 @@ def test_who_asked_sees_a_second_person_decide(opened: Opened, small: Small) -> 
     assert "inserts into `securities`" in words(mine)
     assert not {"Approve", "Reject"} & labels(mine)
     assert not {"Approve", "Reject"} & labels(opened("vera", f"{MARK} dollars", task=task))
+    assert "Cancel" in labels(mine)
     at = opened("anna", task=task)
+    assert {"Approve", "Reject"} <= labels(at)
+    assert "Cancel" not in labels(at), "who decides rejects; cancelling is for who asked"
     assert "**ben** asked for this" in words(at)
     at.text_input(key=f"task_note_{task}").set_value("looks right")
     click(at, "Approve")
+    assert "Cancel" in labels(at), "an admin may stop what is queued"
     worked()
     done = words(opened("ben", task=task))
     assert "Completed" in done
@@ -147,8 +157,19 @@ def test_a_task_that_fails_says_at_which_step_and_why(opened: Opened, small: Sma
     said = words(opened("ben", task=task))
     assert "Failed: nothing was changed" in said
     assert "It failed at step 2, Add to securities" in said
-    assert "duplicate symbol: somebody added it in the meantime" in said
+    assert said.count("duplicate symbol: somebody added it in the meantime") == 1, "said once"
     assert "Add to classifications · **skipped**" in said
+
+
+def test_a_task_that_came_too_late_says_once_of_what_it_is(opened: Opened, small: Small) -> None:
+    ben = small.user("ben")
+    for name in ("One", "Two"):
+        task = asked(small, "ben", master.plan_edit(ben, "BOLT", {"name": name}))
+    worked()
+    said = words(opened("ben", task=str(task)))
+    assert said.count("somebody changed it in the meantime: ask again to see what differs now") == 1
+    assert "XNYS:BOLT: somebody changed it" in said
+    assert "Field **securities**" not in said
 
 
 # --- the form --------------------------------------------------------------------------------------
@@ -322,6 +343,79 @@ def test_where_no_feed_knows_it_or_none_answers_that_is_said(
 # --- a security that is there ----------------------------------------------------------------------
 
 
+def test_one_symbol_on_two_exchanges_is_two_securities(opened: Opened, small: Small) -> None:
+    anna, portfolio = small.user("anna").user_id, small.portfolios[f"{MARK} dollars"]
+    asked(
+        small,
+        "ben",
+        master.plan_add(small.user("ben"), NEW | {"symbol": "ACME", "exchange": "XETR", "name": "Another"}),
+    )
+    worked()
+    with small.database.owner() as c:
+        row = c.execute("SELECT security_id FROM securities WHERE symbol = 'ACME' AND exchange = 'XETR'").fetchone()
+    assert row is not None
+    (other,) = row
+    known = {(s.symbol, s.exchange): s for s in market.securities(anna)}
+    bought = Draft(
+        "buy",
+        bar_days(small.now)[100],
+        "EUR",
+        known["ACME", "XETR"],
+        quantity=Decimal(77),
+        price=Decimal(3),
+        fx=Decimal(1),
+    )
+    ledger.append(anna, portfolio, [bought], small.now.date())
+    seen = {}
+    for security in (other, small.securities["ACME"]):
+        at = opened("anna", f"{MARK} dollars", security=str(security))
+        at.session_state["security_tabs"] = "Transactions"
+        (table,) = [d.value for d in whole(at.run()).dataframe if "quantity" in d.value]
+        seen[security] = sorted(table["quantity"].dropna())
+    assert seen[other] == [77.0]
+    assert 77.0 not in seen[small.securities["ACME"]]
+    assert 120.0 in seen[small.securities["ACME"]]
+
+
+def test_the_other_portfolios_that_hold_it_are_told_to_those_who_may_read_them(opened: Opened, small: Small) -> None:
+    acme = str(small.securities["ACME"])
+    with small.database.owner() as c:
+        row = c.execute("SELECT p.units, p.value, p.value / n.total FROM position_snapshots p JOIN portfolio_snapshots n USING (portfolio_id, bucket) "
+                        "WHERE security_id = %s AND portfolio_id = %s ORDER BY bucket DESC LIMIT 1", (acme, small.portfolios[f"{MARK} mixed"])).fetchone()  # fmt: skip
+    assert row is not None
+
+    def held(who: str, name: str, security: str = acme, **query: str) -> Any:
+        at = opened(who, name, security=security, **query)
+        return at, [d.value for d in at.dataframe if list(d.value)[:2] == ["portfolio", "units"]]
+
+    at, (table,) = held("anna", f"{MARK} dollars")
+    assert list(table["portfolio"]) == [f"{MARK} mixed"]
+    assert [float(x) for x in table.iloc[0][["units", "value", "weight"]]] == pytest.approx([float(x) for x in row])
+    assert list(table["currency"]) == ["EUR"]
+    assert "Also held in" in json.dumps([json.loads(d.proto.columns) for d in at.dataframe])
+    assert "Select a row to look at that portfolio" in words(at)
+    here = small.portfolios[f"{MARK} dollars"]
+    at.session_state[f"security_held_{acme}_{here}"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    went = whole(at.run()).query_params["portfolio"]
+    assert str(small.portfolios[f"{MARK} mixed"]) in went, "a row is the way to that portfolio"
+    _, (table,) = held("anna", f"{MARK} euros")
+    assert list(table["portfolio"]) == [f"{MARK} dollars", f"{MARK} mixed"]
+    assert held("ben", "Ben's own")[1] == [], "nothing of portfolios that he may not read"
+    assert held("anna", f"{MARK} mixed", str(small.securities["EDO"]))[1] == [], "no other one holds it"
+    past = bar_days(small.now)[100].isoformat()
+    assert held("anna", f"{MARK} dollars", as_of=past)[1] == [], "it is of now"
+    _, (table,) = held("anna", f"{MARK} dollars", str(small.securities["BOLT"]))
+    assert list(table["portfolio"]) == [f"{MARK} mixed"]
+
+
+def test_a_holding_that_was_booked_on_since_its_snapshot_has_no_stale_value(small: Small) -> None:
+    anna, mixed = small.user("anna").user_id, small.portfolios[f"{MARK} mixed"]
+    with small.database.jobs() as c:
+        c.execute("UPDATE holdings SET units = units + 1 WHERE portfolio_id = %s", (mixed,))
+    (holder,) = [h for h in snapshots.held_in(anna, small.securities["ACME"]) if h.portfolio_id == mixed]
+    assert (holder.units, holder.value, holder.weight) == (271, None, None)
+
+
 def number(small: Small, symbol: str = "NOVA") -> str:
     with small.database.owner() as c:
         row = c.execute("SELECT security_id FROM securities WHERE symbol = %s", (symbol,)).fetchone()
@@ -369,6 +463,8 @@ def test_a_security_is_retired_and_the_removal_undone(opened: Opened, small: Sma
     task = str(tasks.tasks(small.user("ben"))[0].task_id)
     ended = opened("ben", task=task, security=nova)
     assert "NOVA is retired" in words(ended)
+    assert f"Since {show.day(datetime.now(UTC).date())}" in words(ended)
+    assert "entered by hand" in words(ended), "its one price is no feed's"
     assert "Bring back" in labels(ended)
     assert "NOVA" not in words(opened("ben")).replace("1 retired", "")
     assert "1 retired or delisted security is hidden" in words(opened("ben"))
@@ -385,6 +481,8 @@ def test_what_nothing_ever_referenced_is_deleted_for_good(opened: Opened, small:
     at = click(opened("ben", security=nova), "Remove")
     said = words(at)
     assert "Delete XNYS:NOVA" in said
+    for step in ("Remove symbol history", "Remove last quote", "Remove price history", "Remove dividends and splits"):
+        assert f"· {step}**" in said, "steps say in words what goes, the table stands behind them"
     assert "deletes from `price_history` · 1 row" in said
     click(at, "Confirm")
     worked()
@@ -434,7 +532,9 @@ def test_a_symbol_change_and_a_delisting(opened: Opened, small: Small, nova: str
     at.text_input(key=f"security_rename_{nova}_symbol").set_value("acme")
     assert "XNYS lists it already" in words(click(at, "Show the plan"))
     at.text_input(key=f"security_rename_{nova}_symbol").set_value("supernova")
-    click(click(at, "Show the plan"), "Confirm")
+    click(at, "Show the plan")
+    assert [list(t.value["Column"]) for t in at.table if "Before" in t.value] == [["symbol"]], "what stays is no change"
+    click(at, "Confirm")
     worked()
     after = opened("ben", security=nova)
     assert "SUPERNOVA · Nova" in words(after)

@@ -163,7 +163,7 @@ def _verdicts(checked: Checked, key: str) -> None:
     context = Context(datetime.now(UTC).date(), None, VERSION)
     shown = Table("bulk_verdicts", "Verdict per row", COLUMNS, rows, context, empty="No row has this verdict.")
     why = ("line", "security", "reason") if only in ("refused", "update") else ()
-    show.table(shown, key=f"bulk_rows_{key}_{only}", foot=False, only=why)
+    show.table(shown, key=f"bulk_rows_{key}_{only}", foot=False, only=why, widths={"reason": show.ROOM})
     total = sum(checked.counts[o] for o in there if only in ("", o))
     if len(rows) < total:
         st.caption(f"{len(rows):,} of {total:,} rows are shown; the CSV has all.")

@@ -102,7 +102,7 @@ def _step(n: int, step: Step, known: Known | None) -> None:
         return
     if step.action == "update" and len(step.rows) == 1:
         row, old = step.rows[0], step.before[0]
-        st.table([{"Column": k, "Before": said(k, old.get(k), known), "After": said(k, v, known)} for k, v in row.items() if k not in KEYS],
+        st.table([{"Column": k, "Before": said(k, old.get(k), known), "After": said(k, v, known)} for k, v in row.items() if k not in KEYS and v != old.get(k)],
                  hide_index=True)  # fmt: skip
     elif step.action == "update":
         _rows([{**{k: said(k, v, known) for k, v in row.items() if k in KEYS},

@@ -13,13 +13,14 @@ import streamlit as st
 from core import VERSION
 from core.metrics import METRICS
 from core.own_risk import SHOWN, own_risk
+from core.plans import MANUAL
 from core.reasons import Reason
 from core.returns import period_start
 from core.rules import check
 from core.rules.concentration import GROUPS, UNCLASSIFIED
 from core.table import Column, Context, Figure, Kind, Table
 from core.view import PERIOD_NAMES
-from db import audit, master, tasks
+from db import audit, ledger, master, snapshots, tasks
 from ui import charts, explain, frame, scope, security_actions, session, show, task_panel, upkeep
 from ui.scope import Here, Look
 
@@ -83,7 +84,11 @@ def _figures(look: Look, s: Row, table: Table) -> None:
         Figure("price", f"Last quote, {s['currency']}", s["price"], Kind.PRICE, None, None if s["price"] else "no feed has quoted it yet", change)
     ]  # fmt: skip
     places = {"price": ("securities", table.column("security_id").index(s["security_id"]))}
-    said = f"Quoted {show.text(s['quoted_at'], Kind.TIME)} UTC by {s['provider']}. " if s["quoted_at"] else ""
+    said = "No price yet: no feed has quoted it. "
+    if s["quoted_at"]:
+        said = f"Quoted {show.text(s['quoted_at'], Kind.TIME)} UTC by {s['provider']}. "
+        if s["provider"] == MANUAL:
+            said = f"Price of {s['quoted_at'].date()}, entered by hand. "
     if look.here is not None:
         position = _position(look.here, s)
         figures += position.values()
@@ -92,6 +97,30 @@ def _figures(look: Look, s: Row, table: Table) -> None:
         said += f"{'The other figures: the position' if position else 'Not held'} in {look.here.portfolio.name} {when}."
     explain.cells(look, figures, places)
     st.caption(show.plain(said))
+    if not look.scope.is_past:
+        _held(look, s, len(figures) > 1)
+
+
+def _held(look: Look, s: Row, held: bool) -> None:
+    """The other portfolios of this person (beside the chosen one, where it is `held` there) that hold it, each with the way there; nothing where none does."""
+    chosen = look.here.portfolio.portfolio_id if look.here else None
+    found = [h for h in snapshots.held_in(look.user.user_id, s["security_id"]) if h.portfolio_id != chosen]
+    if not found:
+        return
+    columns = (Column("portfolio", "Also held in" if held else "Held in"), Column("units", "Units", Kind.UNITS), Column("value", "Value", Kind.MONEY),
+               Column("currency", "In"), Column("weight", "Weight", Kind.PERCENT, "share of the total value, cash included"))  # fmt: skip
+    rows = tuple((h.name, h.units, h.value, h.currency, h.weight) for h in found)
+    context = Context(datetime.now(UTC).date(), None, VERSION)
+    table = Table("held_in", "Other portfolios that hold it", columns, rows, context)
+    row = show.table(table, key=f"security_held_{s['security_id']}_{chosen}", select=True, foot=False)
+    if row is not None:
+        scope.goto(portfolio=str(found[row].portfolio_id))
+        st.rerun()
+    times = sorted(h.at for h in found if h.at)
+    when = f"As recorded on {show.moment(times[0])}" if times else "Not recorded yet"
+    st.caption(
+        f"{when}{' and since' if times and times[-1] > times[0] else ''}. Select a row to look at that portfolio."
+    )
 
 
 def _position(here: Here, s: Row) -> dict[tuple[str, int], Figure]:
@@ -165,8 +194,10 @@ def _master(look: Look, s: Row, table: Table) -> None:
 
 
 def _transactions(here: Here, s: Row) -> None:
+    """The entries that name it, by its number: two exchanges may list one symbol."""
     every = here.answer("transactions")
-    mine = [i for i, symbol in enumerate(every.column("symbol")) if symbol == s["symbol"]]
+    naming = ledger.naming(here.user.user_id, here.portfolio.portfolio_id, s["security_id"])
+    mine = [i for i, number in enumerate(every.column("transaction_id")) if number in naming]
     empty = f"No transactions of {s['symbol']} in {here.portfolio.name}."
     shown = replace(every, rows=tuple(every.rows[i] for i in mine), empty=empty)
     explain.table(here, shown, key="security_transactions", places=mine)

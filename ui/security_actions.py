@@ -27,8 +27,12 @@ def banner(here: Look, s: Row, may: frozenset[str]) -> None:
     words = {"retired": "is retired: it stays for the sake of its history and is offered no more",
              "delisted": "is delisted: its history stays, no feed is asked for it any more",
              "halted": "is halted: it is not traded for the time being"}  # fmt: skip
+    ended = master.past_of(here.user, s["security_id"]).ended_on
+    since = f" Since {show.day(ended)}." if ended else ""
     with st.container(horizontal=True, vertical_alignment="center", key="b_status"):
-        st.warning(f"**{show.plain(s['symbol'])} {words[s['status']]}.**", icon=":material/inventory:", width="stretch")
+        st.warning(
+            f"**{show.plain(s['symbol'])} {words[s['status']]}.**{since}", icon=":material/inventory:", width="stretch"
+        )
         if "remove" in may and not here.scope.is_past:
             st.button("Bring back", icon=":material/undo:", on_click=_do, args=(s, "reinstate"), key="security_reinstate")  # fmt: skip
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
@@ -44,6 +44,9 @@ SIGNED_FIGURES = frozenset(
 REMARKS = frozenset({"reason", "note", "error", "beyond", "detail", "cause"})  # empty where there is nothing to say
 STYLED_ROWS = 1500  # above, the browser formats the numbers: exact text for each cell costs too much
 ROW, SHOWN_ROWS = 31, 14
+STAYS = frozenset({"line"})  # kept narrow at the left, where all other columns share the room that is left
+FEW, ROOM = 4, 1000  # columns of a table that has room for long text; pixels that it gets at most
+LETTER, PADDING, AUTO = 6.6, 20, 500  # pixels; the width up to which a browser fits a column by itself
 MARKED = 86  # height of a card that has a mark under it
 _numbers = itertools.count()
 NUMERIC = frozenset({Kind.MONEY, Kind.PRICE, Kind.UNITS, Kind.PERCENT, Kind.NUMBER, Kind.BPS, Kind.COUNT})
@@ -185,12 +188,21 @@ def table(
     rows: int | None = None,
     height: int | None = None,
     foot: bool = True,
+    widths: Mapping[str, int] | None = None,
 ) -> int | None:
     """A report as a table with its total and its CSV. The place of the chosen row with `select`, else None.
 
-    `only` names the columns shown, `rows` shows the first so many; the CSV always has everything.
+    `only` names the columns shown, `rows` shows the first so many; the CSV always has everything. `widths`: how many pixels the
+    texts of a column may take at most; without it what a browser allows, and more where there are few columns.
     """
-    named: dict[str, Any] = {"title": title, "only": only, "rows": rows, "height": height, "foot": foot}
+    named: dict[str, Any] = {
+        "title": title,
+        "only": only,
+        "rows": rows,
+        "height": height,
+        "foot": foot,
+        "widths": widths,
+    }
     return _table(shown, key, ("single-row",) if select else (), **named)[0]
 
 
@@ -217,6 +229,7 @@ def _table(
     rows: int | None = None,
     height: int | None = None,
     foot: bool = True,
+    widths: Mapping[str, int] | None = None,
     picked: list[int] | None = None,
 ) -> tuple[int | None, tuple[int, str] | None]:
     if title:
@@ -228,7 +241,8 @@ def _table(
     if only:
         columns.sort(key=lambda c: list(only).index(c.key))
     count = len(shown.rows) if rows is None else min(rows, len(shown.rows))
-    number, data, config = _data(shown, tuple(c.key for c in columns), count, session.on_phone())
+    most = tuple(sorted((widths or {}).items()))
+    number, data, config = _data(shown, tuple(c.key for c in columns), count, session.on_phone(), most)
     named: dict[str, Any] = {
         "key": key,
         "height": height or (ROW * (count + 1) + 3 if count <= SHOWN_ROWS else ROW * (SHOWN_ROWS + 1) + 14),
@@ -338,7 +352,9 @@ def _foot(shown: Table, columns: Sequence[Column], key: str) -> None:
 
 
 @lru_cache(maxsize=96)
-def _data(shown: Table, keys: tuple[str, ...], count: int, phone: bool) -> tuple[int, Any, dict[str, Any]]:
+def _data(
+    shown: Table, keys: tuple[str, ...], count: int, phone: bool, most: tuple[tuple[str, int], ...] = ()
+) -> tuple[int, Any, dict[str, Any]]:
     """A number of its own, the frame (numbers for sorting, exact text for reading) and the column settings. Kept while the table is the same:
     it holds nothing but the table's own cells."""
     import pandas as pd
@@ -371,7 +387,10 @@ def _data(shown: Table, keys: tuple[str, ...], count: int, phone: bool) -> tuple
         else:
             absent = "" if c.key in REMARKS else MISSING
             frame[c.key] = [absent if v in (None, "") else words(v, c.key).replace("`", "") for v in cells]
-        config[c.key] = _config(c, mixed, pinned=phone and number == 0 and len(columns) > 2, exact=count <= STYLED_ROWS)
+        pinned = number == 0 and len(columns) > 2 and (phone or c.key in STAYS)
+        room = dict(most).get(c.key, ROOM if len(columns) <= FEW else AUTO)
+        width = None if phone or c.kind is not Kind.TEXT else _width(frame[c.key], room)
+        config[c.key] = _config(c, mixed, pinned, exact=count <= STYLED_ROWS, width=width)
     data = pd.DataFrame(frame)
     if count > STYLED_ROWS or not said:
         return next(_numbers), data, config
@@ -406,8 +425,14 @@ def _kinds(shown: Table, rows: Sequence[tuple[Any, ...]]) -> list[Kind]:
     ]
 
 
-def _config(c: Column, mixed: bool, pinned: bool, exact: bool) -> Any:
-    named: dict[str, Any] = {"label": c.title, "help": c.note or None, "pinned": pinned or None}
+def _width(said: Sequence[str], room: int) -> int | None:
+    """What the longest text needs, in pixels, as far as there is room; None where a browser finds that out by itself."""
+    needed = round(max((len(text) for text in said), default=0) * LETTER) + PADDING
+    return None if needed <= min(room, AUTO) or room == AUTO else min(needed, room)
+
+
+def _config(c: Column, mixed: bool, pinned: bool, exact: bool, width: int | None = None) -> Any:
+    named: dict[str, Any] = {"label": c.title, "help": c.note or None, "pinned": pinned or None, "width": width}
     config = st.column_config
     if c.kind in NUMERIC:
         return config.NumberColumn(

@@ -223,7 +223,7 @@ def whole(user: User, number: UUID, here: Look | None) -> None:
     with st.expander("Everything about it", icon=":material/list_alt:"):
         _facts(user, task)
         rows = tuple(
-            (s.name, s.status, s.done if s.status == "completed" else s.rows, s.started_at, _seconds(s.started_at, s.finished_at), s.note)
+            (s.name, s.status, _rows(s), s.started_at, _seconds(s.started_at, s.finished_at), s.note)
             for s in task.steps
         )  # fmt: skip
         context = Context(datetime.now(UTC).date(), None, VERSION)
@@ -259,6 +259,12 @@ def _facts(user: User, task: Task) -> None:
             st.button("It undoes a task: show that", icon=":material/undo:", on_click=scope.goto, kwargs={"task": str(task.undoes)},
                       key="task_undoes")  # fmt: skip
         st.page_link("audit.py", label="What it changed, in the audit trail", icon=":material/history:", query_params={"task": str(task.task_id)})  # fmt: skip
+
+
+def _rows(step: tasks.Step) -> int | None:
+    """How many rows a step wrote, or will write; None for one that writes none and says what it gave."""
+    rows = step.done if step.status == "completed" else step.rows
+    return None if step.note and not rows else rows
 
 
 def _seconds(first: datetime | None, last: datetime | None) -> float | None:

@@ -91,8 +91,15 @@ def _follow(seen: Task) -> None:
         _head(task)
         for step in task.steps:
             st.markdown(_line(step))
-        if task.is_open and (task.requested_by == user.user_id or user.role == "admin"):
+        if _may_cancel(user, task):
             _cancel(user, task)
+
+
+def _may_cancel(user: User, task: Task) -> bool:
+    """Who asked, and admins; not where they decide, for there rejecting says the same."""
+    if not task.is_open or task.requested_by == user.user_id:
+        return task.is_open
+    return user.role == "admin" and not (task.status == "waiting" and "approve" in tasks.rights(user))
 
 
 def _head(task: Task) -> None:
@@ -114,12 +121,13 @@ def _head(task: Task) -> None:
 
 
 def _line(step: Step) -> str:
-    """One step: icon, name, state in words, rows, note."""
+    """One step: icon, name, state in words, rows, note; the note of one that is through says what it gave."""
     icon, colour, words = STEPS[step.status]
     rows = f"{step.done:,} of {step.rows:,} rows" if step.status == "running" and step.rows else ""
-    if step.status == "completed":
+    if step.status == "completed" and not step.note:
         rows = f"{step.done:,} {'row' if step.done == 1 else 'rows'}"
-    parts = [f":{colour}[:material/{icon}:] {show.plain(step.name)}", f"**{words}**", rows, show.plain(step.note)]
+    note = "" if step.status == "failed" else show.plain(step.note)  # why is said below
+    parts = [f":{colour}[:material/{icon}:] {show.plain(step.name)}", f"**{words}**", rows, note]
     return " · ".join(p for p in parts if p)
 
 
@@ -201,13 +209,14 @@ def failure(task: Task) -> str:
     n = error.get("step")
     where = f" at step {n + 1}, {show.plain(task.steps[n].name)}" if isinstance(n, int) and n < len(task.steps) else ""
     said = show.plain(str(error.get("message") or task.message))
-    more = ""
-    if error.get("field"):
-        value = error.get("value")
-        more = f"  \nField **{show.plain(str(error['field']))}**" + (f", which holds {show.plain(str(value))}" if value else "")  # fmt: skip
-        more += f": {show.plain(str(error.get('expected') or ''))}."
-    hint = "Ask again: the new plan is made from what stands now." if error.get("class") == "PlanOutdated" else ""
-    return f"**It failed{where}; everything was rolled back, nothing was changed.** {said}.{more} {hint}".rstrip()
+    if error.get("field") and error.get("expected"):
+        value = f", which holds {show.plain(str(error['value']))}" if error.get("value") else ""
+        said = f" \nField **{show.plain(str(error['field']))}**{value}: {show.plain(str(error['expected']))}"
+    hint = ""
+    if error.get("class") == "PlanOutdated":  # its field may be a table: what it is of says more
+        said = show.plain(f"{error.get('value') or task.subject}: {error.get('expected') or error.get('message')}")
+        hint = "" if "ask again" in said else " Ask again: the new plan is made from what stands now."
+    return f"**It failed{where}; everything was rolled back, nothing was changed.** {said}.{hint}"
 
 
 def _is_there(user: User, number: int) -> bool:
