@@ -284,7 +284,8 @@ def _spoken(error: Mapping[str, Any]) -> tuple[str, str, str]:
     if error["type"] == "json_invalid":
         return "body", "", f"JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
     place = ".".join(str(x) for x in error["loc"][1:]) or str(error["loc"][0])
-    return place, shown(error.get("input", "")), error["msg"]
+    given = "" if error["type"] == "missing" else error.get("input", "")  # the input is the whole that lacks it
+    return place, shown(given), error["msg"]
 
 
 async def http(request: Request, error: Exception) -> Response:

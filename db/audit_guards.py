@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 
+BODIES = re.compile(r"CREATE (?:OR REPLACE )?FUNCTION (\w+)\(.*?AS\s+\$\$(.*?)\$\$", re.DOTALL)
 JOINS = re.compile(r"audited(_by_people)?\('(\w+)'((?:, *'\w+')*)\)")
 FUNCTIONS = ("refuse_audit", "netstring", "audit_canonical", "audit_link", "audit_seal", "audit_kept", "audit_told", "audit_rows", "audit_truncation",
              "audit_booked", "audit_readable", "audit_chains", "audit_links", "audit_head", "app_user", "refuse_change")  # fmt: skip
@@ -61,14 +62,14 @@ def fallen(c: psycopg.Connection[Any]) -> list[tuple[str, str]]:
         )
         if state:
             out.append((table, f"its trigger {name} {state}: changes may have left no row"))
-    text = _migrations()
+    bodies = _bodies()
     sources: dict[str, list[str]] = {}
     for name, source in c.execute(
         "SELECT proname::text, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname = ANY (%s)", (list(FUNCTIONS),)
     ).fetchall():  # fmt: skip
         sources.setdefault(name, []).append(source)
     for name in FUNCTIONS:
-        if not sources.get(name) or any(source not in text for source in sources[name]):
+        if not sources.get(name) or not set(sources[name]) <= bodies[name]:
             out.append((name, "this function is not the one that was installed: the trail may not say what happened"))
     return sorted(out)
 
@@ -97,6 +98,14 @@ def _joins() -> list[tuple[str, str, list[str]]]:
     return [
         ("people" if by else "all", table, re.findall(r"\w+", ignored)) for by, table, ignored in JOINS.findall(said)
     ]
+
+
+def _bodies() -> dict[str, set[str]]:
+    """What stands in each function, by its name; of one that was made anew, any of them."""
+    found: dict[str, set[str]] = {}
+    for name, body in BODIES.findall(_migrations()):
+        found.setdefault(name, set()).add(body)
+    return found
 
 
 @cache

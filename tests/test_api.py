@@ -619,6 +619,8 @@ def test_errors_have_one_shape(small: Small) -> None:
     problem(client.post("/v1/portfolios", content=pieces, headers={"Content-Type": "application/json"}), 413, "http")
     said = problem(client.post("/v1/auth/login", json={"username": "anna", "password": ["hush"]}), 422, "bad-request")
     assert "hush" not in str(said)
+    said = problem(client.post("/v1/portfolios", json={"base_currency": "USD"}), 422, "bad-request")
+    assert (said["field"], said["value"]) == ("name", "")  # not the whole that lacks it
 
 
 def test_what_we_did_not_expect_stays_inside(

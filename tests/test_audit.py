@@ -581,6 +581,10 @@ def test_what_no_longer_writes_the_trail_is_said(owner: Connection) -> None:
         ("CREATE OR REPLACE FUNCTION audit_rows() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'", "audit_rows"),
         ("CREATE OR REPLACE FUNCTION audit_told() RETURNS TABLE (actor uuid, actor_name text, source text, address text, request_id text, task_id uuid) "
          "LANGUAGE sql AS $$ SELECT NULL::uuid, 'ben', 'page', NULL, NULL, NULL::uuid $$", "audit_told"),
+        # what stands in another function of ours, or is a part of this one
+        ("DO $$ BEGIN EXECUTE format('CREATE OR REPLACE FUNCTION refuse_audit() RETURNS trigger LANGUAGE plpgsql AS %L', "
+         "(SELECT prosrc FROM pg_proc WHERE proname = 'audit_booked')); END $$", "refuse_audit"),
+        ("CREATE OR REPLACE FUNCTION app_user() RETURNS uuid LANGUAGE sql STABLE AS 'SELECT NULL::uuid'", "app_user"),
     ],
 )  # fmt: skip
 def test_what_was_dropped_and_made_otherwise_is_said(owner: Connection, change: str, where: str) -> None:

@@ -762,6 +762,15 @@ def test_nobody_floods_with_tests_or_channels(small: Small, hooked: Hook) -> Non
         channel(small, "anna", "webhook", hooked.url) and channel(small, "anna", "webhook", hooked.url)
 
 
+def test_nobody_floods_by_adding_and_removing(small: Small, hooked: Hook) -> None:
+    for n in range(40):
+        number, _ = channel(small, "ben", "webhook", f"{hooked.url}&n={n}")
+        database.remove(small.user("ben"), number)
+    with pytest.raises(database.TooMany, match="forty new channels"):
+        channel(small, "ben", "webhook", hooked.url)
+    channel(small, "anna", "webhook", hooked.url)
+
+
 def test_without_a_mail_server_no_address_is_taken(small: Small) -> None:
     with pytest.raises(BadChannel, match="SMTP_URL"):
         channel(small, "ben", "mail", "ben@example.org")

@@ -249,7 +249,7 @@ CREATE POLICY web_reads ON audit_log FOR SELECT TO ballast_web USING (chain = AN
 CREATE POLICY web_reads ON audit_heads FOR SELECT TO ballast_web USING (chain = ANY ((SELECT audit_readable())::text[]));
 REVOKE ALL ON audit_log, audit_heads, audit_pending FROM PUBLIC, ballast_web, ballast_jobs;
 GRANT SELECT ON audit_log, audit_heads TO ballast_web, ballast_jobs;
-REVOKE ALL ON FUNCTION refuse_audit(), netstring(text), audit_canonical(audit_log), audit_link(bytea, bytea, bytea), audit_seal(), audit_kept(jsonb), audit_told(), audit_rows(),
+REVOKE ALL ON FUNCTION refuse_audit(), netstring(text), audit_canonical(audit_log), audit_link(bytea, bytea, bytea), audit_linked(bytea, bytea), audit_seal(), audit_kept(jsonb), audit_told(), audit_rows(),
   audit_truncation(), audit_booked(), audit_join(regclass, text, text[]), audited(regclass, text[]), audited_by_people(regclass, text[]),
   audit_readable(), audit_chains(), audit_links(text, bigint, integer), audit_head(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION audit_readable(), audit_chains(), audit_links(text, bigint, integer), audit_head(text) TO ballast_web;

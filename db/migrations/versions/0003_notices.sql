@@ -87,6 +87,9 @@ BEGIN
     RAISE EXCEPTION 'only admins hear of everybody''s tasks' USING ERRCODE = 'insufficient_privilege';
   ELSIF (SELECT count(*) FROM notice_channels WHERE user_id = app_user()) >= 20 THEN
     RAISE EXCEPTION 'twenty channels are enough: remove one first' USING ERRCODE = 'program_limit_exceeded';
+  ELSIF (SELECT count(*) FROM audit_log a JOIN users u ON u.username = a.actor_name WHERE u.user_id = app_user() AND a.entity = 'notice_channels'
+            AND a.action = 'inserted' AND a.at > now() - interval '1 hour') >= 40 THEN -- a removed channel takes its mails out of every other count
+    RAISE EXCEPTION 'forty new channels within an hour are enough' USING ERRCODE = 'program_limit_exceeded';
   END IF;
   IF its_kind = 'webhook' THEN
     its_secret := 'whsec_' || encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'base64');
