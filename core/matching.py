@@ -184,6 +184,11 @@ def words_of(name: str) -> frozenset[str]:
     return frozenset(w for w in plain.split() if w not in _LEGAL and len(w) > 1)
 
 
+def as_symbol(text: str) -> str:
+    """A text as the master takes a symbol: points for what cannot be in one. May be empty, or too long."""
+    return NOT_OF_A_SYMBOL.sub(".", text.upper()).strip(".")
+
+
 def proposed(named: Named, base: str, exchanges: Mapping[str, str], foreign: bool = False) -> NewSecurity:
     """A security to add, for the user to correct. `exchanges`: the currency of each; `foreign`: rows give a rate, so that
     its currency is not `base`."""
@@ -194,7 +199,7 @@ def proposed(named: Named, base: str, exchanges: Mapping[str, str], foreign: boo
         there_in = exchanges.get(there, "")
         currency = there_in if there_in not in ("", base) else "USD" if base != "USD" else "EUR"
     exchange = there or (ELSEWHERE if named.exchange or places else HOMES.get(currency, ELSEWHERE))
-    short = NOT_OF_A_SYMBOL.sub(".", (symbol if places else named.symbol).upper()).strip(".") or named.isin
+    short = as_symbol(symbol if places else named.symbol) or named.isin
     if not short:
         short = re.sub(r"[^A-Z0-9]+", ".", named.name.upper()).strip(".")
     isin = named.isin if isin_is_sound(named.isin) else ""

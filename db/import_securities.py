@@ -253,8 +253,10 @@ class Names:
             root = self._one_of(f"isin:{named.isin}" if named.isin else f"symbol:{named.exchange}:{named.symbol}")
             new = matching.proposed(named, self.base, self.exchanges, root in self._foreign)
             if (new.exchange, new.symbol) in taken:
-                other = f"{new.symbol}.{named.isin or named.currency}"[:32]
-                new = replace(new, symbol=other if " ".join(named.symbol.split()) == new.symbol else named.symbol[:32])
+                whole = matching.as_symbol(named.symbol)[:32]  # with what says the exchange
+                if not whole or (new.exchange, whole) in taken:
+                    whole = f"{new.symbol[:19]}.{named.isin or new.currency}"
+                new = replace(new, symbol=whole)
             taken.add((new.exchange, new.symbol))
             choice = self.choices.get(key)
             said = ""

@@ -495,6 +495,18 @@ def test_a_security_of_a_file_goes_by_the_rules_of_the_master(desk: Desk) -> Non
             desk.put(portfolio, raw, choices={unknown.key: Choice(create=replace(unknown.proposed, **change))})
 
 
+def test_what_is_proposed_is_a_symbol_of_its_own(desk: Desk) -> None:
+    one = statement("2026-01-05").splitlines()
+    raw = b"\n".join([one[0], *(one[1].replace(b"US0000000017,ACME,Acme", cells) for cells in
+                      (b",DULL X,Dull Exploration", b",DULL.X,Dull Xenon", b"US5949181045,DULL X,Dull Xylophones", b",,Brand News", b",,Brand-News"))])  # fmt: skip
+    portfolio = desk.fresh()
+    unknown = desk.put(portfolio, raw).unknown
+    symbols = [u.proposed.symbol for u in unknown]
+    assert len(set(symbols)) == len(symbols) > 3, symbols
+    choices = {u.key: Choice(create=u.proposed) for u in unknown}
+    assert desk.put(portfolio, raw, choices=choices).count("book") == 5
+
+
 def test_the_line_that_tells_excel_the_delimiter_is_passed_over(desk: Desk) -> None:
     raw = b"sep=;\r\ndate;kind;gross\r\n2026-01-05;deposit;1000\r\n2026-01-06;deposit;zero\r\n"
     assert [(v.line, v.outcome) for v in desk.put(desk.fresh(), raw).verdicts] == [(3, "book"), (4, "refused")]
