@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from core import removal
 from core.master import DuplicateSymbol, InvalidField, PlanOutdated, StillReferenced, UnknownReference
 from core.plans import Plan, Row, Step
 from db import backups, market, master
@@ -117,6 +118,17 @@ def recheck(work: Work, today: date) -> None:
             raise PlanOutdated("symbol", plan.subject, str(e)) from e
         if {s.action for s in now.steps} != {s.action for s in plan.steps}:
             raise PlanOutdated("symbol", plan.subject, f"it would now be: {now.title}; ask again to see the new plan")
+    if plan.kind == "delist":
+        _still_unheld(work)
+
+
+def _still_unheld(work: Work) -> None:
+    """What upkeep retires is asked about once more: the task may have waited for days."""
+    rows = [row for step in work.plan.steps for row in step.rows if row.get("status") == "retired"]
+    for number in sorted(row["security_id"] for row in rows):
+        work.c.execute("SELECT 1 FROM securities WHERE security_id = %s FOR UPDATE", (number,))
+        if found := removal.obstacles(master.references_of(work.c, number)):
+            raise StillReferenced(work.plan.subject, removal.for_everybody(found))
 
 
 def _of_its_kind(plan: Plan) -> None:

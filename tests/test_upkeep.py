@@ -346,8 +346,18 @@ def test_a_matured_bond_is_retired_once_nobody_holds_it(small: Small, feed: Said
     with pytest.raises(StillReferenced, match="holds 70 units"):
         upkeep.plan(small.user("anna"), [mine["FUND"].proposal_id])
     task = upkeep.accept(small.user("ben"), [mine["NEVER"].proposal_id])
-    worked()
     assert tasks.task_of(small.user("ben"), task).kind == "delist", "it needs the right to remove"
+    change(small, "UPDATE portfolios SET benchmark_id = %s", small.securities["NEVER"])
+    worked()
+    failed = tasks.task_of(small.user("ben"), task)
+    assert (failed.status, (failed.error or {})["class"]) == ("failed", "StillReferenced"), (
+        "asked again before it is written"
+    )
+    change(small, "UPDATE portfolios SET benchmark_id = NULL WHERE benchmark_id = %s", small.securities["NEVER"])
+    look(small, jobs.listings)
+    (again,) = [p for p in found(small) if p.symbol == "NEVER"]
+    upkeep.accept(small.user("ben"), [again.proposal_id])
+    worked()
     assert rows(small, "SELECT status, ended_on FROM securities WHERE symbol = 'NEVER'") == [("retired", gone)]
     assert "maturity" not in said(small)
     look(small, jobs.listings)
