@@ -200,8 +200,7 @@ def proposed(named: Named, base: str, exchanges: Mapping[str, str], foreign: boo
         currency = there_in if there_in not in ("", base) else "USD" if base != "USD" else "EUR"
     exchange = there or (ELSEWHERE if named.exchange or places else HOMES.get(currency, ELSEWHERE))
     short = as_symbol(symbol if places else named.symbol) or named.isin
-    if not short:
-        short = re.sub(r"[^A-Z0-9]+", ".", named.name.upper()).strip(".")
+    short = short or re.sub(r"[^A-Z0-9]+", ".", named.name.upper()).strip(".") or "UNNAMED"
     isin = named.isin if isin_is_sound(named.isin) else ""
     kind = "Fund" if _FUND.search(named.name) else "Equity"
     return NewSecurity(short[:32], exchange, named.name or short, isin, currency, kind)

@@ -134,12 +134,11 @@ def _still_unheld(work: Work) -> None:
 def _of_its_kind(plan: Plan) -> None:
     """A plan that came around the functions that make plans may hold anything."""
     for step in plan.steps:
-        own = plan.kind not in ("add", "remove") or all(
-            isinstance(row.get("security_id", ""), str)
-            if plan.kind == "add"
-            else row.get("security_id") == plan.security_id
-            for row in step.rows
-        )
+        its = [row.get("security_id") for row in step.rows if "security_id" in row]
+        if plan.kind == "add":
+            own = all(isinstance(n, str) for n in its)
+        else:
+            own = set(its) <= {plan.security_id} or (plan.security_id is None and plan.kind != "remove")
         ends = any(row.get("status") in ("retired", "delisted") for row in step.rows)
         if (step.action, step.table) not in MAY[plan.kind] or not own or (ends and plan.kind not in ENDING):
             raise InvalidField("plan", f"{step.action} {step.table}", f"no task of the kind {plan.kind} does this")

@@ -439,7 +439,9 @@ def content_of(record: Record, form: str) -> tuple[str, ...]:
         if cells.get("reference"):
             return (f"ref:{cells['reference']}",)
         # the counterparty came later: rows without one keep the keys under which they were booked before
-        return tuple(cells.get(n, "") for n in importing.COLUMNS if n != "counterparty" or cells.get(n))
+        through = " ".join(cells.get("counterparty", "").casefold().split())
+        own = (*(cells.get(n, "") for n in importing.COLUMNS if n != "counterparty"), through)
+        return own if through else own[:-1]
     name = cells.get("name", "") if not (cells.get("symbol") or cells.get("isin")) else ""
     gross = "" if cells.get("price") and cells.get("quantity") else cells.get("gross", "")
     return (form, name, *(gross if n == "gross" else cells.get(n, "") for n in _CONTENT))

@@ -81,14 +81,17 @@ _ONCE = "SELECT security_id, max(exchange) || ':' || max(symbol) FROM security_s
 def _one(c: psycopg.Connection, text: str, query: str) -> int | None:
     """The one security that a text names; None where there is none. Raises NoSuchSecurity where there are several.
 
-    Digits may be a number or a symbol: where both exist, neither is taken for meant.
+    Digits may be a number or a symbol: where both exist, neither is taken for meant. ID:700 is the number and nothing else.
     """
     exchange, colon, symbol = text.rpartition(":")
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    digits = symbol if exchange == "ID" else text
+    number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
     named = "symbol = %(s)s AND exchange = %(x)s" if colon else "symbol = %(s)s"
     rows = c.execute(query.format(named), {"s": symbol, "x": exchange, "n": number}).fetchall()
     if len(rows) > 1:
-        raise NoSuchSecurity(f"security {text!r}: say which one: {', '.join(listing for _, listing in rows)}")
+        raise NoSuchSecurity(
+            f"security {text!r}: say which one: {', '.join(f'{listing} (ID:{n})' for n, listing in rows)}"
+        )
     return rows[0][0] if rows else None
 
 
@@ -103,6 +106,13 @@ def number_of(c: psycopg.Connection, said: int | str) -> int:
     if found is None:
         raise NoSuchSecurity(f"there is no security {said!r}")
     return int(found)
+
+
+def listed(exist: Known, number: int) -> Listed:
+    """The security of a number. Raises NoSuchSecurity where it went since the number was read."""
+    if (found := exist.by_number.get(number)) is None:
+        raise NoSuchSecurity(f"there is no security {number}")
+    return found
 
 
 def fields_of(c: psycopg.Connection, number: int) -> dict[str, Any]:
@@ -230,7 +240,7 @@ def plan_edit(user: User, text: int | str, cells: Mapping[str, Any]) -> Plan:
     """The plan that changes these fields of a security; others stay. Raises BadSecurity, NoSuchSecurity."""
     with engine.session(user.user_id) as c:
         exist = known_of(c)
-        one = exist.by_number[number_of(c, text)]
+        one = listed(exist, number_of(c, text))
         row = fields_of(c, one.security_id)
         used = c.execute("SELECT EXISTS (SELECT FROM price_history WHERE security_id = %(n)s) OR EXISTS (SELECT FROM references_of(%(n)s))",
                          {"n": one.security_id}).fetchone()  # fmt: skip
@@ -346,7 +356,7 @@ def plan_rename(user: User, text: int | str, symbol: str, exchange: str | None, 
     """The plan of a symbol change. Raises NoSuchSecurity, BadSecurity."""
     with engine.session(user.user_id) as c:
         exist = known_of(c)
-        one = exist.by_number[number_of(c, text)]
+        one = listed(exist, number_of(c, text))
         row = fields_of(c, one.security_id)
         last = c.execute(
             "SELECT max(valid_from) FROM security_symbols WHERE security_id = %s", (one.security_id,)

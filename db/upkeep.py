@@ -376,7 +376,7 @@ class _Planning:
                 mine |= new
         changes: dict[int, tuple[Mapping[str, Any], SecurityDraft]] = {}
         for number, its in cells.items():
-            listed = exist.by_number[number]
+            listed = master.listed(exist, number)
             draft = master.draft_of(exist, master.edited_cells(self.rows[number], its), listed)
             changes[number] = (self.rows[number], draft)
         steps = list(plans.edit_steps(changes, exist.today, self.user.username))
@@ -384,7 +384,7 @@ class _Planning:
             steps += self._standing(p)
         claims = []
         for p in renames:
-            renaming = self._renaming(p, exist.by_number[p.security_id])
+            renaming = self._renaming(p, master.listed(exist, p.security_id))
             steps += renaming.steps
             claims.append(renaming.claim)
         steps = _joined(steps)

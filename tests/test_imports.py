@@ -498,13 +498,13 @@ def test_a_security_of_a_file_goes_by_the_rules_of_the_master(desk: Desk) -> Non
 def test_what_is_proposed_is_a_symbol_of_its_own(desk: Desk) -> None:
     one = statement("2026-01-05").splitlines()
     raw = b"\n".join([one[0], *(one[1].replace(b"US0000000017,ACME,Acme", cells) for cells in
-                      (b",DULL X,Dull Exploration", b",DULL.X,Dull Xenon", b"US5949181045,DULL X,Dull Xylophones", b",,Brand News", b",,Brand-News"))])  # fmt: skip
+                      (b",DULL X,Dull Exploration", b",DULL.X,Dull Xenon", b"US5949181045,DULL X,Dull Xylophones", b",,Brand News", b",,Brand-News", ",,株式会社".encode()))])  # fmt: skip
     portfolio = desk.fresh()
     unknown = desk.put(portfolio, raw).unknown
     symbols = [u.proposed.symbol for u in unknown]
     assert len(set(symbols)) == len(symbols) > 3, symbols
     choices = {u.key: Choice(create=u.proposed) for u in unknown}
-    assert desk.put(portfolio, raw, choices=choices).count("book") == 5
+    assert desk.put(portfolio, raw, choices=choices).count("book") == 6
 
 
 def test_the_line_that_tells_excel_the_delimiter_is_passed_over(desk: Desk) -> None:

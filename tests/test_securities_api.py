@@ -340,7 +340,12 @@ def test_digits_that_are_a_number_and_a_symbol_name_nothing(ben: TestClient) -> 
     other = added(ben, symbol=str(one["security_id"]), exchange="XTKS")
     for method, path in (("get", ""), ("delete", ""), ("get", "/references"), ("patch", "")):
         said = problem(ben.request(method, f"/v1/securities/{other['symbol']}{path}", json={} if method == "patch" else None), 404, "no-such-security")  # fmt: skip
-        assert f"XNYS:{one['symbol']}, XTKS:{other['symbol']}" in said["detail"]
+        assert (
+            f"XNYS:{one['symbol']} (ID:{one['security_id']}), XTKS:{other['symbol']} (ID:{other['security_id']})"
+            in said["detail"]
+        )
+    for each in (one, other):
+        assert ben.get(f"/v1/securities/id:{each['security_id']}").json()["symbol"] == each["symbol"]
     assert ben.get(f"/v1/securities/XTKS:{other['symbol']}").json()["security_id"] == other["security_id"]
     assert ben.delete(f"/securities/XTKS:{other['symbol']}").status_code == 202
     assert worked() == 1

@@ -518,7 +518,7 @@ def test_an_edit_that_somebody_else_made_obsolete_says_what_to_do(opened: Opened
     click(at, "Confirm")
     worked()
     said = words(opened("ben", security=nova, task=str(tasks.tasks(small.user("ben"))[0].task_id)))
-    assert "Ask again: the new plan is made from what stands now" in said
+    assert "somebody changed it in the meantime: ask again to see what differs now" in said
 
 
 def begun(at: AppTest, number: str, what: str) -> AppTest:

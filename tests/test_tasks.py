@@ -490,6 +490,14 @@ def test_a_forged_removal_touches_no_other_security(small: Small) -> None:
     assert (forged.status, forged.error and forged.error["field"]) == ("failed", "plan")
 
 
+def test_a_forged_edit_changes_no_other_security_than_its_task_names(small: Small) -> None:
+    acme, never = small.securities["ACME"], small.securities["NEVER"]
+    step = Step("s", "securities", "update", ({"security_id": acme, "rating": "AA"},), ({"security_id": acme, "rating": None},))  # fmt: skip
+    forged = done(small, "ben", Plan("edit", "t", "s", (step,), security_id=never))
+    assert (forged.status, forged.error and forged.error["field"]) == ("failed", "plan")
+    assert done(small, "ben", Plan("edit", "t", "s", (step,), security_id=acme)).status == "completed"
+
+
 def test_a_bond_says_how_often_its_coupon_is_paid(small: Small) -> None:
     bond = {"symbol": "BOND", "asset_class": "Fixed Income", "dividend_frequency": "semi-annual", "matures_on": "2031-03-31", "par_value": "1000"}  # fmt: skip
     asked(small, "ben", master.plan_add(small.user("ben"), bond))
@@ -497,13 +505,14 @@ def test_a_bond_says_how_often_its_coupon_is_paid(small: Small) -> None:
     assert rows(small, "SELECT dividend_frequency FROM securities WHERE symbol = 'BOND'") == [("semi-annual",)]
 
 
-def test_what_a_disabled_person_asked_for_is_not_approved(small: Small) -> None:
+@pytest.mark.parametrize("change", ["disabled_at = now()", "role = 'viewer'"])
+def test_what_somebody_asked_for_who_may_not_any_more_is_not_approved(small: Small, change: str) -> None:
     anna = small.user("anna")
     tasks.set_policy(anna, {"four_eyes": ["add"]})
     task = asked(small, "ben", master.plan_add(small.user("ben"), NEW))
     with small.database.owner() as c:
-        c.execute("UPDATE users SET disabled_at = now() WHERE username = 'ben'")
-    with pytest.raises(AccessDenied, match="may not sign in any more"):
+        c.execute(f"UPDATE users SET {change} WHERE username = 'ben'")
+    with pytest.raises(AccessDenied, match="may not do so any more"):
         tasks.decide(anna, task, True)
     tasks.decide(anna, task, False)
     assert (tasks.task_of(anna, task).status, worked()) == ("rejected", 0)

@@ -56,9 +56,11 @@ CREATE FUNCTION policy() RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER SET 
 CREATE FUNCTION right_of(task_kind text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE task_kind WHEN 'add' THEN 'add' WHEN 'remove' THEN 'remove' WHEN 'reinstate' THEN 'remove' WHEN 'delist' THEN 'remove'
                         WHEN 'bulk' THEN 'bulk' WHEN 'restore' THEN 'bulk' ELSE 'edit' END $$;
-CREATE FUNCTION may(its_right text) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-  SELECT EXISTS (SELECT FROM users WHERE user_id = app_user() AND disabled_at IS NULL AND role <> 'viewer'
+CREATE FUNCTION is_allowed(who uuid, its_right text) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM users WHERE user_id = who AND disabled_at IS NULL AND role <> 'viewer'
                     AND array_position('{viewer,analyst,admin}', role) >= array_position('{viewer,analyst,admin}', policy() ->> its_right)) $$;
+CREATE FUNCTION may(its_right text) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  SELECT is_allowed(app_user(), its_right) $$;
 CREATE FUNCTION set_policy(its jsonb) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
   IF NOT EXISTS (SELECT FROM users WHERE user_id = app_user() AND role = 'admin' AND disabled_at IS NULL) THEN
@@ -100,8 +102,8 @@ BEGIN
     RAISE EXCEPTION 'four eyes: somebody else must decide what you asked for' USING ERRCODE = 'insufficient_privilege';
   ELSIF task.status IS DISTINCT FROM 'waiting' THEN
     RETURN coalesce(task.status, 'absent');
-  ELSIF approved AND EXISTS (SELECT FROM users WHERE user_id = task.requested_by AND disabled_at IS NOT NULL) THEN
-    RAISE EXCEPTION 'who asked for it may not sign in any more: reject it, and have somebody else ask' USING ERRCODE = 'insufficient_privilege';
+  ELSIF approved AND NOT is_allowed(task.requested_by, right_of(task.kind)) THEN
+    RAISE EXCEPTION 'who asked for it may not do so any more: reject it, and have somebody else ask' USING ERRCODE = 'insufficient_privilege';
   END IF;
   UPDATE tasks SET status = CASE WHEN approved THEN 'queued' ELSE 'rejected' END, decided_by = app_user(), decided_at = clock_timestamp(),
          decision_note = its_note, finished_at = CASE WHEN NOT approved THEN clock_timestamp() END,
@@ -182,7 +184,7 @@ BEGIN
     EXECUTE format('GRANT SELECT, UPDATE, DELETE ON %I TO ballast_jobs', t);
   END LOOP;
 END $$;
-REVOKE ALL ON FUNCTION policy(), right_of(text), may(text), set_policy(jsonb), decide_task(uuid, boolean, text), cancel_task(uuid),
+REVOKE ALL ON FUNCTION policy(), right_of(text), is_allowed(uuid, text), may(text), set_policy(jsonb), decide_task(uuid, boolean, text), cancel_task(uuid),
   request_task(text, text, text, integer, text, jsonb, jsonb, uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION policy(), right_of(text), may(text), set_policy(jsonb), decide_task(uuid, boolean, text), cancel_task(uuid),
   request_task(text, text, text, integer, text, jsonb, jsonb, uuid) TO ballast_web;
