@@ -89,9 +89,8 @@ def _one(c: psycopg.Connection, text: str, query: str) -> int | None:
     named = "symbol = %(s)s AND exchange = %(x)s" if colon else "symbol = %(s)s"
     rows = c.execute(query.format(named), {"s": symbol, "x": exchange, "n": number}).fetchall()
     if len(rows) > 1:
-        raise NoSuchSecurity(
-            f"security {text!r}: say which one: {', '.join(f'{listing} (ID:{n})' for n, listing in rows)}"
-        )
+        listings = (listing if number is None else f"{listing} (ID:{n})" for n, listing in rows)
+        raise NoSuchSecurity(f"security {text!r}: say which one: {', '.join(listings)}")
     return rows[0][0] if rows else None
 
 
