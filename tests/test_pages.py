@@ -325,6 +325,28 @@ def test_line_numbers_stay_narrow_and_long_text_gets_room() -> None:
     assert show._data(short, ("n", *keys), 1, False)[2]["line"]["pinned"] is None
 
 
+@pytest.mark.parametrize(
+    ("prices", "wide"),
+    [
+        ([None, None, None, 149.39, *[None] * 8], True),  # a browser takes the one number for an outlier
+        ([1.5] * 12 + [1234567.25], True),  # and looks at the first rows only
+        ([1234567.25, 1234567.5, 1234567.75] * 4, False),
+        ([None] * 12, False),
+        ([], False),
+    ],
+)
+def test_no_number_is_cut_off(prices: list[float | None], wide: bool) -> None:
+    columns = (Column("n", "N"), Column("price", "Price", Kind.PRICE))
+    rows = tuple((str(n), None if p is None else Decimal(str(p))) for n, p in enumerate(prices))
+    table = Table("t", "T", columns, rows, Context(date(2026, 1, 1), None, "1"))
+    for phone in (False, True):
+        width = show._data(table, ("n", "price"), len(rows), phone)[2]["price"].get("width")
+        assert (width is not None) == wide
+        if width is not None:
+            longest = max(len(show.text(row[1], Kind.PRICE)) for row in rows)
+            assert width >= 7 * longest + 16, "the digits and the room at both sides of them"
+
+
 def test_thinning_keeps_ends_and_extremes() -> None:
     wave = [math.sin(i / 400) for i in range(10_000)]
     wave[4321] = 9.0

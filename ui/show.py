@@ -46,7 +46,8 @@ STYLED_ROWS = 1500  # above, the browser formats the numbers: exact text for eac
 ROW, SHOWN_ROWS = 31, 14
 STAYS = frozenset({"line"})  # kept narrow at the left, where all other columns share the room that is left
 FEW, ROOM = 4, 1000  # columns of a table that has room for long text; pixels that it gets at most
-LETTER, PADDING, AUTO = 6.6, 20, 500  # pixels; the width up to which a browser fits a column by itself
+LETTER, DIGIT, PADDING, AUTO = 6.6, 7.2, 20, 500  # pixels; the width up to which a browser fits a column by itself
+FITTED = 10  # rows by which a browser fits a column; of them it leaves out what is twice as wide as they are on average
 MARKED = 86  # height of a card that has a mark under it
 _numbers = itertools.count()
 NUMERIC = frozenset({Kind.MONEY, Kind.PRICE, Kind.UNITS, Kind.PERCENT, Kind.NUMBER, Kind.BPS, Kind.COUNT})
@@ -390,6 +391,8 @@ def _data(
         pinned = number == 0 and len(columns) > 2 and (phone or c.key in STAYS)
         room = dict(most).get(c.key, ROOM if len(columns) <= FEW else AUTO)
         width = None if phone or c.kind is not Kind.TEXT else _width(frame[c.key], room)
+        if c.kind in NUMERIC:
+            width = _digits(said[c.key], c.title)
         config[c.key] = _config(c, mixed, pinned, exact=count <= STYLED_ROWS, width=width)
     data = pd.DataFrame(frame)
     if count > STYLED_ROWS or not said:
@@ -429,6 +432,14 @@ def _width(said: Sequence[str], room: int) -> int | None:
     """What the longest text needs, in pixels, as far as there is room; None where a browser finds that out by itself."""
     needed = round(max((len(text) for text in said), default=0) * LETTER) + PADDING
     return None if needed <= min(room, AUTO) or room == AUTO else min(needed, room)
+
+
+def _digits(said: Sequence[str], title: str) -> int | None:
+    """What the longest number needs, in pixels, where a browser would cut it off: 149.39 among empty cells read as 49.39."""
+    first = [len(t) for t in said[:FITTED]]
+    fitted = max((n for n in first if n * len(first) < 2 * sum(first)), default=0)
+    longest = max((len(t) for t in said), default=0)
+    return None if longest <= max(fitted, len(title)) else round(longest * DIGIT) + PADDING
 
 
 def _config(c: Column, mixed: bool, pinned: bool, exact: bool, width: int | None = None) -> Any:
