@@ -213,15 +213,9 @@ def request_id(request: Request) -> str:
 
 def shown(value: object) -> str:
     """A value as it may be repeated in an answer: short, and text whatever it was."""
-    text = (
-        value
-        if isinstance(value, str)
-        else ""
-        if value is None
-        else value.decode(errors="replace")
-        if isinstance(value, bytes)
-        else str(value)
-    )
+    if value is None:
+        return ""
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
     return text if len(text) <= 120 else text[:117] + "…"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -62,13 +62,14 @@ class Counterparties:
         return found.name if found is not None else issuer or NOBODY
 
 
-def called(text: str, names: Iterable[str]) -> str:
+def called(text: str, names: Collection[str]) -> str:
     """The name of the counterparty that a booking means, whatever its case; empty: none. Raises LedgerError."""
     wanted = " ".join(text.split())
-    every = sorted(names)
-    found = next((name for name in every if name.casefold() == wanted.casefold()), "") if wanted else ""
-    if wanted and not found:
-        hint = closest(wanted, every) if every else "there are none yet"
+    if not wanted or wanted in names:
+        return wanted
+    found = next((name for name in names if name.casefold() == wanted.casefold()), None)
+    if found is None:
+        hint = closest(wanted, sorted(names)) if names else "there are none yet"
         raise LedgerError("counterparty", wanted[:80], f"{hint}; add it under Securities first, or leave it empty")
     return found
 

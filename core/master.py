@@ -210,8 +210,9 @@ def _closest(text: str, every: tuple[str, ...]) -> str:
 NOTHING = Decimal(0)
 ANNOUNCED = frozenset({"issued_on", "dividend_ex_on", "dividend_pay_on"})
 _LUHN = {ord(c): str(int(c, 36)) for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
-_SYMBOL = re.compile(r"[!-9;-~]+")
-NOT_OF_A_SYMBOL = re.compile(r"[^!-9;-~]+")
+_MARKS = "!-9;-~"  # printable ASCII without the colon, which parts an exchange from a symbol
+SYMBOL = re.compile(f"[{_MARKS}]{{1,32}}")
+_NOT_OF_A_SYMBOL = re.compile(f"[^{_MARKS}]+")
 _NUMBER = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,9})?")
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 
@@ -223,6 +224,11 @@ def isin_is_sound(isin: str) -> bool:
     digits = isin.translate(_LUHN)
     doubled = [int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits))]
     return sum(d // 10 + d % 10 for d in doubled) % 10 == 0
+
+
+def as_symbol(text: str) -> str:
+    """A text as the master takes a symbol: points for what cannot be in one. May be empty, or too long."""
+    return _NOT_OF_A_SYMBOL.sub(".", text.upper()).strip(".")
 
 
 class _Reading:
@@ -287,7 +293,7 @@ class _Reading:
     def _symbol(self) -> str:
         text = self._text("symbol")
         symbol = text.upper() if text.isascii() else ""  # the upper case of a ligature is two plain letters
-        if not symbol or len(symbol) > 32 or not _SYMBOL.fullmatch(symbol):
+        if not SYMBOL.fullmatch(symbol):
             self._fault(
                 InvalidField, "symbol", "1 to 32 letters, digits or marks are needed, without spaces or a colon"
             )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from core.ledger import Security
-from core.master import ELSEWHERE, NOT_OF_A_SYMBOL, isin_is_sound
+from core.master import ELSEWHERE, as_symbol, isin_is_sound
 
 AMERICA = ("XNYS", "XNAS", "ARCX", "XASE", "BATS")
 # what stands behind a symbol → the exchanges that are meant
@@ -182,11 +182,6 @@ def words_of(name: str) -> frozenset[str]:
     letters = unicodedata.normalize("NFKD", name.casefold())
     plain = "".join(c if c.isalnum() else " " for c in letters if not unicodedata.combining(c))
     return frozenset(w for w in plain.split() if w not in _LEGAL and len(w) > 1)
-
-
-def as_symbol(text: str) -> str:
-    """A text as the master takes a symbol: points for what cannot be in one. May be empty, or too long."""
-    return NOT_OF_A_SYMBOL.sub(".", text.upper()).strip(".")
 
 
 def proposed(named: Named, base: str, exchanges: Mapping[str, str], foreign: bool = False) -> NewSecurity:

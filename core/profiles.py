@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from core.master import SYMBOL
 from core.taxonomy import ASSET_CLASSES, plain
 
 # what Yahoo calls a kind of security → our asset class
@@ -45,7 +46,6 @@ NEAR = 0.2  # how far a rate may be from one of these, as a share of it
 TWO_YEARS = timedelta(days=730 + 45)  # an ex date comes a few weeks earlier or later than the year before
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 _PLACE = re.compile(r"([A-Z0-9]{2,12}):(\S+)")
-_SYMBOL = re.compile(r"[!-9;-~]{1,32}")  # as core.master takes it
 LONGEST = 200  # characters of a text
 _TOGETHER = ("price", "previous_close", "quoted_at")  # come from one feed, or they contradict each other
 
@@ -143,7 +143,7 @@ def tidy(profile: Profile) -> Profile | None:
     None where its symbol is none.
     """
     texts = {f.name: printable(value) for f in fields(Profile) if isinstance(value := getattr(profile, f.name), str)}
-    if not _SYMBOL.fullmatch(texts["symbol"]):
+    if not SYMBOL.fullmatch(texts["symbol"]):
         return None
     said = {name: text if 0 < len(text) <= LONGEST else None for name, text in texts.items()}
     if name := texts.get("name"):

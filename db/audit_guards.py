@@ -50,17 +50,7 @@ def fallen(c: psycopg.Connection[Any]) -> list[tuple[str, str]]:
     }
     out = []
     for (table, name), definition in wanted.items():
-        found, enabled = there.get((table, name), ("", True))
-        state = (
-            "is missing"
-            if not found
-            else "is disabled"
-            if not enabled
-            else "was replaced"
-            if found != definition
-            else ""
-        )
-        if state:
+        if (state := _state(definition, there.get((table, name)))) is not None:
             out.append((table, f"its trigger {name} {state}: changes may have left no row"))
     bodies = _bodies()
     sources: dict[str, list[str]] = {}
@@ -72,6 +62,15 @@ def fallen(c: psycopg.Connection[Any]) -> list[tuple[str, str]]:
         if not sources.get(name) or not set(sources[name]) <= bodies[name]:
             out.append((name, "this function is not the one that was installed: the trail may not say what happened"))
     return sorted(out)
+
+
+def _state(definition: str, found: tuple[str, bool] | None) -> str | None:
+    """What is wrong with a trigger, in words; None: it is there, on, and as it is defined."""
+    if found is None:
+        return "is missing"
+    if not found[1]:
+        return "is disabled"
+    return "was replaced" if found[0] != definition else None
 
 
 def _wanted(c: psycopg.Connection[Any]) -> dict[tuple[str, str], str]:

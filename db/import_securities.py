@@ -19,7 +19,7 @@ from core.ledger import (
     LedgerError,
     Security,
 )
-from core.master import Known, SecurityDraft, checked
+from core.master import Known, SecurityDraft, as_symbol, checked
 from core.matching import Candidate, Listed, Master, Named, NewSecurity
 from core.recognition import LEDGER, OWN, Recognised
 from db import books
@@ -77,7 +77,6 @@ class Names:
     ) -> None:
         self.c, self.desk, self.found, self.choices, self.create = c, desk, found, choices, create
         self.file_name, self.today = file_name, today
-        self.closed = closed_to(c)
         self.base, self.own = desk.portfolio.base_currency, found.format in (OWN, LEDGER)
         isins: dict[int, str] = dict(
             c.execute("SELECT security_id, isin FROM securities WHERE isin IS NOT NULL").fetchall()
@@ -253,7 +252,7 @@ class Names:
             root = self._one_of(f"isin:{named.isin}" if named.isin else f"symbol:{named.exchange}:{named.symbol}")
             new = matching.proposed(named, self.base, self.exchanges, root in self._foreign)
             if (new.exchange, new.symbol) in taken:
-                whole = matching.as_symbol(named.symbol)[:32]  # with what says the exchange
+                whole = as_symbol(named.symbol)[:32]  # with what says the exchange
                 if not whole or (new.exchange, whole) in taken:
                     whole = f"{new.symbol[:19]}.{named.isin or new.currency}"
                 new = replace(new, symbol=whole)
@@ -291,6 +290,11 @@ class Names:
         self.desk.securities.setdefault(new.symbol, security)
         self.desk.securities[new.listing] = security
         return Meant(security)
+
+    @cached_property
+    def closed(self) -> str:
+        """Why securities that are not known may not be created; empty: they may, or all are known."""
+        return closed_to(self.c) if self._wanted else ""
 
     @cached_property
     def _master(self) -> Known:

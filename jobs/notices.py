@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -118,20 +118,18 @@ def _mail(due: Due, url: str) -> None:
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(text)
     try:
-        server = _mail_server()
-        overdue = threading.Timer(MAIL_LIMIT, _hang_up, (server,))
-        overdue.start()
-        try:
-            server.send_message(message)
-        finally:
-            overdue.cancel()
+        with closing(_mail_server()) as server:
+            overdue = threading.Timer(MAIL_LIMIT, _hang_up, (server,))
+            overdue.start()
+            try:
+                server.send_message(message)
+            finally:
+                overdue.cancel()
+            # it is accepted: whatever is said to the goodbye, it is not sent again
+            with suppress(smtplib.SMTPException, OSError):
+                server.quit()
     except (smtplib.SMTPException, OSError) as error:
         raise NotDelivered(f"mail server: {_said(error)}") from error
-    with suppress(
-        smtplib.SMTPException, OSError
-    ):  # it is accepted: whatever is said to the goodbye, it is not sent again
-        server.quit()
-    server.close()
 
 
 def _hang_up(server: smtplib.SMTP) -> None:

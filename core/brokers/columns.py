@@ -46,6 +46,8 @@ SKIP = "skip: "
 MEANINGS = frozenset({*BOOKABLE, *RULES})
 INCOME = frozenset({"dividend", "interest", "return_of_capital"})
 COSTS = frozenset({"fee", "tax"})
+# cells of free text: how many characters of each are kept
+TEXTS = {"name": 120, "note": 500, "reference": 120, "account": 60, "lots": 500, "counterparty": 120}
 SIDES = INTO
 FLIPPED = {"deposit": "withdrawal", "withdrawal": "deposit", "transfer_in": "transfer_out", "fx_in": "fx_out"}
 FLIPPED |= {"transfer_out": "transfer_in", "fx_out": "fx_in"}
@@ -312,14 +314,7 @@ def normal(values: Mapping[str, str], m: ColumnMap) -> list[dict[str, str]]:
     cells["isin"] = isin_cell(values.get("isin", ""))
     cells["currency"] = currency
     cells["cash_currency"] = currency_cell(values.get("cash_currency", ""), "cash_currency")[0]
-    for name, size in (
-        ("name", 120),
-        ("note", 500),
-        ("reference", 120),
-        ("account", 60),
-        ("lots", 500),
-        ("counterparty", 120),
-    ):
+    for name, size in TEXTS.items():
         cells[name] = text_cell(values.get(name, ""), size)
     for name in ("settlement", "acquired"):
         if values.get(name, "").strip() not in ("", "-"):

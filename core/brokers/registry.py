@@ -15,20 +15,8 @@ from core.ledger import LedgerError
 # than a transaction keeps (see Record)
 CELLS = (
     *("date", "time", "kind", "symbol", "quantity", "price", "gross", "fees", "taxes", "currency", "fx", "ratio"),
-    *(
-        "settlement",
-        "exchange",
-        "isin",
-        "name",
-        "into",
-        "fraction",
-        "basis",
-        "acquired",
-        "lots",
-        "counterparty",
-        "note",
-        "reference",
-    ),
+    *("settlement", "exchange", "isin", "name", "into", "fraction", "basis", "acquired", "lots"),
+    *("counterparty", "note", "reference"),
     *("cash_currency", "account", "units_added"),
 )
 
