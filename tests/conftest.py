@@ -51,8 +51,14 @@ os.environ |= {"DATA_DIR": str(_DATA_DIR), "DEMO": "off", "BROWSER_OPEN": "off",
 os.environ |= {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "http_proxy": NOWHERE, "https_proxy": NOWHERE}
 os.environ |= {"NO_PROXY": "127.0.0.1,localhost,::1", "no_proxy": "127.0.0.1,localhost,::1"}
 
+
 hypothesis.settings.register_profile("ballast", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("ballast")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their place: packed ones hold the time they were packed at, and each worker must find the same names."""
+    return argname if isinstance(val, bytes) else None
 
 
 # --- the network ---------------------------------------------------------------------------------
