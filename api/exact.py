@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
 
 class _Written(Request):
@@ -53,6 +53,10 @@ def _day(value: Any) -> Any:
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 Day = Annotated[date, BeforeValidator(_day)]  # a date as it is written: a number is not taken for seconds since 1970
+
+# a body that is one thing or a list of them: what is wrong is said of the one that was sent
+ONE, SEVERAL = Tag("<one>"), Tag("<several>")
+ONE_OR_SEVERAL = Discriminator(lambda sent: SEVERAL.tag if isinstance(sent, list) else ONE.tag)
 
 
 # cells of a row: what they mean is for the core to say

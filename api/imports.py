@@ -80,6 +80,7 @@ class UnknownAnswer(BaseModel):
     candidates: list[CandidateAnswer]
     proposed: ProposedSecurity
     choice: str = Field(description="what `matches` said: use, create, skip, or nothing yet")
+    fault: str = Field(description="why it cannot be created so; its rows are refused")
 
 
 class ToMap(BaseModel):
@@ -356,7 +357,7 @@ def _unknown(u: import_securities.Unknown) -> UnknownAnswer:
     )
     n = u.named
     return UnknownAnswer(key=u.key, symbol=n.symbol, isin=n.isin, name=n.name, exchange=n.exchange, currency=n.currency, rows=u.rows,
-                         candidates=listed, proposed=new, choice=u.choice)  # fmt: skip
+                         candidates=listed, proposed=new, choice=u.choice, fault=u.fault)  # fmt: skip
 
 
 def _verdict(v: imports.Verdict) -> VerdictAnswer:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from api.answers import AsOf, Exact, KnownAt, PortfolioAnswer, TableAnswer
+from api.exact import Day
 from api.people import Who
 from core.book import Portfolio
 from core.scope import BadScope, Scope
@@ -89,7 +90,7 @@ class PortfolioEdit(BaseModel):
     name: str | None = Field(None, min_length=1, max_length=80, pattern="^[^\\x00]*$")
     benchmark_id: int | None = None
     goal_value: Decimal | None = Field(None, gt=0, max_digits=28, decimal_places=6)
-    goal_on: date | None = None
+    goal_on: Day | None = None
     note: str | None = Field(None, max_length=500, pattern="^[^\\x00]*$")
 
 
@@ -105,7 +106,7 @@ class DatedMethodAnswer(BaseModel):
 class NewMethod(BaseModel):
     """The cost method from a day on, up to the next dated one."""
 
-    valid_from: date
+    valid_from: Day
     method: Method
     version: int | None = Field(None, description="the portfolio's version that was read: 409 where it changed since")
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from api.exact import ONE, SEVERAL
 from core.bulk import NothingLoaded
 from core.counterparties import DuplicateName
 from core.explain import NotExplained
@@ -45,13 +46,13 @@ from db.backups import BackupDamaged, NoSuchBackup
 from db.books import NoSuchPortfolio
 from db.corrections import Conflict
 from db.counterparties import CounterpartyUsed, NoSuchCounterparty
+from db.edits import StaleEdit
 from db.engine import Unreachable
 from db.import_maps import NoSuchMap
 from db.imports import NoSuchImport, NothingBooked
 from db.lookups import NoSuchLookup
 from db.master import BadSecurity, NoSuchSecurity
 from db.notices import NoSuchChannel, NoSuchNotice, TooMany
-from db.portfolios import StaleEdit
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
 from db.tasks import KeyReused, NoSuchTask, TaskFailed, TaskOver
@@ -277,9 +278,9 @@ def _spoken(error: Mapping[str, Any]) -> tuple[str, str, str]:
     """(field, value, what would be right) of what the declaration of a request does not allow."""
     if error["type"] == "json_invalid":
         return "body", "", f"JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
-    place = ".".join(str(x) for x in error["loc"][1:]) or str(error["loc"][0])
+    place = ".".join(str(x) for x in error["loc"][1:] if x not in (ONE.tag, SEVERAL.tag)) or str(error["loc"][0])
     given = "" if error["type"] == "missing" else error.get("input", "")  # the input is the whole that lacks it
-    return place, shown(given), error["msg"]
+    return place, shown(given), error["msg"].removeprefix("Value error, ")
 
 
 async def http(request: Request, error: Exception) -> Response:

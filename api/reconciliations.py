@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import uploads
 from api.answers import Exact
+from api.exact import Day
 from api.people import Who
 from api.portfolios import Named, portfolio_of
 from core import statement
@@ -214,9 +215,7 @@ async def reconcile(
     who: Who,
     portfolio: Named,
     custodian: Annotated[str, Query(description="whose statement it is", max_length=80)] = "",
-    on: Annotated[
-        date | None, Query(description="date of the statement; default: the file's own column `date`")
-    ] = None,
+    on: Annotated[Day | None, Query(description="date of the statement; default: the file's own column `date`")] = None,
     basis: Annotated[Literal["settlement", "trade"], Query(description="by which date ours is counted")] = "settlement",
     units_tolerance: Annotated[Decimal, Query(ge=0, description="absolute")] = DEFAULTS.units,
     price_tolerance: Annotated[

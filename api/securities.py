@@ -241,8 +241,8 @@ def list_references(who: Who, security: Named) -> ReferencesAnswer:
 # ── changing ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class SecurityEdit(BaseModel):
-    """What is to change in a security; what is left out stays, null empties it."""
+class SecurityCells(BaseModel):
+    """Fields of a security as cells of a row."""
 
     model_config = {"extra": "forbid"}
     symbol: TextCell = Field(None, description="stays: POST …/symbol-change gives it another one")
@@ -263,11 +263,19 @@ class SecurityEdit(BaseModel):
     dividend_frequency: TextCell = Field(None, description=", ".join(FREQUENCIES), examples=["quarterly"])
 
     def cells(self) -> dict[str, str | None]:
-        """What was sent, as cells of a row."""
-        return self.model_dump(exclude_unset=True)
+        """What was sent."""
+        return self.model_dump(exclude_unset=True, exclude={"seen"})
 
 
-class NewSecurity(SecurityEdit):
+class SecurityEdit(SecurityCells):
+    """What is to change in a security; what is left out stays, null empties it."""
+
+    seen: SecurityCells | None = Field(
+        None, description="fields as you read them: where any is another now, nothing is changed (409)"
+    )
+
+
+class NewSecurity(SecurityCells):
     """A security to add. Needed are symbol and asset_class; what is wrong is said field by field, all of it at once.
 
     Without `exchange` it is listed nowhere (XOFF), and without `currency` it has that of its exchange; without `name` it
@@ -320,8 +328,8 @@ def edit_security(
     who: Who, request: Request, security: Named, edit: SecurityEdit, key: Key = None, dry_run: DryRun = False
 ) -> Response:
     """Change fields of a security. A new class or sector is one more dated classification."""
-    cells = edit.cells()
-    return ask(who, request, "edit", lambda: master.plan_edit(who, security, cells), _asked("edit", security, cells), key, dry_run)  # fmt: skip
+    cells, seen = edit.cells(), edit.seen.cells() if edit.seen else None
+    return ask(who, request, "edit", lambda: master.plan_edit(who, security, cells, seen), _asked("edit", security, cells), key, dry_run)  # fmt: skip
 
 
 @router.delete("/v1/securities/{security}", **ASKED)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, Field
 
 from api.answers import Exact, KnownAt, PortfolioQuery
+from api.exact import ONE, ONE_OR_SEVERAL, SEVERAL, Day
 from api.people import Who
 from api.portfolios import portfolio_of
 from core import importing
@@ -24,7 +25,6 @@ from db.access import User
 
 router = APIRouter(prefix="/v1/transactions", tags=["Transactions"])
 TEXT = "^[^\\x00]*$"
-Day = date | None  # where a field is itself called date
 Amount = Annotated[Decimal | None, Field(description='exact: a string such as "185.50" is best', examples=["185.50"])]
 
 
@@ -89,7 +89,7 @@ class Transactions(BaseModel):
 class NewTransaction(BaseModel):
     """A transaction to book. Amounts are positive; the kind gives the sign."""
 
-    date: date
+    date: Day
     kind: str = Field(description=", ".join(BOOKABLE), max_length=30, pattern=TEXT, examples=["buy"])
     symbol: str = Field("", max_length=32, pattern=TEXT, examples=["AAPL"])
     exchange: str = Field("", max_length=8, pattern=TEXT, description="where several exchanges list the symbol")
@@ -101,12 +101,12 @@ class NewTransaction(BaseModel):
     currency: str = Field("", max_length=3, pattern=TEXT, description="default: the security's, else the portfolio's")
     fx: Amount = None
     ratio: Amount = None
-    settlement: date | None = None
+    settlement: Day | None = None
     into: str = Field("", max_length=41, pattern=TEXT, description="what a spin-off, merger or symbol change ends in")
     fraction: Amount = Field(None, description="of a spin-off: the share of the cost that moves, 0 to 1")
     basis: Amount = Field(None, description="of a transfer in kind: the cost that comes along")
     basis_base: Amount = Field(None, description="the same in the portfolio's currency")
-    acquired: date | None = Field(None, description="of a transfer in kind: when the units were bought")
+    acquired: Day | None = Field(None, description="of a transfer in kind: when the units were bought")
     lots: list[ChosenLot] = Field([], max_length=1000, description="the lots that a sale, cover or transfer out takes")
     counterparty: str = Field(
         "", max_length=120, pattern=TEXT, description="whom it went through: the name of one of GET /v1/counterparties"
@@ -141,7 +141,7 @@ class TransactionPatch(BaseModel):
     """What is to change in an entry; what is left out stays, null empties it. Names and meanings as in NewTransaction."""
 
     model_config = {"extra": "forbid"}
-    date: Day = None
+    date: Day | None = None
     kind: str = Field("", max_length=30, pattern=TEXT)
     symbol: str = Field("", max_length=32, pattern=TEXT)
     exchange: str = Field("", max_length=8, pattern=TEXT)
@@ -153,12 +153,12 @@ class TransactionPatch(BaseModel):
     currency: str = Field("", max_length=3, pattern=TEXT)
     fx: Amount = None
     ratio: Amount = None
-    settlement: Day = None
+    settlement: Day | None = None
     into: str | None = Field(None, max_length=41, pattern=TEXT)
     fraction: Amount = None
     basis: Amount = None
     basis_base: Amount = None
-    acquired: Day = None
+    acquired: Day | None = None
     lots: list[ChosenLot] = Field([], max_length=1000)
     counterparty: str | None = Field(None, max_length=120, pattern=TEXT)
     note: str | None = Field(None, max_length=500, pattern=TEXT)
@@ -197,7 +197,7 @@ class Corrected(BaseModel):
 class NewTransfer(BaseModel):
     """Units (symbol and quantity) or cash (amount and currency) to move into another portfolio of yours."""
 
-    date: date
+    date: Day
     to: str = Field(max_length=120, pattern=TEXT, description="id or name of the portfolio that it goes to")
     symbol: str = Field("", max_length=32, pattern=TEXT, examples=["AAPL"])
     exchange: str = Field("", max_length=8, pattern=TEXT)
@@ -265,8 +265,8 @@ class Reversed(BaseModel):
 def list_transactions(
     who: Who,
     portfolio: PortfolioQuery = None,
-    first: Annotated[date | None, Query(description="first trade date")] = None,
-    last: Annotated[date | None, Query(description="last trade date")] = None,
+    first: Annotated[Day | None, Query(description="first trade date")] = None,
+    last: Annotated[Day | None, Query(description="last trade date")] = None,
     known_at: KnownAt = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
 ) -> Transactions:
@@ -293,7 +293,11 @@ def _entry(row: tuple[Any, ...]) -> TransactionAnswer:
 @router.post("", response_model=Booked, status_code=201)
 def append_transactions(
     who: Who,
-    new: NewTransaction | Annotated[list[NewTransaction], Field(min_length=1, max_length=10_000)],
+    new: Annotated[
+        Annotated[NewTransaction, ONE]
+        | Annotated[list[NewTransaction], Field(min_length=1, max_length=10_000), SEVERAL],
+        ONE_OR_SEVERAL,
+    ],
     portfolio: PortfolioQuery = None,
     idempotency_key: Annotated[
         str | None, Header(min_length=1, max_length=120, pattern="^[!-~]*$", description="the same key books once")
@@ -311,7 +315,10 @@ def append_transactions(
 @router.post("/preview", response_model=PreviewAnswer)
 def preview_transactions(
     who: Who,
-    new: NewTransaction | Annotated[list[NewTransaction], Field(min_length=1, max_length=100)],
+    new: Annotated[
+        Annotated[NewTransaction, ONE] | Annotated[list[NewTransaction], Field(min_length=1, max_length=100), SEVERAL],
+        ONE_OR_SEVERAL,
+    ],
     portfolio: PortfolioQuery = None,
 ) -> PreviewAnswer:
     """What one transaction or a list would book: postings, realised gain, lots before and after. Books nothing."""

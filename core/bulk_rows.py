@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from core.brokers.sheet import bare, lines_of, sheet, unfolded
+from core.brokers.sheet import lines_of, sheet, text_of
 from core.importing import NotReadable, unguarded
 from core.master import FIELDS, InvalidDividend, InvalidField, InvalidPrice, MasterError, nearest
 
@@ -39,7 +39,7 @@ def rows_of(raw: bytes) -> list[Row]:
     Numbers have a decimal point; in a file parted by semicolons a decimal comma where its numbers say so. Dates are year
     first, or day, month and year with points between them.
     """
-    text = _text(raw)
+    text = text_of(raw, "a CSV file (from a spreadsheet: save as CSV UTF-8)", strict=True)
     if (count := max(text.count("\n"), text.count("\r")) + 1) > 4 * MOST:
         raise NotReadable(f"the file has {count:,} lines; up to {MOST:,} rows are read at once: split it")
     lines = lines_of(text)
@@ -69,41 +69,6 @@ def rows_of(raw: bytes) -> list[Row]:
         rows.append(Row(each.lines[0], cells, faults))
     rows = _with_points(rows) if delimiter == ";" else rows
     return [_year_first(row) for row in rows] if set(DATES) & set(names) else rows
-
-
-# --- text -------------------------------------------------------------------------------------------------------------
-
-_KINDS = {b"%PDF": "a PDF", b"PK\x03\x04": "a spreadsheet or another packed file", b"\xd0\xcf\x11\xe0": "an old spreadsheet"}  # fmt: skip
-
-
-def _text(raw: bytes) -> str:
-    if raw.startswith(b"\x1f\x8b"):
-        raw = unfolded(raw)
-    for mark, kind in _KINDS.items():
-        if raw.startswith(mark):
-            raise NotReadable(f"this is {kind}: a CSV file is needed (from a spreadsheet: save as CSV UTF-8)")
-    wide = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
-    try:
-        text = raw.decode("utf-16") if wide else _utf8_or_windows(raw)
-    except UnicodeDecodeError as e:
-        line = raw.count(b"\n", 0, e.start) + 1
-        raise NotReadable(
-            f"the file is {'not UTF-16' if wide else 'neither UTF-8 nor Windows-1252'}: byte {raw[e.start]:#04x} in line {line} is none. "
-            "Save it as CSV UTF-8 and send it again"
-        ) from None
-    if "\x00" in text:
-        raise NotReadable("this is not a text file: a CSV file is needed (from a spreadsheet: save as CSV UTF-8)")
-    return bare(text)
-
-
-def _utf8_or_windows(raw: bytes) -> str:
-    """A file with letters in UTF-8 beside a byte that is none is damaged, not Windows-1252. Raises UnicodeDecodeError."""
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        if not raw.decode("utf-8-sig", errors="ignore").isascii():
-            raise
-        return raw.decode("cp1252")
 
 
 # --- header -----------------------------------------------------------------------------------------------------------

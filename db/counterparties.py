@@ -14,8 +14,8 @@ from core.fx import day_of
 from core.view import View
 from db import engine
 from db.access import User
+from db.edits import StaleEdit, still
 from db.master import BadSecurity
-from db.portfolios import StaleEdit
 from db.tasks import refused
 
 
@@ -85,13 +85,7 @@ def _save(user: User, cells: Mapping[str, Any], number: int | None, seen: Mappin
         known = _every(c)
         was = None if number is None else _found(known, number)
         if was is not None and seen is not None:
-            changed = [
-                name for name, value in seen.items() if name in was.cells() and was.cells()[name] != (value or None)
-            ]
-            if changed:
-                raise StaleEdit(
-                    f"somebody changed {', '.join(changed)} of {was.name} in the meantime: look again, then repeat your change"
-                )
+            still(was.name, seen, was.cells())
         known_countries = [r[0] for r in c.execute("SELECT country FROM countries").fetchall()]
         made, faults = checked(cells, known, known_countries, was)
         if made is None:

@@ -38,6 +38,7 @@ class Unknown:
     candidates: tuple[Candidate, ...]
     proposed: NewSecurity
     choice: str = ""  # what the caller said: use, create, skip
+    fault: str = ""  # why it cannot be created so; its rows are refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Names:
         )
         self.exchanges: dict[str, str] = dict(c.execute("SELECT exchange, currency FROM exchanges").fetchall())
         self.chosen: dict[str, int] = {}
+        self.created: set[str] = set()  # listings
         self._meant: dict[tuple[str, ...], Meant] = {}
         self._root: dict[str, str] = {}
         self._isins: dict[str, dict[str, None]] = {}
@@ -258,12 +260,13 @@ class Names:
                 new = replace(new, symbol=whole)
             taken.add((new.exchange, new.symbol))
             choice = self.choices.get(key)
-            said = ""
+            said = fault = ""
             if choice is not None:
                 said = "use" if choice.use is not None else "create" if choice.create is not None else "skip"
-                self._decided[key] = self._carried_out(key, choice, provisional)
+                meant = self._decided[key] = self._carried_out(key, choice, provisional)
+                fault = str(meant.error or "")
                 provisional -= 1
-            out.append(Unknown(key, named, rows[key], self.master.candidates(named), new, said))
+            out.append(Unknown(key, named, rows[key], self.master.candidates(named), new, said, fault))
         return tuple(sorted(out, key=lambda u: (-u.rows, u.key)))
 
     def kept_as(self) -> list[tuple[str, int]]:
@@ -282,14 +285,25 @@ class Names:
             return Meant(left_out=True)
         if self.closed:
             return Meant(None, LedgerError("symbol", choice.create.symbol, self.closed))
-        new = self._draft(choice.create)
-        number = provisional
+        try:
+            return Meant(self._made(key, choice.create, provisional))
+        except LedgerError as e:
+            return Meant(None, e)
+
+    def _made(self, key: str, wanted: NewSecurity, number: int) -> Security:
+        """A security that a file creates, under a provisional number where nothing is booked. Raises LedgerError."""
+        new = self._draft(wanted)
+        if new.listing in self.created:
+            raise LedgerError(
+                "symbol", new.symbol, f"this file creates it on {new.exchange} already: choose another symbol"
+            )
         if self.create:
             number = self.chosen[key] = propose_security(self.c, new, self.file_name, self.today)
+        self.created.add(new.listing)
         security = Security(number, new.symbol, new.name, new.exchange, new.currency, new.asset_class)
         self.desk.securities.setdefault(new.symbol, security)
         self.desk.securities[new.listing] = security
-        return Meant(security)
+        return security
 
     @cached_property
     def closed(self) -> str:

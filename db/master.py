@@ -32,6 +32,7 @@ from core.taxonomy import sector_of
 from core.valuation import lots_of
 from db import books, engine
 from db.access import User
+from db.edits import still
 
 FIRST = date(1700, 1, 1)  # before any exchange
 CHILDREN = ("security_symbols", "security_classifications", "asset_prices", "price_history", "price_arrays", "corporate_actions", "security_matches")  # fmt: skip
@@ -235,14 +236,18 @@ def plan_add(user: User, cells: Mapping[str, Any]) -> Plan:
     return plans.addition(draft_of(exist, cells), exist.today, user.username)
 
 
-def plan_edit(user: User, text: int | str, cells: Mapping[str, Any]) -> Plan:
-    """The plan that changes these fields of a security; others stay. Raises BadSecurity, NoSuchSecurity."""
+def plan_edit(user: User, text: int | str, cells: Mapping[str, Any], seen: Mapping[str, Any] | None = None) -> Plan:
+    """The plan that changes these fields of a security; others stay. `seen`: fields as the person saw them.
+
+    Raises BadSecurity, NoSuchSecurity, StaleEdit where a field that was seen is another now.
+    """
     with engine.session(user.user_id) as c:
         exist = known_of(c)
         one = listed(exist, number_of(c, text))
         row = fields_of(c, one.security_id)
         used = c.execute("SELECT EXISTS (SELECT FROM price_history WHERE security_id = %(n)s) OR EXISTS (SELECT FROM references_of(%(n)s))",
                          {"n": one.security_id}).fetchone()  # fmt: skip
+    still(one.symbol, seen or {}, row)
     draft = draft_of(exist, edited_cells(row, cells), one)
     faults: list[MasterError] = []
     if (draft.symbol, draft.exchange) != (one.symbol, one.exchange):

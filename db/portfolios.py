@@ -15,6 +15,7 @@ from core.methods import METHODS, method_on
 from core.preview import Restatement, restated, with_method
 from db import books, engine, ledger
 from db.access import AccessDenied
+from db.edits import StaleEdit
 
 
 def create_portfolio(
@@ -130,7 +131,3 @@ def change_method(
             )
             ledger.mark_moved(c, portfolio, [min(valid_from, today)], today)
         return restatement
-
-
-class StaleEdit(RuntimeError):
-    """Somebody else changed the row since it was read."""

@@ -252,6 +252,19 @@ def test_an_unfit_portfolio_is_refused_by_its_field(small: Small, body: Answer, 
     assert answer.json()["field"] == field, answer.text
 
 
+@pytest.mark.parametrize("day", [1774915200, 0, "1774915200", "2026-03-31T00:00:00", "31.03.2026", "2026-02-30", True])
+def test_a_date_is_a_date_and_no_count_of_seconds(small: Small, day: Any) -> None:
+    anna, query = small.client("anna"), {"portfolio": f"{MARK} euros"}
+    deposit = {"date": "2026-03-31", "kind": "deposit", "gross": "100"}
+    for body, field in (({"date": day}, "date"), ({"settlement": day}, "settlement")):
+        said = problem(anna.post("/v1/transactions", params=query, json=deposit | body), 422, "bad-request")
+        assert (said["field"], "date" in said["expected"], len(said["errors"])) == (field, True, 1), said
+        said = problem(anna.post("/v1/transactions", params=query, json=[deposit, deposit | body]), 422, "bad-request")
+        assert (said["field"], len(said["errors"])) == (f"1.{field}", 1), said
+    said = problem(anna.get("/v1/transactions", params=query | {"first": day}), 422, "bad-request")
+    assert said["field"] == "first"
+
+
 def test_which_portfolio_is_meant(small: Small) -> None:
     anna, ben = small.client("anna"), small.client("ben")
     assert ben.get("/v1/transactions").json()["portfolio_id"] == str(small.portfolios["Ben's own"])  # the only one

@@ -20,7 +20,8 @@ from conftest import ROOT
 import settings
 
 LAUNCH = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored, by us as well
 sys.path.insert(0, {root!r})
 import run
 python = sys.executable

@@ -19,7 +19,7 @@ from core.scope import Scope
 from db import access, books, counterparties, exports, imports, ledger, portfolios, reports
 from db.access import AccessDenied
 from db.counterparties import BadCounterparty, CounterpartyUsed, NoSuchCounterparty
-from db.portfolios import StaleEdit
+from db.edits import StaleEdit
 
 
 @pytest.fixture(scope="module")

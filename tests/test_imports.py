@@ -491,8 +491,28 @@ def test_a_security_of_a_file_goes_by_the_rules_of_the_master(desk: Desk) -> Non
     for change, words in (({"isin": "US0378331006"}, "check digit"), ({"symbol": "BRK B"}, "without spaces"),
                           ({"asset_class": "Equities"}, "did you mean Equity"), ({"symbol": "DULL"}, "XNYS lists it already"),
                           ({"currency": "XXQ"}, "there is none"), ({"exchange": "XNYX"}, "did you mean XNYS")):  # fmt: skip
-        with pytest.raises(LedgerError, match=words):
-            desk.put(portfolio, raw, choices={unknown.key: Choice(create=replace(unknown.proposed, **change))})
+        found = desk.put(portfolio, raw, choices={unknown.key: Choice(create=replace(unknown.proposed, **change))})
+        assert words in found.unknown[0].fault
+        assert {(v.outcome, words in v.reason) for v in found.verdicts} == {("refused", True)}
+
+
+def test_a_security_that_cannot_be_created_refuses_its_own_rows_only(desk: Desk) -> None:
+    portfolio, raw = desk.fresh(), statement("2026-01-05")
+    one, two, three = (line.replace(b"US0000000017,ACME,Acme", cells) for line, cells in
+                       zip(raw.splitlines()[1:2] * 3, (b",NEWS,Brand News", b",OLDS,Old News", b",BADS,Bad News"), strict=True))  # fmt: skip
+    raw = b"\n".join([raw.splitlines()[0], one, two, three])
+    choices = {
+        u.key: Choice(create=replace(u.proposed, symbol="NEWS" if u.named.symbol == "OLDS" else u.proposed.symbol,
+                                     isin="US0378331006" if u.named.symbol == "BADS" else ""))
+        for u in desk.put(portfolio, raw).unknown
+    }  # fmt: skip
+    for dry_run in (True, False):
+        found = desk.put(portfolio, raw, choices=choices, dry_run=dry_run, take_good=True)
+        assert [v.outcome for v in found.verdicts] == ["book", "refused", "refused"]
+        assert "this file creates it on XNYS already" in found.verdicts[1].reason
+        assert "check digit" in found.verdicts[2].reason
+    assert found.booked == 1
+    assert {"NEWS", "OLDS", "BADS"} & {s.symbol for s in market.securities(desk.anna)} == {"NEWS"}
 
 
 def test_what_is_proposed_is_a_symbol_of_its_own(desk: Desk) -> None:

@@ -15,8 +15,8 @@ from core.ledger import Draft, LedgerError, OverSold, Security
 from core.valuation import cash_of, lots_of
 from db import access, books, engine, imports, ledger, market, portfolios
 from db.access import AccessDenied, User
+from db.edits import StaleEdit
 from db.imports import NothingBooked
-from db.portfolios import StaleEdit
 
 TODAY = date(2026, 6, 1)
 HEAD = b"date,kind,symbol,quantity,price,gross,fees,taxes,currency,note\n"

@@ -429,6 +429,28 @@ def test_a_dry_run_shows_the_rows_and_writes_nothing(small: Small, ben: TestClie
             assert row == (step["size"],), table
 
 
+def test_an_edit_of_what_somebody_else_changed_is_refused(ben: TestClient) -> None:
+    one = added(ben, asset_class="Fixed Income", par_value="1000", rating="A", matures_on="2036-03-31")
+    path = f"/v1/securities/{one['security_id']}"
+    seen = {"rating": "A", "par_value": 1000.0, "matures_on": "2036-03-31", "issuer": None, "country": ""}
+    assert ben.patch(path, json={"rating": "AA", "seen": seen}).status_code == 202
+    worked()
+    for other in (
+        {"rating": "A"},
+        {"par_value": "1001"},
+        {"par_value": "much"},
+        {"par_value": None},
+        {"issuer": "Nova"},
+        {"matures_on": None},
+    ):
+        now = seen | {"rating": "AA"} | other
+        said = problem(ben.patch(path, json={"rating": "B", "seen": now}, params={"dry_run": True}), 409, "stale-edit")
+        assert f"somebody changed {next(iter(other))} (now " in said["detail"], said
+    assert ben.patch(path, json={"rating": "B", "seen": seen | {"rating": "AA"}}).status_code == 202
+    said = problem(ben.patch(path, json={"rating": "B", "seen": {"price": 5}}), 422, "bad-request")
+    assert said["field"] == "seen.price"
+
+
 def test_a_security_is_edited_renamed_delisted_and_comes_back(small: Small, ben: TestClient) -> None:
     one = added(ben, sector="Energy", price="5", name="First name")
     path = f"/v1/securities/{one['security_id']}"

@@ -521,6 +521,23 @@ def test_an_edit_that_somebody_else_made_obsolete_says_what_to_do(opened: Opened
     assert "somebody changed it in the meantime: ask again to see what differs now" in said
 
 
+def test_what_somebody_else_changed_since_the_form_opened_is_said_before_it_is_replaced(
+    opened: Opened, small: Small, nova: str
+) -> None:
+    at = filled(click(opened("ben", security=nova), "Edit"), rating="AA", name="Nova Energy")
+    asked(small, "anna", master.plan_edit(small.user("anna"), nova, {"rating": "BBB", "issuer": "Nova Corporation"}))
+    worked()
+    click(at, "Show the plan")
+    assert "Somebody was faster" in words(at)
+    assert "somebody changed rating (now BBB) of NOVA in the meantime" in words(at)
+    assert (field(at, "rating").value, field(at, "name").value) == ("AA", "Nova Energy"), "what was entered stays"
+    click(click(at, "Show the plan"), "Confirm")
+    worked()
+    with small.database.owner() as c:
+        row = c.execute("SELECT name, rating, issuer FROM securities WHERE security_id = %s", (int(nova),)).fetchone()
+    assert row == ("Nova Energy", "AA", "Nova Corporation"), "what was not touched is as somebody else left it"
+
+
 def begun(at: AppTest, number: str, what: str) -> AppTest:
     """What the menu "More" begins."""
     at.session_state["security_doing"] = (int(number), what)

@@ -6,7 +6,6 @@ The dry run happens once per file, choice and state of the master: what it said 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -22,9 +21,9 @@ from db import backups, bulk, tasks
 from db.access import User
 from db.backups import Backup
 from db.tasks import Task
-from ui import errors, plan, scope, show
+from ui import errors, plan, scope, show, verdicts
+from ui.verdicts import Checked
 
-SHOWN = 1_000  # rows of each outcome that travel to the browser; the CSV has all
 LISTED = 10  # backups
 TITLES = {"refused": "Refused", "add": "To add", "update": "To change", "unchanged": "As they are"}
 WORDS = {"refused": "✕ refused", "add": "+ add", "update": "≠ change", "unchanged": "= as it is"}
@@ -36,16 +35,6 @@ COLUMNS = (
     Column("reason", "Why", note="what is wrong and what would be right, or what changes"),
     Column("row", "As it was read", wide_only=True),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What a dry run said: how many of each outcome, the first rows of each, all of them as CSV, or why nothing could be read."""
-
-    counts: dict[str, int]
-    first: dict[str, tuple[tuple[Any, ...], ...]]
-    csv: str
-    unreadable: str = ""
 
 
 def section(user: User) -> None:
@@ -86,7 +75,9 @@ def _file(user: User, state: dict[str, Any], name: str, raw: bytes) -> None:
     if checked.unreadable:
         st.error(f"{show.plain(name)} cannot be read: {show.plain(checked.unreadable)}.", icon=":material/error:")
         return
-    _verdicts(checked, state["key"])
+    context = Context(datetime.now(UTC).date(), None, VERSION)
+    table = Table("securities_verdicts", "Verdict per row", COLUMNS, (), context, empty="No row has this verdict.")
+    verdicts.show(checked, TITLES, "add", table, f"bulk_{state['key']}")
     counts = checked.counts
     written, refused = counts["add"] + counts["update"], counts["refused"]
     partial = bool(refused and written) and st.checkbox(
@@ -131,42 +122,11 @@ def _dry_run(user: User, name: str, raw: bytes, existing: str) -> Checked:
         found = bulk.judged(user, raw, name, existing)
     except NotReadable as e:
         return Checked({}, {}, "", str(e))
-    first: dict[str, tuple[tuple[Any, ...], ...]] = {}
-    for outcome in WORDS:
-        of = [v for v in found.verdicts if v.outcome == outcome][:SHOWN]
-        first[outcome] = tuple(
-            (
-                v.line,
-                WORDS[outcome],
-                v.listing,
-                v.why,
-                " · ".join(f"{k} {text}" for k, text in v.cells.items() if text)[:300],
-            )
-            for v in of
-        )
-    return Checked(found.counts, first, files.verdicts_csv(found.verdicts))
+    return Checked(found.counts, verdicts.first(found.verdicts, TITLES, _row), files.verdicts_csv(found.verdicts))
 
 
-def _verdicts(checked: Checked, key: str) -> None:
-    """The summary, and the rows: refused first, or one outcome."""
-    grid = st.grid(len(TITLES), min_column_width=110)
-    for outcome, title in TITLES.items():
-        grid.metric(title, f"{checked.counts[outcome]:,}", border=True)
-    there = [o for o in TITLES if checked.counts[o]]
-    names = {"": "All rows", **TITLES}
-    with st.container(horizontal=True, vertical_alignment="center"):
-        only = st.segmented_control("Rows", ["", *there], default="refused" if checked.counts["refused"] else "", required=True, format_func=names.__getitem__, label_visibility="collapsed",
-                                    key=f"bulk_only_{key}")  # fmt: skip
-        st.download_button("All verdicts as CSV", checked.csv.encode, "securities-verdicts.csv", "text/csv", on_click="ignore",
-                           icon=":material/download:", key=f"bulk_csv_{key}")  # fmt: skip
-    rows = tuple(r for o in there if only in ("", o) for r in checked.first[o])
-    context = Context(datetime.now(UTC).date(), None, VERSION)
-    shown = Table("bulk_verdicts", "Verdict per row", COLUMNS, rows, context, empty="No row has this verdict.")
-    why = ("line", "security", "reason") if only in ("refused", "update") else ()
-    show.table(shown, key=f"bulk_rows_{key}_{only}", foot=False, only=why, widths={"reason": show.ROOM})
-    total = sum(checked.counts[o] for o in there if only in ("", o))
-    if len(rows) < total:
-        st.caption(f"{len(rows):,} of {total:,} rows are shown; the CSV has all.")
+def _row(v: files.Verdict) -> verdicts.Row:
+    return (v.line, WORDS[v.outcome], v.listing, v.why, verdicts.as_read(v.cells))
 
 
 # --- backups ----------------------------------------------------------------------------------------------------------

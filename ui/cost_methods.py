@@ -16,7 +16,7 @@ from core.preview import Restatement
 from core.table import Column, Context, Kind, Table
 from db import portfolios
 from db.access import AccessDenied
-from db.portfolios import StaleEdit
+from db.edits import StaleEdit
 from ui import lot_picker, show
 from ui.scope import Here
 

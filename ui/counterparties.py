@@ -10,7 +10,7 @@ from core.counterparties import FIELDS, STATUSES, TYPES, Counterparty, checked
 from db import counterparties, tasks
 from db.access import User
 from db.counterparties import BadCounterparty, CounterpartyUsed
-from db.portfolios import StaleEdit
+from db.edits import StaleEdit
 from ui import errors, explain, session, show
 from ui.scope import Here, Look
 

@@ -20,10 +20,10 @@ from db.access import AccessDenied
 from db.backups import BackupDamaged, NoSuchBackup
 from db.books import NoSuchPortfolio
 from db.corrections import Conflict
+from db.edits import StaleEdit
 from db.import_maps import NoSuchMap
 from db.imports import NoSuchImport, NothingBooked
 from db.master import BadSecurity, NoSuchSecurity
-from db.portfolios import StaleEdit
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
 from db.tasks import NoSuchTask, TaskFailed, TaskOver

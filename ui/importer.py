@@ -27,9 +27,9 @@ from core.table import Column, Context, Kind, Table
 from db import engine, exports, imports, installation, market
 from db.access import AccessDenied, User
 from db.import_securities import Choice, Unknown
-from ui import errors, mapping, show
+from ui import errors, mapping, show, verdicts
+from ui.verdicts import Checked
 
-SHOWN = 1_000  # rows of each outcome that travel to the browser; the CSV has all
 ASKED = 25  # unknown securities that are asked about one by one
 WORDS = {"book": "✓ to book", "duplicate": "= already booked", "skipped": "– left out", "refused": "✕ refused"}
 TITLES = {"refused": "Refused", "book": "To book", "skipped": "Left out", "duplicate": "Already booked"}
@@ -51,13 +51,9 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """What a dry run said: how many of each outcome, the first rows of each, all of them as CSV, or why nothing could be read."""
+class Read(Checked):
+    """A dry run with what the file is, and the securities in it that are not known."""
 
-    counts: dict[str, int]
-    first: dict[str, tuple[tuple[Any, ...], ...]]
-    csv: str
-    unreadable: str = ""
     unknown_format: UnknownFormat | None = None
     format: str = ""
     title: str = ""
@@ -148,7 +144,10 @@ def wizard(user: User, portfolio: Portfolio) -> None:
         if checked.unreadable:
             st.warning(f"{checked.unreadable[:1].upper()}{checked.unreadable[1:]}.", icon=":material/edit:")
             return
-    _verdicts(checked, portfolio, today, state["key"])
+        for u in (u for u in checked.unknown if u.fault):
+            st.warning(f"{show.plain(_called(u))} cannot be created so: {show.plain(u.fault)}.", icon=":material/edit:")
+    titles = {o: title for o, title in TITLES.items() if o != "skipped" or checked.counts[o]}
+    verdicts.show(checked, titles, "book", _table((), portfolio, today), f"import_{state['key']}")
     _book(user, portfolio, raw, file.name, today, checked, state, column_map, choices)
 
 
@@ -186,11 +185,11 @@ def _checked(
     today: date,
     column_map: ColumnMap | None,
     choices: Mapping[str, Choice],
-) -> Checked:
+) -> Read:
     """The dry run of this file under this map and these choices, made once."""
     asked = json.dumps([column_map.as_json() if column_map else None, sorted((k, repr(c)) for k, c in choices.items())])
     key = (hashlib.sha256(raw).hexdigest(), portfolio.version, today, asked)
-    found: Checked | None = state["checked"].get(key)
+    found: Read | None = state["checked"].get(key)
     if found is None:
         found = _dry_run(user, portfolio, raw, name, today, column_map, choices)
         kept = [(k, v) for k, v in state["checked"].items() if k[:3] == key[:3]][-3:]
@@ -206,7 +205,7 @@ def _dry_run(
     today: date,
     column_map: ColumnMap | None,
     choices: Mapping[str, Choice],
-) -> Checked:
+) -> Read:
     """Ask for the verdicts, with a progress bar."""
     bar = st.progress(0.0, f"Reading {name}")
     try:
@@ -214,25 +213,22 @@ def _dry_run(
                                     progress=bar.progress)  # fmt: skip
     except UnknownFormat as e:
         bar.empty()
-        return Checked({}, {}, "", str(e), e)
+        return Read({}, {}, "", str(e), e)
     except (NotReadable, LedgerError) as e:
         bar.empty()
-        return Checked({}, {}, "", str(e))
+        return Read({}, {}, "", str(e))
     bar.progress(1.0, "Writing the verdicts")
     symbols = {s.security_id: s.symbol for s in market.securities(user.user_id)}
     rows = [_row(v, symbols) for v in found.verdicts]
     bar.empty()
-    first = {
-        outcome: tuple([r for r, v in zip(rows, found.verdicts, strict=True) if v.outcome == outcome][:SHOWN])
-        for outcome in WORDS
-    }
-    return Checked({o: found.count(o) for o in WORDS}, first, _table(tuple(rows), portfolio, today).as_csv(), format=found.format,
+    first = verdicts.first(found.verdicts, TITLES, lambda v: _row(v, symbols))
+    return Read({o: found.count(o) for o in WORDS}, first, _table(tuple(rows), portfolio, today).as_csv(), format=found.format,
                    title=found.title, notes=found.notes, unknown=found.unknown, closed=found.closed)  # fmt: skip
 
 
-def _row(v: imports.Verdict, symbols: dict[int, str]) -> tuple[Any, ...]:
+def _row(v: imports.Verdict, symbols: dict[int, str]) -> verdicts.Row:
     p = v.posting
-    line = " · ".join(f"{name} {text}" for name, text in v.cells.items() if text)[:300]
+    line = verdicts.as_read(v.cells)
     if p is None:
         return (v.line, WORDS[v.outcome], v.reason, None, None, None, None, None, None, None, None, line)
     symbol = symbols.get(p.security_id) if p.security_id else None
@@ -241,7 +237,7 @@ def _row(v: imports.Verdict, symbols: dict[int, str]) -> tuple[Any, ...]:
             p.settles_on, line)  # fmt: skip
 
 
-def _recognised(checked: Checked, state: dict[str, Any], digest: str) -> None:
+def _recognised(checked: Read, state: dict[str, Any], digest: str) -> None:
     """What the file is, and the way to the mapping screen where it was read under a map."""
     named = {OWN: "our own format", LEDGER: "a whole ledger exported here: its entries keep their ids"}
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -290,10 +286,14 @@ def _unknown(unknown: tuple[Unknown, ...], closed: str, key: str) -> dict[str, C
     return choices
 
 
+def _called(u: Unknown) -> str:
+    return u.named.symbol or u.named.isin or u.named.name
+
+
 def _asked(u: Unknown, closed: str, key: str) -> Choice | None:
     """One unknown security: the choice, None while it is open."""
     n, slot = u.named, f"unknown_{key}_{hashlib.sha256(u.key.encode()).hexdigest()[:10]}"
-    title = n.symbol or n.isin or n.name
+    title = _called(u)
     more = " · ".join(
         x for x in (n.name if n.name != title else "", n.isin if n.isin != title else "", n.exchange, n.currency) if x
     )
@@ -340,31 +340,9 @@ def _count(number: int) -> str:
     return show.text(number, Kind.COUNT)
 
 
-def _table(rows: tuple[tuple[Any, ...], ...], portfolio: Portfolio, today: date) -> Table:
+def _table(rows: tuple[verdicts.Row, ...], portfolio: Portfolio, today: date) -> Table:
     context = Context(today, portfolio.base_currency, VERSION)
     return Table("import_verdicts", "Verdict per row", COLUMNS, rows, context, empty="No row has this verdict.")
-
-
-def _verdicts(checked: Checked, portfolio: Portfolio, today: date, key: str) -> None:
-    """The summary, and the rows: refused first, or one outcome."""
-    counts = checked.counts
-    cards = [o for o in ("book", "duplicate", "skipped", "refused") if o != "skipped" or counts[o]]
-    grid = st.grid(len(cards), min_column_width=110)
-    for outcome in cards:
-        grid.metric(TITLES[outcome], _count(counts[outcome]), border=True)
-    there = [o for o in ("refused", "book", "skipped", "duplicate") if counts[o]]
-    names = {"": "All rows", **TITLES}
-    with st.container(horizontal=True, vertical_alignment="center"):
-        only = st.segmented_control("Rows", ["", *there], default="", required=True, format_func=names.__getitem__,
-                                    label_visibility="collapsed", key=f"import_only_{key}")  # fmt: skip
-        st.download_button("All verdicts as CSV", checked.csv.encode, "import-verdicts.csv", "text/csv", on_click="ignore",
-                           icon=":material/download:", key=f"import_csv_{key}")  # fmt: skip
-    rows = tuple(r for o in there if only in ("", o) for r in checked.first[o])
-    why = ("line", "verdict", "reason", "row") if only not in ("", "book") else ()
-    show.table(_table(rows, portfolio, today), key=f"import_rows_{key}_{only}", foot=False, only=why)
-    total = sum(counts[o] for o in there if only in ("", o))
-    if len(rows) < total:
-        st.caption(f"{_count(len(rows))} of {_count(total)} rows are shown; the CSV has all.")
 
 
 def _book(
@@ -373,7 +351,7 @@ def _book(
     raw: bytes,
     name: str,
     today: date,
-    checked: Checked,
+    checked: Read,
     state: dict[str, Any],
     column_map: ColumnMap | None,
     choices: Mapping[str, Choice],

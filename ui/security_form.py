@@ -22,6 +22,7 @@ from core.plans import plain
 from core.taxonomy import sector_of
 from db import master
 from db.access import User
+from db.edits import StaleEdit
 from ui import errors, plan, proposals, session, show
 
 LIVE = "400ms"
@@ -180,9 +181,18 @@ def _planned(user: User, state: dict[str, Any], sent: Mapping[str, Any], editing
     """Make the plan and go on with it; else what is wrong now, though it was not when the form opened."""
     asked = {f: plain(v) for f, v in sent.items() if v is not None or editing}
     try:
-        made = master.plan_add(user, asked) if editing is None else master.plan_edit(user, editing.security_id, asked)  # fmt: skip
+        if editing is None:
+            made = master.plan_add(user, asked)
+        else:
+            made = master.plan_edit(user, editing.security_id, asked, {f: state["was"][f] for f in sent})
     except master.BadSecurity as error:
         return error.faults
+    except StaleEdit as error:
+        state["was"] |= {
+            f: _entered(f, v) for f, v in error.now.items()
+        }  # said once: asked again, it goes over what is there
+        errors.show(error)
+        return []
     except errors.KNOWN as error:
         errors.show(error)
         return []

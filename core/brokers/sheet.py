@@ -25,38 +25,56 @@ DELIMITERS = ",;\t|"
 LOOK_AHEAD = 40  # lines in which a header is looked for
 _SEP = re.compile(r"""\A"?sep=[,;|\t]"?[ ,;]*(?=[\r\n])""", re.IGNORECASE)
 LARGEST_TEXT = 64 * 2**20  # bytes that a compressed file may unfold to
+_KINDS = {b"%PDF": "a PDF", b"PK\x03\x04": "a spreadsheet or another packed file", b"\xd0\xcf\x11\xe0": "an old spreadsheet"}  # fmt: skip
 
 
-def text_of(raw: bytes) -> str:
+def text_of(raw: bytes, wanted: str = "a broker's export as CSV or XML", strict: bool = False) -> str:
     """The text of a file: UTF-8 or UTF-16 (with or without a mark), else Windows-1252; of a .gz file what is in it.
 
-    Raises NotReadable on binary data, and on a compressed file that is broken or unfolds to more than LARGEST_TEXT.
+    Without the mark of its encoding and the line `sep=;` by which Excel is told the delimiter; lines keep their numbers.
+    Bytes that are none in its encoding are refused where `strict`, else they become "\ufffd": a broker's file is as it is.
+
+    Raises NotReadable on what is no text, with what is `wanted`; on a compressed file that is broken or unfolds to more than LARGEST_TEXT.
     """
     if raw.startswith(b"\x1f\x8b"):
-        raw = unfolded(raw)
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = raw.decode("utf-16", errors="replace")
-    elif b"\x00" in raw:
-        odd, even = raw[1:400:2].count(0), raw[0:400:2].count(0)
-        if not max(odd, even) > 0.4 * len(raw[:400:2]) > min(odd, even) * 4:
-            raise NotReadable("this is not a text file: a broker's export as CSV or XML is needed")
-        text = raw.decode("utf-16-le" if odd > even else "utf-16-be", errors="replace")
-    else:
-        try:
-            text = raw.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = raw.decode("cp1252", errors="replace")
+        raw = _unfolded(raw)
+    for mark, kind in _KINDS.items():
+        if raw.startswith(mark):
+            raise NotReadable(f"this is {kind}: {wanted} is needed")
+    no_text = NotReadable(f"this is not a text file: {wanted} is needed")
+    encoding = _encoding(raw)
+    if not encoding:
+        raise no_text
+    try:
+        text = raw.decode(encoding, errors="strict" if strict else "replace")
+    except UnicodeDecodeError as e:
+        line = raw.count(b"\n", 0, e.start) + 1
+        names = "neither UTF-8 nor Windows-1252" if encoding in ("utf-8-sig", "cp1252") else "not UTF-16"
+        raise NotReadable(
+            f"the file is {names}: byte {raw[e.start]:#04x} in line {line} is none. Save it as CSV UTF-8 and send it again"
+        ) from None
     if "\x00" in text:
-        raise NotReadable("this is not a text file: a broker's export as CSV or XML is needed")
-    return bare(text)
-
-
-def bare(text: str) -> str:
-    """Without the mark of its encoding and the line `sep=;` by which Excel is told the delimiter; lines keep their numbers."""
+        raise no_text
     return _SEP.sub("", text.lstrip("\ufeff"), count=1)
 
 
-def unfolded(raw: bytes) -> bytes:
+def _encoding(raw: bytes) -> str:
+    """The encoding that a text is in; empty where it can be none. Letters in UTF-8 beside a byte that is none: damaged UTF-8."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if b"\x00" in raw:
+        odd, even = raw[1:400:2].count(0), raw[0:400:2].count(0)
+        if not max(odd, even) > 0.4 * len(raw[:400:2]) > min(odd, even) * 4:
+            return ""
+        return "utf-16-le" if odd > even else "utf-16-be"
+    try:
+        raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return "cp1252" if raw.decode("utf-8-sig", errors="ignore").isascii() else "utf-8-sig"
+    return "utf-8-sig"
+
+
+def _unfolded(raw: bytes) -> bytes:
     """What a gzip file holds, never more than LARGEST_TEXT of it in memory. Raises NotReadable."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(raw)) as packed:
