@@ -276,7 +276,7 @@ async def not_valid(request: Request, error: Exception) -> Response:
 
 def _spoken(error: Mapping[str, Any]) -> tuple[str, str, str]:
     """(field, value, what would be right) of what the declaration of a request does not allow."""
-    if error["type"] == "json_invalid":
+    if error["type"] == "json_invalid" and "ctx" in error:
         return "body", "", f"JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
     place = ".".join(str(x) for x in error["loc"][1:] if x not in (ONE.tag, SEVERAL.tag)) or str(error["loc"][0])
     given = "" if error["type"] == "missing" else error.get("input", "")  # the input is the whole that lacks it

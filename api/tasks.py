@@ -229,7 +229,7 @@ class TaskPage(BaseModel):
 
 def task_row(request: Request, task: Task) -> dict[str, Any]:
     """The fields of a TaskRow."""
-    about, error = task.about, task.error
+    about, error = task.about, task.error if task.status == "failed" else None
     return {
         "id": task.task_id, "label": task.label, "kind": task.kind, "title": task.title, "subject": task.subject, "status": task.status,
         "security": about and {name: about.get(name) for name in TaskSecurity.model_fields}, "security_id": task.security_id,

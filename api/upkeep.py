@@ -97,7 +97,7 @@ def list_proposals(
     who: Who,
     status: Annotated[list[Status] | None, Query(description="default open; several may be given")] = None,
     kind: Annotated[KindName | None, Query()] = None,
-    security: Annotated[int | None, Query(description="the number of a security")] = None,
+    security: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="the number of a security")] = None,
     before: Annotated[UUID | None, Query(description="only those older than this one")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> ProposalPage:

@@ -20,6 +20,7 @@ import psycopg
 
 from core.master import PlanOutdated
 from core.plans import MANUAL, Plan, Row
+from core.removal import for_everybody
 from core.restoring import KEYS, TYPED, Key, NothingToRestore, State, came_since, restoration
 from db import engine, master, tasks
 from db.access import User
@@ -196,11 +197,11 @@ def _state(rows: Any) -> State:
 
 
 def _used(c: psycopg.Connection, came: Sequence[int]) -> dict[int, list[str]]:
-    """What refers to these securities, in words that this person may read."""
+    """What refers to these securities, in words that everybody may read."""
     found: dict[int, list[str]] = {}
     for number, table in c.execute("SELECT * FROM referring_to(%s)", (list(came),)).fetchall() if came else ():
         found.setdefault(number, []).append(table)
     for number, tables in found.items():
-        said = [str(r) for r in master.references_of(c, number) if r.what != "dividend"]
-        found[number] = said or [f"{', '.join(t.replace('_', ' ') for t in tables)} name it"]
+        said = for_everybody(r for r in master.references_of(c, number) if r.what != "dividend")
+        found[number] = list(said) or [f"{', '.join(t.replace('_', ' ') for t in tables)} name it"]
     return dict(sorted(found.items()))

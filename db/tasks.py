@@ -335,14 +335,14 @@ def take_back(c: psycopg.Connection) -> int:
                   status = CASE WHEN cancelled_by IS NOT NULL THEN 'cancelled' WHEN attempts >= %(most)s THEN 'failed' ELSE 'queued' END,
                   finished_at = CASE WHEN cancelled_by IS NOT NULL OR attempts >= %(most)s THEN clock_timestamp() END,
                   message = CASE WHEN cancelled_by IS NOT NULL THEN 'Cancelled: nothing was changed'
-                                 WHEN attempts >= %(most)s THEN 'Failed: the process that ran it ended each time; nothing was changed' ELSE '' END,
-                  error = CASE WHEN cancelled_by IS NULL AND attempts >= %(most)s THEN
-                    jsonb_build_object('class', 'TaskFailed', 'message', 'the process that ran it ended ' || attempts || ' times', 'step', NULL) END
+                                 WHEN attempts >= %(most)s THEN format('Failed: begun %%s times; %%s. Nothing was changed', attempts, coalesce(error ->> 'message', %(died)s)) ELSE '' END,
+                  error = CASE WHEN cancelled_by IS NULL THEN
+                    coalesce(error, CASE WHEN attempts >= %(most)s THEN jsonb_build_object('class', 'TaskFailed', 'message', %(died)s, 'step', NULL) END) END
             WHERE status = 'running' RETURNING task_id, status),
            steps AS (UPDATE task_steps s SET status = CASE WHEN b.status = 'queued' THEN 'pending' WHEN s.status = 'pending' THEN 'skipped' ELSE 'undone' END,
                   done = 0, started_at = NULL, finished_at = NULL, note = '' FROM back b WHERE s.task_id = b.task_id)
            SELECT count(*) FROM back""",
-        {"most": ATTEMPTS},
+        {"most": ATTEMPTS, "died": "the process that ran it ended each time"},
     ).fetchone()
     return int(row[0]) if row else 0
 
@@ -373,6 +373,24 @@ def working(task: Claimed) -> Iterator[psycopg.Connection]:
         engine.origin.reset(told)
 
 
+def still_allowed(c: psycopg.Connection, task: Claimed) -> None:
+    """Raises TaskFailed where who asked for it may not do so any more: it may have waited."""
+    row = c.execute(
+        "SELECT are_allowed(requested_by, rights_of(kind, plan)) FROM tasks WHERE task_id = %s", (task.task_id,)
+    ).fetchone()
+    if row is None or not row[0]:
+        raise TaskFailed("who asked for it may not do so any more: have somebody else ask for it")
+
+
+def interrupted(c: psycopg.Connection, task: UUID, worker: str, step: int | None, error: Exception) -> None:
+    """The database broke off the work: it is begun anew; where that comes to nothing, this is why."""
+    said = {"class": "TaskFailed", "message": f"{type(error).__name__}: {error}", "step": step}
+    c.execute(
+        "UPDATE tasks SET error = %s WHERE task_id = %s AND worker = %s AND status = 'running'",
+        (json.dumps(said), task, worker),
+    )
+
+
 def begin_step(c: psycopg.Connection, task: UUID, n: int) -> None:
     """A step begins."""
     c.execute(
@@ -401,7 +419,7 @@ def completed(c: psycopg.Connection, task: UUID, worker: str, message: str, resu
     """Within the transaction of the work, as its last statement: whether the task is still ours and nobody cancelled it."""
     return bool(
         c.execute(
-            "UPDATE tasks SET status = 'completed', finished_at = clock_timestamp(), message = %s, result = %s, security_id = coalesce(security_id, %s) "
+            "UPDATE tasks SET status = 'completed', finished_at = clock_timestamp(), message = %s, result = %s, error = NULL, security_id = coalesce(security_id, %s) "
             "WHERE task_id = %s AND worker = %s AND status = 'running' AND cancelled_by IS NULL",
             (message, json.dumps(result, default=str), result.get("security_id"), task, worker),
         ).rowcount

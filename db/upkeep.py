@@ -169,11 +169,16 @@ def record(
     return {"found": len(findings), "new": new, "superseded": superseded}
 
 
+# a look that somebody asked for and that nobody has begun, or whose process died
+_STILL_ASKED = (
+    "NOT EXISTS (SELECT FROM job_runs d WHERE d.job = a.job AND d.started_at >= a.asked_at AND d.status <> 'abandoned')"
+)
+
+
 def waiting(c: psycopg.Connection, job: str, scheduled: datetime) -> tuple[datetime | None, bool]:
     """(the run of a job that is to be done: one that somebody asked for, or the scheduled one; whether it was asked for)."""
     row = c.execute(
-        """SELECT (SELECT asked_at FROM upkeep_asked a WHERE job = %(job)s
-                      AND NOT EXISTS (SELECT FROM job_runs r WHERE r.job = a.job AND r.started_at >= a.asked_at)),
+        f"""SELECT (SELECT asked_at FROM upkeep_asked a WHERE job = %(job)s AND {_STILL_ASKED}),
                   NOT EXISTS (SELECT FROM job_runs WHERE job = %(job)s AND scheduled_for >= %(at)s AND status <> 'abandoned')""",
         {"job": job, "at": scheduled},
     ).fetchone()
@@ -236,8 +241,8 @@ def looks(user: User) -> list[Look]:
     """Every job of upkeep with its last run."""
     with engine.session(user.user_id) as c, c.cursor(row_factory=class_row(Look)) as cursor:
         return cursor.execute(
-            """SELECT j.job, r.started_at, r.status, r.detail::text AS detail, r.error,
-                      CASE WHEN a.asked_at > coalesce(r.started_at, '-infinity') THEN a.asked_at END AS asked_at
+            f"""SELECT j.job, r.started_at, r.status, r.detail::text AS detail, r.error,
+                      CASE WHEN {_STILL_ASKED} THEN a.asked_at END AS asked_at
                  FROM unnest(%s::text[]) WITH ORDINALITY AS j (job, place) LEFT JOIN upkeep_asked a USING (job)
                  LEFT JOIN LATERAL (SELECT * FROM job_runs r WHERE r.job = j.job ORDER BY started_at DESC LIMIT 1) r ON true ORDER BY place""",
             (list(JOBS),),

@@ -72,8 +72,11 @@ class _Run:
         except (MasterError, TaskFailed) as error:
             tasks.ended(self.beside, number, self.worker.name, self.at, error)
             self.here.warning("failed", error=str(error))
-        except psycopg.OperationalError:
-            raise  # the database went away: whoever leads next takes it up
+        except (
+            psycopg.OperationalError
+        ) as error:  # the database went away, or was short of something: whoever leads next takes it up
+            tasks.interrupted(self.beside, number, self.worker.name, self.at, error)
+            raise
         except Exception as error:  # noqa: BLE001  the border: one task's trouble must not reach another's
             failure = TaskFailed(f"{type(error).__name__}: {error}")
             tasks.ended(self.beside, number, self.worker.name, self.at, failure)
@@ -85,6 +88,7 @@ class _Run:
         task, plan = self.task, self.task.plan
         asked = self._ask(plan)
         with tasks.working(task) as c:
+            tasks.still_allowed(c, task)
             work = Work(c, plan, self._tick, asked)
             carrying.recheck(work, datetime.now(UTC).date())
             for n, step in enumerate(plan.steps):

@@ -265,6 +265,19 @@ def test_a_date_is_a_date_and_no_count_of_seconds(small: Small, day: Any) -> Non
     assert said["field"] == "first"
 
 
+def test_what_no_json_and_no_number_is_has_words(small: Small) -> None:
+    anna = small.client("anna")
+    headers = {"Content-Type": "application/json"}
+    path = f"/v1/portfolios/{MARK} euros/reconciliations"
+    for body in (b"$\x864", b"{", b"[1]", b"\xff"):
+        said = problem(anna.post(path, content=body, headers=headers), 422, "bad-request")
+        assert said["field"] == "body", said
+    for number in ("-72308839544", "0", str(2**31), str(2**70)):
+        assert (
+            problem(anna.get("/v1/proposals", params={"security": number}), 422, "bad-request")["field"] == "security"
+        )
+
+
 def test_which_portfolio_is_meant(small: Small) -> None:
     anna, ben = small.client("anna"), small.client("ben")
     assert ben.get("/v1/transactions").json()["portfolio_id"] == str(small.portfolios["Ben's own"])  # the only one

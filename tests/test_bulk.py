@@ -648,10 +648,11 @@ def test_a_security_that_was_used_in_between_is_retired_instead(small: Small) ->
     ledger.append(small.ben, small.portfolios["Ben's own"], [draft], small.now.date())
     kept = backups.of_task(anna, task)
     assert kept is not None
-    for user, words in ((small.user("ben"), "Ben's own"), (anna, "a portfolio that you cannot see")):
-        notes = " ".join(backups.plan_restore(user, kept.backup_id).notes)
-        assert "XNYS:NOVA came since and is retired, not deleted: " in notes
-        assert words in notes
+    for user in (small.user("ben"), anna):  # in words for everybody: notes are kept with the task
+        (note,) = backups.plan_restore(user, kept.backup_id).notes
+        assert note.startswith("XNYS:NOVA came since and is retired, not deleted: ")
+        assert "there are entries of it in a portfolio" in note
+        assert "Ben's own" not in note
     restored(small, kept.backup_id, "anna")
     after = whole_master(small)
     nova = rows(small, "SELECT security_id FROM securities WHERE symbol = 'NOVA'")[0][0]
@@ -811,6 +812,36 @@ def test_four_eyes_hold_a_restore(small: Small) -> None:
     tasks.decide(anna, task, True)
     assert worked() == 1
     assert tasks.task_of(ben, task).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("right", "load"), [("add", "add"), ("edit", "update"), ("remove", "restore"), ("edit", "restore of an update")]
+)
+def test_a_load_and_a_restore_need_the_rights_of_what_they_write(small: Small, right: str, load: str) -> None:
+    """Else a file of one row would go around who may add, and an old backup around who may remove."""
+    ben, anna = small.user("ben"), small.user("anna")
+    known = {"symbol": "ACME", "exchange": "XNYS", "asset_class": "Equity", "rating": "AA"}
+
+    def request() -> UUID:
+        if load.startswith("restore"):
+            return backups.request(ben, kept.backup_id, backups.plan_restore(ben, kept.backup_id))
+        raw = table(known) if load == "update" else table(*shares(1))
+        return bulk.load(ben, bulk.judged(ben, raw, "new.csv", "update"), False)
+
+    if load.startswith("restore"):
+        found = backups.of_task(
+            ben, loaded(small, table(known if "update" in load else shares(1)[0]), existing="update")
+        )
+        assert found is not None
+        kept = found
+    tasks.set_policy(anna, {right: "admin"})
+    with pytest.raises(AccessDenied, match=f"your role may not {right}"):
+        request()
+    tasks.set_policy(anna, {right: "analyst", "four_eyes": [right]})
+    task = request()
+    assert (worked(), tasks.task_of(ben, task).status) == (0, "waiting")
+    tasks.decide(anna, task, True)
+    assert (worked(), tasks.task_of(ben, task).status) == (1, "completed")
 
 
 def test_the_newest_backups_and_the_young_ones_are_kept(small: Small) -> None:

@@ -506,6 +506,50 @@ def test_a_bond_says_how_often_its_coupon_is_paid(small: Small) -> None:
 
 
 @pytest.mark.parametrize("change", ["disabled_at = now()", "role = 'viewer'"])
+def test_what_somebody_asked_for_who_may_not_any_more_is_not_carried_out(small: Small, change: str) -> None:
+    task = asked(small, "ben", master.plan_add(small.user("ben"), NEW))
+    with small.database.owner() as c:
+        c.execute(f"UPDATE users SET {change} WHERE username = 'ben'")
+    worked()
+    ended = tasks.task_of(small.user("anna"), task)
+    assert (ended.status, "may not do so any more" in ended.message) == ("failed", True)
+    assert rows(small, "SELECT count(*) FROM securities WHERE symbol = %s", NEW["symbol"]) == [(0,)]
+
+
+def test_a_task_that_the_database_breaks_off_each_time_says_where_and_why(small: Small, monkeypatch: Any) -> None:
+    ben = small.user("ben")
+    task = asked(small, "ben", master.plan_add(ben, NEW))
+
+    def full(work: Any, step: Step) -> Any:
+        raise psycopg.errors.DiskFull("could not extend file: no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("db.carrying.carry_out", full)
+        for n in range(tasks.ATTEMPTS):
+            with pytest.raises(psycopg.errors.DiskFull):
+                worked()
+            now = tasks.task_of(ben, task)
+            assert (now.status, now.attempts) == ("running", n + 1)
+        assert worked() == 0
+    ended = tasks.task_of(ben, task)
+    assert ended.status == "failed"
+    assert (
+        ended.message
+        == "Failed: begun 5 times; DiskFull: could not extend file: no space left on device. Nothing was changed"
+    )
+    assert ended.error is not None
+    assert [s.action for s in tasks.plan_of(ben, task).steps][ended.error["step"]] != "ask"
+    again = asked(small, "ben", master.plan_add(ben, NEW))
+    with monkeypatch.context() as patch:
+        patch.setattr("db.carrying.carry_out", full)
+        with pytest.raises(psycopg.errors.DiskFull):
+            worked()
+    assert worked() == 1
+    ended = tasks.task_of(ben, again)
+    assert (ended.status, ended.attempts, ended.error) == ("completed", 2, None)
+
+
+@pytest.mark.parametrize("change", ["disabled_at = now()", "role = 'viewer'"])
 def test_what_somebody_asked_for_who_may_not_any_more_is_not_approved(small: Small, change: str) -> None:
     anna = small.user("anna")
     tasks.set_policy(anna, {"four_eyes": ["add"]})

@@ -13,7 +13,10 @@ RIGHTS = {
     "add": ("Add", "one new security, with its first price and dividend"),
     "edit": ("Edit", "change master data of one security, its symbol or its class"),
     "remove": ("Remove", "retire, delist, delete or bring back a security"),
-    "bulk": ("Bulk", "many at once out of a file, and going back to a backup"),
+    "bulk": (
+        "Bulk",
+        "many at once out of a file, and going back to a backup; with the rights of what is added, edited or removed by it",
+    ),
     "approve": ("Approve", "decide about what somebody else asked for"),
 }
 

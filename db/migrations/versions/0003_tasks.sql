@@ -56,9 +56,20 @@ CREATE FUNCTION policy() RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER SET 
 CREATE FUNCTION right_of(task_kind text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE task_kind WHEN 'add' THEN 'add' WHEN 'remove' THEN 'remove' WHEN 'reinstate' THEN 'remove' WHEN 'delist' THEN 'remove'
                         WHEN 'bulk' THEN 'bulk' WHEN 'restore' THEN 'bulk' ELSE 'edit' END $$;
+-- What a plan needs: the right of its kind; a load or a restore also those of what it writes, which else went around them.
+CREATE FUNCTION rights_of(task_kind text, plan jsonb) RETURNS text[] LANGUAGE sql IMMUTABLE SET search_path = public, pg_temp AS $$
+  SELECT array_agg(DISTINCT r) FROM (
+    SELECT right_of(task_kind)
+    UNION ALL
+    SELECT CASE s ->> 'action' WHEN 'insert' THEN 'add' WHEN 'delete' THEN 'remove'
+             WHEN 'update' THEN CASE WHEN jsonb_path_exists(s, '$.rows[*].status ? (@ == "retired" || @ == "delisted")') THEN 'remove' ELSE 'edit' END END
+      FROM jsonb_array_elements(plan -> 'steps') s WHERE task_kind IN ('bulk', 'restore') AND s ->> 'table' = 'securities'
+  ) needed (r) WHERE r IS NOT NULL $$;
 CREATE FUNCTION is_allowed(who uuid, its_right text) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
   SELECT EXISTS (SELECT FROM users WHERE user_id = who AND disabled_at IS NULL AND role <> 'viewer'
                     AND array_position('{viewer,analyst,admin}', role) >= array_position('{viewer,analyst,admin}', policy() ->> its_right)) $$;
+CREATE FUNCTION are_allowed(who uuid, rights text[]) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  SELECT bool_and(is_allowed(who, r)) FROM unnest(rights) r $$;
 CREATE FUNCTION may(its_right text) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
   SELECT is_allowed(app_user(), its_right) $$;
 CREATE FUNCTION set_policy(its jsonb) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -73,10 +84,11 @@ CREATE FUNCTION request_task(its_kind text, its_title text, its_subject text, it
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
   id uuid;
-  second_person boolean := policy() -> 'four_eyes' ? right_of(its_kind);
+  rights text[] := rights_of(its_kind, its_plan);
+  second_person boolean := policy() -> 'four_eyes' ?| rights;
 BEGIN
-  IF NOT may(right_of(its_kind)) THEN
-    RAISE EXCEPTION 'your role may not %', its_kind USING ERRCODE = 'insufficient_privilege';
+  IF NOT are_allowed(app_user(), rights) THEN
+    RAISE EXCEPTION 'your role may not %', (SELECT string_agg(r, ', ') FROM unnest(rights) r WHERE NOT may(r)) USING ERRCODE = 'insufficient_privilege';
   ELSIF (its_plan ->> 'kind', its_plan ->> 'claim', its_plan ->> 'security_id') IS DISTINCT FROM (its_kind, its_claim, its_security::text) THEN
     RAISE EXCEPTION 'the plan is of another kind, symbol or security' USING ERRCODE = 'invalid_parameter_value';
   END IF;
@@ -102,7 +114,7 @@ BEGIN
     RAISE EXCEPTION 'four eyes: somebody else must decide what you asked for' USING ERRCODE = 'insufficient_privilege';
   ELSIF task.status IS DISTINCT FROM 'waiting' THEN
     RETURN coalesce(task.status, 'absent');
-  ELSIF approved AND NOT is_allowed(task.requested_by, right_of(task.kind)) THEN
+  ELSIF approved AND NOT are_allowed(task.requested_by, rights_of(task.kind, task.plan)) THEN
     RAISE EXCEPTION 'who asked for it may not do so any more: reject it, and have somebody else ask' USING ERRCODE = 'insufficient_privilege';
   END IF;
   UPDATE tasks SET status = CASE WHEN approved THEN 'queued' ELSE 'rejected' END, decided_by = app_user(), decided_at = clock_timestamp(),
@@ -184,9 +196,9 @@ BEGIN
     EXECUTE format('GRANT SELECT, UPDATE, DELETE ON %I TO ballast_jobs', t);
   END LOOP;
 END $$;
-REVOKE ALL ON FUNCTION policy(), right_of(text), is_allowed(uuid, text), may(text), set_policy(jsonb), decide_task(uuid, boolean, text), cancel_task(uuid),
+REVOKE ALL ON FUNCTION policy(), right_of(text), rights_of(text, jsonb), is_allowed(uuid, text), are_allowed(uuid, text[]), may(text), set_policy(jsonb), decide_task(uuid, boolean, text), cancel_task(uuid),
   request_task(text, text, text, integer, text, jsonb, jsonb, uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION policy(), right_of(text), may(text), set_policy(jsonb), decide_task(uuid, boolean, text), cancel_task(uuid),
   request_task(text, text, text, integer, text, jsonb, jsonb, uuid) TO ballast_web;
-GRANT EXECUTE ON FUNCTION policy(), right_of(text) TO ballast_jobs;
+GRANT EXECUTE ON FUNCTION policy(), right_of(text), rights_of(text, jsonb), are_allowed(uuid, text[]) TO ballast_jobs;
 SELECT audited('tasks', 'worker', 'attempts', 'started_at', 'plan', 'request'); -- who asked, decided, cancelled, and how it ended
