@@ -1,6 +1,6 @@
 """How securities are classified: what an asset class may carry, what others call our sectors, countries, and "did you mean".
 
-The sectors and their industries stand in the database (seeded in `0003_upkeep.sql`); here is what does not depend on an
+The sectors and their industries stand in the database (seeded in `0003_lookups.sql`); here is what does not depend on an
 installation. To teach it another name for a sector, add a line to SECTOR_NAMES; for a country, to COUNTRY_NAMES.
 """
 

@@ -25,7 +25,7 @@ from core.restoring import KEYS, TYPED, Key, NothingToRestore, State, came_since
 from db import engine, master, tasks
 from db.access import User
 
-KEEP, DAYS = 20, 90  # the newest so many are kept, and all that are younger: kept_for_a_time() in 0003_proposals.sql
+KEEP, DAYS = 20, 90  # the newest so many are kept, and all that are younger: kept_for_a_time() in 0003_upkeep.sql
 
 
 class NoSuchBackup(LookupError):

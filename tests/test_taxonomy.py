@@ -130,7 +130,7 @@ def test_what_yahoo_was_recorded_to_say_is_known(owner: Connection, shared: Path
 def test_seeding_again_and_upserting_keep_the_numbers(owner: Connection) -> None:
     before = owner.execute("SELECT sector_id, sector, industry, subsector FROM sectors ORDER BY 1").fetchall()
     assert [row[1] for row in before[:3]] == ["Communication Services", "Consumer Discretionary", "Consumer Staples"]
-    sql = (ROOT / "db" / "migrations" / "versions" / "0003_upkeep.sql").read_text("utf-8")
+    sql = (ROOT / "db" / "migrations" / "versions" / "0003_lookups.sql").read_text("utf-8")
     owner.execute(sql[sql.index("INSERT INTO sectors") :])
     assert owner.execute("SELECT sector_id, sector, industry, subsector FROM sectors ORDER BY 1").fetchall() == before
     software = market.NewSecurity("X", "X", "XNYS", "USD", "Equity", "Information Technology", "Software")

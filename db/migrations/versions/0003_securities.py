@@ -6,13 +6,11 @@ from alembic import op
 
 revision = "0003"
 down_revision = "0002"
-AREAS = ("audit", "master", "tasks", "bulk", "notices", "upkeep", "proposals")
+AREAS = ("audit", "master", "tasks", "bulk", "notices", "lookups", "upkeep", "counterparties")
 
 
 def upgrade() -> None:
     """Run each file in one go (the driver's simple protocol takes many statements)."""
     driver = op.get_bind().connection.driver_connection
     for area in AREAS:
-        file = Path(__file__).with_name(f"0003_{area}.sql")
-        if file.exists():
-            driver.execute(file.read_text("utf-8"))
+        driver.execute(Path(__file__).with_name(f"0003_{area}.sql").read_text("utf-8"))

@@ -1,134 +1,121 @@
--- What feeds propose for a security somebody wants to add, and the taxonomy that the proposals are written in.
-
--- ── lookups: the page asks by a row, the scheduler answers in it ────────────────────────────────────────────
-CREATE TABLE lookups (
-  lookup_id   uuid PRIMARY KEY DEFAULT uuidv7(),
-  asked       text NOT NULL CHECK (length(trim(asked)) BETWEEN 1 AND 80),
-  asked_by    uuid NOT NULL REFERENCES users,
-  asked_at    timestamptz NOT NULL DEFAULT now(),
-  state       text NOT NULL DEFAULT 'asked' CHECK (state IN ('asked', 'answered', 'failed')),
-  claimed_at  timestamptz,                                         -- somebody works on it since
-  attempts    smallint NOT NULL DEFAULT 0,
-  answered_at timestamptz,
-  candidates  jsonb NOT NULL DEFAULT '[]',                         -- profiles, see core/profiles.py
-  error       text,
-  CHECK ((state = 'asked') = (answered_at IS NULL))
+-- What upkeep finds and proposes; nothing is changed until somebody accepts it, and then by a tracked task (0003_tasks.sql).
+CREATE TABLE proposals (
+  proposal_id uuid PRIMARY KEY DEFAULT uuidv7(),
+  kind        text NOT NULL CHECK (kind IN ('reclassify', 'asset_class', 'status', 'symbol_change', 'adjusted_close')),
+  security_id integer NOT NULL REFERENCES securities ON DELETE CASCADE,
+  field       text NOT NULL,
+  before      jsonb NOT NULL,
+  after       jsonb NOT NULL,
+  why         text NOT NULL,
+  found_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+  found_by    text NOT NULL,                                       -- the feed, or the rule's job
+  status      text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'accepted', 'dismissed', 'superseded')),
+  decided_by  uuid REFERENCES users,                               -- null where superseded: the job no longer finds it
+  decided_at  timestamptz,
+  note        text NOT NULL DEFAULT '',
+  task_id     uuid REFERENCES tasks ON DELETE SET NULL,
+  CHECK ((status = 'open') = (decided_at IS NULL))
 );
-CREATE INDEX lookups_open ON lookups (asked_at) WHERE state = 'asked';
-CREATE INDEX lookups_by ON lookups (asked_by);
-ALTER TABLE lookups ENABLE ROW LEVEL SECURITY;
-ALTER TABLE lookups FORCE ROW LEVEL SECURITY;
-CREATE POLICY owner_all ON lookups TO ballast_owner USING (true) WITH CHECK (true);
-CREATE POLICY jobs_all ON lookups TO ballast_jobs USING (true) WITH CHECK (true);
-CREATE POLICY web_reads ON lookups FOR SELECT TO ballast_web USING (asked_by = app_user());
-CREATE POLICY web_asks ON lookups FOR INSERT TO ballast_web WITH CHECK (asked_by = app_user()
-  AND EXISTS (SELECT FROM users WHERE user_id = app_user() AND role <> 'viewer'));
-GRANT SELECT, INSERT (asked, asked_by) ON lookups TO ballast_web;
-GRANT SELECT, UPDATE (state, claimed_at, attempts, answered_at, candidates, error), DELETE ON lookups TO ballast_jobs;
-CREATE FUNCTION tell_lookups() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN PERFORM pg_notify('ballast_lookups', ''); RETURN NULL; END $$;
-REVOKE ALL ON FUNCTION tell_lookups() FROM PUBLIC;
-CREATE TRIGGER tell AFTER INSERT ON lookups FOR EACH STATEMENT EXECUTE FUNCTION tell_lookups();
+CREATE UNIQUE INDEX proposals_open ON proposals (security_id, kind, field) WHERE status = 'open';
+CREATE INDEX proposals_of_security ON proposals (security_id, kind, field, proposal_id DESC);
+CREATE INDEX proposals_of_task ON proposals (task_id) WHERE task_id IS NOT NULL;
+-- who asked for a look before its time: the job's next run
+CREATE TABLE upkeep_asked (
+  job      text PRIMARY KEY CHECK (job IN ('reclassify', 'verify_classes', 'listings', 'adjusted_closes', 'housekeeping')),
+  asked_at timestamptz NOT NULL,
+  asked_by uuid NOT NULL REFERENCES users
+);
+ALTER TABLE price_history ADD COLUMN provider_adjusted numeric(28,10) CHECK (provider_adjusted > 0); -- as its feed last said, for the window of adjusted_closes
 
--- ── the taxonomy: industries under our sectors, and every country ───────────────────────────────────────────
--- by the names that feeds publish; then those of the GICS that the replay's companies go by. What is there keeps its number.
-INSERT INTO sectors (sector, industry)
-SELECT sector, unnest(industries) FROM (VALUES
-  ('Communication Services', ARRAY[
-    'Advertising Agencies', 'Broadcasting', 'Electronic Gaming & Multimedia', 'Entertainment', 'Internet Content & Information', 'Publishing',
-    'Telecom Services']),
-  ('Consumer Discretionary', ARRAY[
-    'Apparel Manufacturing', 'Apparel Retail', 'Auto & Truck Dealerships', 'Auto Manufacturers', 'Auto Parts', 'Department Stores',
-    'Footwear & Accessories', 'Furnishings, Fixtures & Appliances', 'Gambling', 'Home Improvement Retail', 'Internet Retail', 'Leisure', 'Lodging',
-    'Luxury Goods', 'Packaging & Containers', 'Personal Services', 'Recreational Vehicles', 'Residential Construction', 'Resorts & Casinos',
-    'Restaurants', 'Specialty Retail', 'Textile Manufacturing', 'Travel Services']),
-  ('Consumer Staples', ARRAY[
-    'Beverages - Brewers', 'Beverages - Non-Alcoholic', 'Beverages - Wineries & Distilleries', 'Confectioners', 'Discount Stores',
-    'Education & Training Services', 'Farm Products', 'Food Distribution', 'Grocery Stores', 'Household & Personal Products', 'Packaged Foods',
-    'Tobacco', 'Beverages', 'Consumer Staples Distribution & Retail', 'Household Products']),
-  ('Energy', ARRAY[
-    'Oil & Gas Drilling', 'Oil & Gas E&P', 'Oil & Gas Equipment & Services', 'Oil & Gas Integrated', 'Oil & Gas Midstream',
-    'Oil & Gas Refining & Marketing', 'Thermal Coal', 'Uranium', 'Oil, Gas & Consumable Fuels']),
-  ('Financials', ARRAY[
-    'Asset Management', 'Banks - Diversified', 'Banks - Regional', 'Capital Markets', 'Credit Services', 'Financial Conglomerates',
-    'Financial Data & Stock Exchanges', 'Insurance - Diversified', 'Insurance - Life', 'Insurance - Property & Casualty', 'Insurance - Reinsurance',
-    'Insurance - Specialty', 'Insurance Brokers', 'Mortgage Finance', 'Shell Companies', 'Banks']),
-  ('Health Care', ARRAY[
-    'Biotechnology', 'Diagnostics & Research', 'Drug Manufacturers - General', 'Drug Manufacturers - Specialty & Generic',
-    'Health Information Services', 'Healthcare Plans', 'Medical Care Facilities', 'Medical Devices', 'Medical Distribution',
-    'Medical Instruments & Supplies', 'Pharmaceutical Retailers', 'Health Care Providers & Services', 'Pharmaceuticals']),
-  ('Industrials', ARRAY[
-    'Aerospace & Defense', 'Airlines', 'Airports & Air Services', 'Building Products & Equipment', 'Business Equipment & Supplies', 'Conglomerates',
-    'Consulting Services', 'Electrical Equipment & Parts', 'Engineering & Construction', 'Farm & Heavy Construction Machinery',
-    'Industrial Distribution', 'Infrastructure Operations', 'Integrated Freight & Logistics', 'Marine Shipping', 'Metal Fabrication',
-    'Pollution & Treatment Controls', 'Railroads', 'Rental & Leasing Services', 'Security & Protection Services', 'Specialty Business Services',
-    'Specialty Industrial Machinery', 'Staffing & Employment Services', 'Tools & Accessories', 'Trucking', 'Waste Management']),
-  ('Information Technology', ARRAY[
-    'Communication Equipment', 'Computer Hardware', 'Consumer Electronics', 'Electronic Components', 'Electronics & Computer Distribution',
-    'Information Technology Services', 'Scientific & Technical Instruments', 'Semiconductor Equipment & Materials', 'Semiconductors',
-    'Software - Application', 'Software - Infrastructure', 'Solar', 'Semiconductors & Semiconductor Equipment', 'Software',
-    'Technology Hardware, Storage & Peripherals']),
-  ('Materials', ARRAY[
-    'Agricultural Inputs', 'Aluminum', 'Building Materials', 'Chemicals', 'Coking Coal', 'Copper', 'Gold', 'Lumber & Wood Production',
-    'Other Industrial Metals & Mining', 'Other Precious Metals & Mining', 'Paper & Paper Products', 'Silver', 'Specialty Chemicals', 'Steel']),
-  ('Real Estate', ARRAY[
-    'REIT - Diversified', 'REIT - Healthcare Facilities', 'REIT - Hotel & Motel', 'REIT - Industrial', 'REIT - Mortgage', 'REIT - Office',
-    'REIT - Residential', 'REIT - Retail', 'REIT - Specialty', 'Real Estate - Development', 'Real Estate - Diversified', 'Real Estate Services']),
-  ('Utilities', ARRAY[
-    'Utilities - Diversified', 'Utilities - Independent Power Producers', 'Utilities - Regulated Electric', 'Utilities - Regulated Gas',
-    'Utilities - Regulated Water', 'Utilities - Renewable'])) AS seeds (sector, industries)
-ON CONFLICT DO NOTHING;
-INSERT INTO countries VALUES
-  ('AD','Andorra','Europe'), ('AE','United Arab Emirates','Middle East'), ('AF','Afghanistan','Asia'), ('AG','Antigua and Barbuda','Latin America'),
-  ('AI','Anguilla','Latin America'), ('AL','Albania','Europe'), ('AM','Armenia','Asia'), ('AO','Angola','Africa'), ('AQ','Antarctica','Oceania'),
-  ('AR','Argentina','Latin America'), ('AS','American Samoa','Oceania'), ('AW','Aruba','Latin America'), ('AX','Åland Islands','Europe'),
-  ('AZ','Azerbaijan','Asia'), ('BA','Bosnia and Herzegovina','Europe'), ('BB','Barbados','Latin America'), ('BD','Bangladesh','Asia'),
-  ('BF','Burkina Faso','Africa'), ('BG','Bulgaria','Europe'), ('BH','Bahrain','Middle East'), ('BI','Burundi','Africa'), ('BJ','Benin','Africa'),
-  ('BL','Saint Barthélemy','Latin America'), ('BN','Brunei','Asia'), ('BO','Bolivia','Latin America'),
-  ('BQ','Caribbean Netherlands','Latin America'), ('BS','Bahamas','Latin America'), ('BT','Bhutan','Asia'), ('BV','Bouvet Island','Africa'),
-  ('BW','Botswana','Africa'), ('BY','Belarus','Europe'), ('BZ','Belize','Latin America'), ('CC','Cocos (Keeling) Islands','Oceania'),
-  ('CD','DR Congo','Africa'), ('CF','Central African Rep.','Africa'), ('CG','Congo','Africa'), ('CI','Ivory Coast','Africa'),
-  ('CK','Cook Islands','Oceania'), ('CL','Chile','Latin America'), ('CM','Cameroon','Africa'), ('CO','Colombia','Latin America'),
-  ('CR','Costa Rica','Latin America'), ('CU','Cuba','Latin America'), ('CV','Cape Verde','Africa'), ('CW','Curaçao','Latin America'),
-  ('CX','Christmas Island','Oceania'), ('CY','Cyprus','Europe'), ('CZ','Czech Republic','Europe'), ('DJ','Djibouti','Africa'),
-  ('DM','Dominica','Latin America'), ('DO','Dominican Republic','Latin America'), ('DZ','Algeria','Africa'), ('EC','Ecuador','Latin America'),
-  ('EE','Estonia','Europe'), ('EG','Egypt','Africa'), ('EH','Western Sahara','Africa'), ('ER','Eritrea','Africa'), ('ET','Ethiopia','Africa'),
-  ('FJ','Fiji','Oceania'), ('FK','Falkland Islands','Latin America'), ('FM','Micronesia','Oceania'), ('FO','Faroe Islands','Europe'),
-  ('GA','Gabon','Africa'), ('GD','Grenada','Latin America'), ('GE','Georgia','Asia'), ('GF','French Guiana','Latin America'),
-  ('GG','Guernsey','Europe'), ('GH','Ghana','Africa'), ('GI','Gibraltar','Europe'), ('GL','Greenland','North America'), ('GM','Gambia','Africa'),
-  ('GN','Guinea','Africa'), ('GP','Guadeloupe','Latin America'), ('GQ','Equatorial Guinea','Africa'), ('GR','Greece','Europe'),
-  ('GS','South Georgia and the South Sandwich Islands','Latin America'), ('GT','Guatemala','Latin America'), ('GU','Guam','Oceania'),
-  ('GW','Guinea-Bissau','Africa'), ('GY','Guyana','Latin America'), ('HM','Heard Island and McDonald Islands','Oceania'),
-  ('HN','Honduras','Latin America'), ('HR','Croatia','Europe'), ('HT','Haiti','Latin America'), ('HU','Hungary','Europe'),
-  ('ID','Indonesia','Asia'), ('IM','Isle of Man','Europe'), ('IO','British Indian Ocean Territory','Asia'), ('IQ','Iraq','Middle East'),
-  ('IR','Iran','Middle East'), ('IS','Iceland','Europe'), ('JM','Jamaica','Latin America'), ('JO','Jordan','Middle East'), ('KE','Kenya','Africa'),
-  ('KG','Kyrgyzstan','Asia'), ('KH','Cambodia','Asia'), ('KI','Kiribati','Oceania'), ('KM','Comoros','Africa'),
-  ('KN','Saint Kitts and Nevis','Latin America'), ('KP','North Korea','Asia'), ('KW','Kuwait','Middle East'), ('KZ','Kazakhstan','Asia'),
-  ('LA','Laos','Asia'), ('LB','Lebanon','Middle East'), ('LC','Saint Lucia','Latin America'), ('LI','Liechtenstein','Europe'),
-  ('LK','Sri Lanka','Asia'), ('LR','Liberia','Africa'), ('LS','Lesotho','Africa'), ('LT','Lithuania','Europe'), ('LV','Latvia','Europe'),
-  ('LY','Libya','Africa'), ('MA','Morocco','Africa'), ('MC','Monaco','Europe'), ('MD','Moldova','Europe'), ('ME','Montenegro','Europe'),
-  ('MF','Saint Martin','Latin America'), ('MG','Madagascar','Africa'), ('MH','Marshall Islands','Oceania'), ('MK','North Macedonia','Europe'),
-  ('ML','Mali','Africa'), ('MM','Myanmar','Asia'), ('MN','Mongolia','Asia'), ('MO','Macao','Asia'), ('MP','Northern Mariana Islands','Oceania'),
-  ('MQ','Martinique','Latin America'), ('MR','Mauritania','Africa'), ('MS','Montserrat','Latin America'), ('MT','Malta','Europe'),
-  ('MU','Mauritius','Africa'), ('MV','Maldives','Asia'), ('MW','Malawi','Africa'), ('MY','Malaysia','Asia'), ('MZ','Mozambique','Africa'),
-  ('NA','Namibia','Africa'), ('NC','New Caledonia','Oceania'), ('NE','Niger','Africa'), ('NF','Norfolk Island','Oceania'),
-  ('NG','Nigeria','Africa'), ('NI','Nicaragua','Latin America'), ('NP','Nepal','Asia'), ('NR','Nauru','Oceania'), ('NU','Niue','Oceania'),
-  ('OM','Oman','Middle East'), ('PA','Panama','Latin America'), ('PE','Peru','Latin America'), ('PF','French Polynesia','Oceania'),
-  ('PG','Papua New Guinea','Oceania'), ('PH','Philippines','Asia'), ('PK','Pakistan','Asia'), ('PM','Saint Pierre and Miquelon','North America'),
-  ('PN','Pitcairn','Oceania'), ('PR','Puerto Rico','Latin America'), ('PS','Palestine','Middle East'), ('PW','Palau','Oceania'),
-  ('PY','Paraguay','Latin America'), ('QA','Qatar','Middle East'), ('RE','Réunion','Africa'), ('RO','Romania','Europe'), ('RS','Serbia','Europe'),
-  ('RU','Russia','Europe'), ('RW','Rwanda','Africa'), ('SA','Saudi Arabia','Middle East'), ('SB','Solomon Islands','Oceania'),
-  ('SC','Seychelles','Africa'), ('SD','Sudan','Africa'), ('SH','Saint Helena','Africa'), ('SI','Slovenia','Europe'),
-  ('SJ','Svalbard and Jan Mayen','Europe'), ('SK','Slovakia','Europe'), ('SL','Sierra Leone','Africa'), ('SM','San Marino','Europe'),
-  ('SN','Senegal','Africa'), ('SO','Somalia','Africa'), ('SR','Suriname','Latin America'), ('SS','South Sudan','Africa'),
-  ('ST','São Tomé and Príncipe','Africa'), ('SV','El Salvador','Latin America'), ('SX','Sint Maarten','Latin America'),
-  ('SY','Syria','Middle East'), ('SZ','Eswatini','Africa'), ('TC','Turks and Caicos Islands','Latin America'), ('TD','Chad','Africa'),
-  ('TF','French Southern Territories','Africa'), ('TG','Togo','Africa'), ('TH','Thailand','Asia'), ('TJ','Tajikistan','Asia'),
-  ('TK','Tokelau','Oceania'), ('TL','Timor-Leste','Asia'), ('TM','Turkmenistan','Asia'), ('TN','Tunisia','Africa'), ('TO','Tonga','Oceania'),
-  ('TR','Turkey','Middle East'), ('TT','Trinidad and Tobago','Latin America'), ('TV','Tuvalu','Oceania'), ('TZ','Tanzania','Africa'),
-  ('UA','Ukraine','Europe'), ('UG','Uganda','Africa'), ('UM','US Minor Outlying Islands','North America'), ('UY','Uruguay','Latin America'),
-  ('UZ','Uzbekistan','Asia'), ('VA','Vatican City','Europe'), ('VC','Saint Vincent and the Grenadines','Latin America'),
-  ('VE','Venezuela','Latin America'), ('VG','British Virgin Islands','Latin America'), ('VI','US Virgin Islands','Latin America'),
-  ('VN','Vietnam','Asia'), ('VU','Vanuatu','Oceania'), ('WF','Wallis and Futuna','Oceania'), ('WS','Samoa','Oceania'), ('YE','Yemen','Middle East'),
-  ('YT','Mayotte','Africa'), ('ZM','Zambia','Africa'), ('ZW','Zimbabwe','Africa')
-ON CONFLICT DO NOTHING;
+-- Several at once are one task: all of them are still open and theirs now, or none is.
+CREATE FUNCTION accept_proposals(ids uuid[], its_kind text, its_title text, its_subject text, its_security integer, its_claim text,
+                                 its_request jsonb, its_plan jsonb) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  task uuid;
+BEGIN
+  PERFORM FROM proposals WHERE proposal_id = ANY (ids) AND status = 'open' ORDER BY proposal_id FOR UPDATE;
+  IF (SELECT count(*) FROM proposals WHERE proposal_id = ANY (ids) AND status = 'open') <> cardinality(ids) THEN
+    RETURN NULL;
+  END IF;
+  task := request_task(its_kind, its_title, its_subject, its_security, its_claim, its_request, its_plan, NULL);  -- asks the role
+  UPDATE proposals SET status = 'accepted', decided_by = app_user(), decided_at = clock_timestamp(), task_id = task WHERE proposal_id = ANY (ids);
+  RETURN task;
+END $$;
+CREATE FUNCTION dismiss_proposal(id uuid, its_note text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  was text;
+BEGIN
+  IF NOT may('edit') THEN
+    RAISE EXCEPTION 'your role may not decide about proposals' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  SELECT status INTO was FROM proposals WHERE proposal_id = id FOR UPDATE;
+  UPDATE proposals SET status = 'dismissed', decided_by = app_user(), decided_at = clock_timestamp(), note = its_note
+   WHERE proposal_id = id AND status = 'open';
+  RETURN coalesce(was, 'absent');
+END $$;
+CREATE FUNCTION ask_upkeep(its_job text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  IF NOT may('edit') THEN
+    RAISE EXCEPTION 'your role may not start upkeep' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  INSERT INTO upkeep_asked VALUES (its_job, clock_timestamp(), app_user())
+  ON CONFLICT (job) DO UPDATE SET asked_at = EXCLUDED.asked_at, asked_by = EXCLUDED.asked_by;
+END $$;
+
+-- What is kept for a time only: counted for anybody, or dropped by the scheduled process, by one and the same condition.
+CREATE FUNCTION kept_for_a_time(really boolean) RETURNS TABLE (what text, why text, n bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  kept record;
+BEGIN
+  FOR kept IN SELECT * FROM (VALUES
+    ('runs', 'job_runs', 'older than 30 days, without a dead letter; rounds of quotes after a day',
+     $c$NOT EXISTS (SELECT FROM dead_letters d WHERE d.run_id = t.run_id) AND (started_at < now() - interval '30 days'
+        OR (job IN ('quotes', 'restate') AND status = 'succeeded' AND started_at < now() - interval '24 hours'))$c$),
+    ('sign_ins', 'sessions', 'ran out', $c$expires_at < now()$c$),
+    ('sign_in_failures', 'sign_in_failures', 'older than a day', $c$at < now() - interval '1 day'$c$),
+    ('notices', 'notices', 'older than 90 days', $c$created_at < now() - interval '90 days'$c$),
+    ('lookups', 'lookups', 'older than a day', $c$asked_at < now() - interval '1 day'$c$),
+    ('backups', 'backups', 'older than 90 days, and not of the newest 20', $c$taken_at < now() - interval '90 days'
+        AND backup_id NOT IN (SELECT b.backup_id FROM backups b ORDER BY b.backup_id DESC LIMIT 20)$c$),
+    ('proposals', 'proposals', 'decided or no longer found for 400 days; what was dismissed stays', $c$status IN ('accepted', 'superseded') AND decided_at < now() - interval '400 days'$c$),
+    ('import_maps', 'import_maps', 'of somebody who may no longer sign in', $c$user_id IN (SELECT u.user_id FROM users u WHERE u.disabled_at IS NOT NULL)$c$),
+    ('security_matches', 'security_matches', 'of somebody who may no longer sign in', $c$user_id IN (SELECT u.user_id FROM users u WHERE u.disabled_at IS NOT NULL)$c$)
+  ) AS x (what, its_table, why, condition) WHERE to_regclass(its_table) IS NOT NULL LOOP
+    what := kept.what;
+    why := kept.why;
+    IF really THEN
+      EXECUTE format('DELETE FROM %I t WHERE %s', kept.its_table, kept.condition);
+      GET DIAGNOSTICS n = ROW_COUNT;
+    ELSE
+      EXECUTE format('SELECT count(*) FROM %I t WHERE %s', kept.its_table, kept.condition) INTO n;
+    END IF;
+    RETURN NEXT;
+  END LOOP;
+END $$;
+
+CREATE FUNCTION would_go() RETURNS TABLE (what text, why text, n bigint) LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS
+  $$ SELECT * FROM kept_for_a_time(false) WHERE app_user() IS NOT NULL $$;
+CREATE FUNCTION clean_up() RETURNS TABLE (what text, why text, n bigint) LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS
+  $$ SELECT * FROM kept_for_a_time(true) $$;
+
+DO $$
+DECLARE t text;
+BEGIN
+  FOREACH t IN ARRAY ARRAY['proposals', 'upkeep_asked'] LOOP
+    EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
+    EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
+    EXECUTE format('CREATE POLICY owner_all ON %I TO ballast_owner USING (true) WITH CHECK (true)', t);
+    EXECUTE format('CREATE POLICY jobs_all ON %I TO ballast_jobs USING (true) WITH CHECK (true)', t);
+    EXECUTE format('CREATE POLICY web_reads ON %I FOR SELECT TO ballast_web USING (app_user() IS NOT NULL)', t);
+    EXECUTE format('GRANT SELECT ON %I TO ballast_web, ballast_jobs', t);
+  END LOOP;
+END $$;
+GRANT INSERT, UPDATE ON proposals TO ballast_jobs;
+REVOKE ALL ON FUNCTION accept_proposals(uuid[], text, text, text, integer, text, jsonb, jsonb), dismiss_proposal(uuid, text), ask_upkeep(text),
+  kept_for_a_time(boolean), would_go(), clean_up() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION accept_proposals(uuid[], text, text, text, integer, text, jsonb, jsonb), dismiss_proposal(uuid, text), ask_upkeep(text),
+  would_go() TO ballast_web;
+GRANT EXECUTE ON FUNCTION clean_up() TO ballast_jobs;
+SELECT audited_by_people('proposals');                              -- who decided; what the jobs find is their runs' to tell
