@@ -39,7 +39,7 @@ def rows_of(raw: bytes) -> list[Row]:
     Numbers have a decimal point; in a file parted by semicolons a decimal comma where its numbers say so. Dates are year
     first, or day, month and year with points between them.
     """
-    text = text_of(raw, "a CSV file (from a spreadsheet: save as CSV UTF-8)", strict=True)
+    text = text_of(raw, "a CSV file is needed (from a spreadsheet: save as CSV UTF-8)", strict=True)
     if (count := max(text.count("\n"), text.count("\r")) + 1) > 4 * MOST:
         raise NotReadable(f"the file has {count:,} lines; up to {MOST:,} rows are read at once: split it")
     lines = lines_of(text)

@@ -104,7 +104,7 @@ def test_fifty_bad_rows_are_named_and_nothing_is_booked_unless_asked(desk: Desk)
 
 @pytest.mark.parametrize(
     ("raw", "why"),
-    [(b"", "empty"), (b"PK\x03\x04\x00\x00", "not a text file"), (b"when,what\n1,2\n", "no column 'date'"),
+    [(b"", "empty"), (b"PK\x03\x04\x00\x00", "a spreadsheet or another packed file"), (b"GIF89a\x00\x00", "not a text file"), (b"when,what\n1,2\n", "no column 'date'"),
      (b"date,kind,kind\n2026-01-01,a,b\n", "twice"), (b"date,kind\n", "no rows")],
 )  # fmt: skip
 def test_a_file_that_makes_no_sense_says_why(desk: Desk, raw: bytes, why: str) -> None:

@@ -241,8 +241,10 @@ def test_an_import_is_looked_at_then_booked_and_adds_nothing_twice(opened: Opene
     assert not at.exception
     assert {m.label: m.value for m in at.metric} == {"To book": "3", "Already booked": "0", "Refused": "2"}
     verdicts = at.dataframe[0].value
-    assert list(verdicts["verdict"][:2]) == ["✕ refused", "✕ refused"], "refused rows come first"
+    assert list(verdicts["line"]) == [5, 6], "refused rows come first"
     assert "no such security" in " ".join(verdicts["reason"])
+    at.segmented_control(key=next(c.key for c in at.segmented_control if c.label == "Rows")).set_value("").run()
+    assert [v[0] for v in at.dataframe[0].value["verdict"]] == ["✕", "✕", "✓", "✓", "✓"]
     (book,) = [b for b in at.button if b.label == "Book 3 transactions"]
     assert book.disabled
     assert not rows(small, "Files").rows, "a look books nothing"
@@ -279,7 +281,11 @@ def test_a_file_offers_to_create_securities_to_those_who_may(opened: Opened, sma
         ("empty.csv", b"", "the file is empty"),
         ("only.csv", b"date,kind\n", "a header but no rows"),
         ("other.csv", b"2026-01-05;buy;ACME\n", "the header has no column 'date'"),
-        ("book.xlsx", b"PK\x03\x04\x00\x00\x00" * 9, "this is not a text file"),
+        (
+            "book.xlsx",
+            b"PK\x03\x04\x00\x00\x00" * 9,
+            "this is a spreadsheet or another packed file: a broker's export as CSV",
+        ),
     ],
 )
 def test_what_is_no_such_file_is_said(opened: Opened, small: Small, name: str, raw: bytes, message: str) -> None:

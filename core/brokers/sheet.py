@@ -28,7 +28,7 @@ LARGEST_TEXT = 64 * 2**20  # bytes that a compressed file may unfold to
 _KINDS = {b"%PDF": "a PDF", b"PK\x03\x04": "a spreadsheet or another packed file", b"\xd0\xcf\x11\xe0": "an old spreadsheet"}  # fmt: skip
 
 
-def text_of(raw: bytes, wanted: str = "a broker's export as CSV or XML", strict: bool = False) -> str:
+def text_of(raw: bytes, wanted: str = "a broker's export as CSV or XML is needed", strict: bool = False) -> str:
     """The text of a file: UTF-8 or UTF-16 (with or without a mark), else Windows-1252; of a .gz file what is in it.
 
     Without the mark of its encoding and the line `sep=;` by which Excel is told the delimiter; lines keep their numbers.
@@ -40,8 +40,8 @@ def text_of(raw: bytes, wanted: str = "a broker's export as CSV or XML", strict:
         raw = _unfolded(raw)
     for mark, kind in _KINDS.items():
         if raw.startswith(mark):
-            raise NotReadable(f"this is {kind}: {wanted} is needed")
-    no_text = NotReadable(f"this is not a text file: {wanted} is needed")
+            raise NotReadable(f"this is {kind}: {wanted}")
+    no_text = NotReadable(f"this is not a text file: {wanted}")
     encoding = _encoding(raw)
     if not encoding:
         raise no_text
