@@ -39,6 +39,7 @@ class VerdictAnswer(BaseModel):
     outcome: Literal["book", "duplicate", "refused", "skipped"]
     reason: str
     kind: str | None
+    symbol: str | None = Field(description="of the security that is meant; as EXCHANGE:SYMBOL where several have it")
     traded_on: date | None
     net: Exact | None
     cash_currency: str | None
@@ -81,6 +82,7 @@ class UnknownAnswer(BaseModel):
     proposed: ProposedSecurity
     choice: str = Field(description="what `matches` said: use, create, skip, or nothing yet")
     fault: str = Field(description="why it cannot be created so; its rows are refused")
+    note: str = Field(description="what the file says of it that is not proposed, and why")
 
 
 class ToMap(BaseModel):
@@ -357,7 +359,7 @@ def _unknown(u: import_securities.Unknown) -> UnknownAnswer:
     )
     n = u.named
     return UnknownAnswer(key=u.key, symbol=n.symbol, isin=n.isin, name=n.name, exchange=n.exchange, currency=n.currency, rows=u.rows,
-                         candidates=listed, proposed=new, choice=u.choice, fault=u.fault)  # fmt: skip
+                         candidates=listed, proposed=new, choice=u.choice, fault=u.fault, note=u.note)  # fmt: skip
 
 
 def _verdict(v: imports.Verdict) -> VerdictAnswer:
@@ -368,6 +370,7 @@ def _verdict(v: imports.Verdict) -> VerdictAnswer:
         outcome=v.outcome,
         reason=v.reason,
         kind=p.kind if p else None,
+        symbol=v.symbol or None,
         traded_on=p.traded_on if p else None,
         net=p.net if p else None,
         cash_currency=p.cash_currency if p else None,

@@ -69,8 +69,15 @@ class Verdict:
 
     @property
     def why(self) -> str:
-        """Every fault in words; of an update what it changes."""
-        said = [f"{type(f).__name__}: {f}" for f in self.faults]
+        """Every fault with its class; of an update what it changes."""
+        return self._said([f"{type(f).__name__}: {f}" for f in self.faults])
+
+    @property
+    def words(self) -> str:
+        """The same without the names of classes, which mean nothing on a page."""
+        return self._said([str(f) for f in self.faults])
+
+    def _said(self, said: list[str]) -> str:
         if self.outcome == "update":
             said.append(f"changes {', '.join(self.changes)}")
         return "; ".join([*said, *([self.note] if self.note else [])])

@@ -1,12 +1,12 @@
 """Bringing the security master back to what it was: the plan made of two states of it, then and now.
 
 A state is its tables' rows by key, as JSON has them (`db.backups`). Securities that came since are deleted where nothing refers
-to them, else retired; those that went since come back under their old numbers.
+to them, stay where they are held, else are retired; those that went since come back under their old numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from core import plans
@@ -51,14 +51,16 @@ def restoration(
     now: State,
     children: Mapping[str, Mapping[int, int]],
     used: Mapping[int, Sequence[str]],
+    held: Collection[int],
     today: str,
 ) -> Plan:
     """The plan that brings `now` back to `then`. Raises NothingToRestore.
 
     `now` holds, beside what was typed, the feeds' rows under the keys and securities that `then` has in TYPED tables.
-    `children`: by table how many rows each security has that came since; `used`: what refers to such a one, in words.
+    `children`: by table how many rows each security has that came since; `used`: what refers to such a one, in words;
+    `held`: those of them that could not be removed now, such as what a portfolio holds: they go on as they are.
     """
-    way = _Way(then, now, used, today)
+    way = _Way(then, now, used, held, today)
     steps = [*way.leaving(children), *way.changing(), *way.sectors()]
     if not steps:
         raise NothingToRestore("the master is as it was then: there is nothing to restore")
@@ -75,8 +77,10 @@ def came_since(then: State, now: State) -> list[int]:
 class _Way:
     """The steps from now back to then, in an order that no key and no reference forbids."""
 
-    def __init__(self, then: State, now: State, used: Mapping[int, Sequence[str]], today: str) -> None:
-        self.then, self.now, self.used, self.today = then, now, used, today
+    def __init__(
+        self, then: State, now: State, used: Mapping[int, Sequence[str]], held: Collection[int], today: str
+    ) -> None:
+        self.then, self.now, self.used, self.held, self.today = then, now, used, held, today
         came = came_since(then, now)
         self.gone, self.stay = [n for n in came if n not in used], [n for n in came if n in used]
         self.notes: list[str] = []
@@ -183,13 +187,13 @@ class _Way:
         return delete, update, insert
 
     def _retiring(self) -> Iterator[Change]:
-        """Securities that came since and that something refers to: they stay, marked as retired."""
+        """Securities that came since and that something refers to: they stay, marked as retired unless they are held."""
         for number in self.stay:
             row = self.now["securities"][(number,)]
-            ended = row["status"] in ("retired", "delisted")
-            how = f"stays {row['status']}" if ended else "is retired, not deleted"
+            stays = number in self.held or row["status"] in ("retired", "delisted")
+            how = f"stays {row['status']}" if stays else "is retired, not deleted"
             self.notes.append(f"{_listing(row)} came since and {how}: {'; '.join(self.used[number])}.")
-            if not ended:
+            if not stays:
                 yield (
                     {"security_id": number, "status": "retired", "ended_on": self.today},
                     {"security_id": number, "status": row["status"], "ended_on": row["ended_on"]},

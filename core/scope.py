@@ -16,7 +16,11 @@ class BadScope(ValueError):
     """A parameter that cannot be read: names the field, the value and what would be right."""
 
     def __init__(self, parameter: str, value: object, expected: str) -> None:
-        super().__init__(f"{parameter}={value!r} is not valid: expected {expected}")
+        super().__init__(
+            f"{parameter}={value!r} is not valid: expected {expected}"
+            if isinstance(value, str)
+            else f"{parameter}={value} is not valid: expected {expected}"
+        )
         self.parameter, self.value, self.expected = parameter, value, expected
 
 

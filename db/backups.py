@@ -20,7 +20,7 @@ import psycopg
 
 from core.master import PlanOutdated
 from core.plans import MANUAL, Plan, Row
-from core.removal import for_everybody
+from core.removal import for_everybody, obstacles
 from core.restoring import KEYS, TYPED, Key, NothingToRestore, State, came_since, restoration
 from db import engine, master, tasks
 from db.access import User
@@ -141,7 +141,7 @@ def restore_of(c: psycopg.Connection, backup: UUID, today: str) -> Plan:
         children[table] = dict(counted)
     subject = f"master-{found.taken_at:%Y%m%dT%H%M%S}"
     what = f"of {found.taken_at:%Y-%m-%d %H:%M} UTC ({found.what[:1].lower()}{found.what[1:]})"
-    return restoration(str(backup), subject, what, then, now, children, _used(c, came), today)
+    return restoration(str(backup), subject, what, then, now, children, *_used(c, came), today)
 
 
 def recheck(c: psycopg.Connection, plan: Plan) -> None:
@@ -196,12 +196,17 @@ def _state(rows: Any) -> State:
     return state
 
 
-def _used(c: psycopg.Connection, came: Sequence[int]) -> dict[int, list[str]]:
-    """What refers to these securities, in words that everybody may read."""
+def _used(c: psycopg.Connection, came: Sequence[int]) -> tuple[dict[int, list[str]], set[int]]:
+    """What refers to these securities, in words that everybody may read; and those that it keeps from being removed."""
     found: dict[int, list[str]] = {}
+    held: set[int] = set()
     for number, table in c.execute("SELECT * FROM referring_to(%s)", (list(came),)).fetchall() if came else ():
         found.setdefault(number, []).append(table)
     for number, tables in found.items():
-        said = for_everybody(r for r in master.references_of(c, number) if r.what != "dividend")
-        found[number] = list(said) or [f"{', '.join(t.replace('_', ' ') for t in tables)} name it"]
-    return dict(sorted(found.items()))
+        references = [r for r in master.references_of(c, number) if r.what != "dividend"]
+        if obstacles(references):
+            held.add(number)
+        found[number] = [text.partition(":")[0] for text in for_everybody(references)] or [
+            f"{', '.join(t.replace('_', ' ') for t in tables)} name it"
+        ]
+    return dict(sorted(found.items())), held

@@ -39,6 +39,7 @@ class Unknown:
     proposed: NewSecurity
     choice: str = ""  # what the caller said: use, create, skip
     fault: str = ""  # why it cannot be created so; its rows are refused
+    note: str = ""  # what the file says of it that is not proposed, and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +217,12 @@ class Names:
             return Meant(found)
         where = f" on {named.exchange}" if named.exchange else ""
         shown = named.symbol or named.isin or named.name
+        same = ", ".join(
+            f"{s.exchange}:{s.symbol}" for s in self.by_number.values() if s.symbol == named.symbol and not where
+        )
+        ways = "choose which one is meant, create it, or leave its rows out"
         return Meant(
-            None,
-            LedgerError(
-                field, shown, f"no such security{where}: choose which one is meant, create it, or leave its rows out"
-            ),
+            None, LedgerError(field, shown, f"it may be {same}: {ways}" if same else f"no such security{where}: {ways}")
         )
 
     def _decide(self, records: Sequence[Record]) -> tuple[Unknown, ...]:
@@ -266,7 +268,8 @@ class Names:
                 meant = self._decided[key] = self._carried_out(key, choice, provisional)
                 fault = str(meant.error or "")
                 provisional -= 1
-            out.append(Unknown(key, named, rows[key], self.master.candidates(named), new, said, fault))
+            lost = named.isin != new.isin and f"the ISIN {named.isin} is left out: its check digit or form is wrong"
+            out.append(Unknown(key, named, rows[key], self.master.candidates(named), new, said, fault, lost or ""))
         return tuple(sorted(out, key=lambda u: (-u.rows, u.key)))
 
     def kept_as(self) -> list[tuple[str, int]]:

@@ -58,6 +58,7 @@ class Verdict:
     key: str
     lines: tuple[int, ...] = ()
     cells: Mapping[str, str] = field(default_factory=dict)
+    symbol: str = ""  # of the security that is meant, with its exchange where several have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +243,11 @@ class _Judge:
                 new[n] = posting
                 keys[n] = self.keys.free(self._key(record, key))
         self._as_the_holdings_allow(found, new)
-        out = []
+        out, known = [], self.desk.securities
+        called = {s.security_id: s.symbol if known.get(s.symbol) is s else listing for listing, s in known.items()}
         for n, (record, key, (posting, outcome, reason)) in enumerate(zip(records, keys, found, strict=True)):
-            verdict = Verdict(record.line, outcome, reason, posting, key, record.lines, record.cells)
+            symbol = called.get(posting.security_id, "") if posting and posting.security_id else ""
+            verdict = Verdict(record.line, outcome, reason, posting, key, record.lines, record.cells, symbol)
             if outcome == "book" and posting is not None:
                 self.places[key] = self._place(n, posting, key)
             out.append(verdict)

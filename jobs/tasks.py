@@ -127,7 +127,13 @@ class _Run:
 
 def _said(plan: Plan) -> str:
     """The result in words."""
-    done = {"add": "added", "edit": "changed", "remove": "removed", "reinstate": "reinstated"}.get(plan.kind)
+    deleted = any(step.action == "delete" and step.table == "securities" for step in plan.steps)
+    done = {
+        "add": "added",
+        "edit": "changed",
+        "remove": "deleted" if deleted else "retired",
+        "reinstate": "reinstated",
+    }.get(plan.kind)
     return f"{plan.subject} was {done}" if done else f"Done: {plan.title}"
 
 

@@ -105,7 +105,7 @@ chosen = next((r for r in master.records() if r["security_id"] == look.scope.sec
 if chosen is not None:
     security.detail(look, chosen, master)
     st.stop()
-if look.scope.security is not None:
+if look.scope.security is not None and task is None:  # the task that deleted it says so
     st.warning(f"There is no security {look.scope.security}. Choose one below.", icon=":material/search_off:")
 may = tasks.rights(look.user)
 sections = {"Catalogue": lambda: catalogue(master, may)}

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from small import WORDS, Small, installed, row
+from small import WORDS, Small, bar_days, installed, row
 
 from core import bulk as files
 from core.bulk import NothingLoaded
@@ -25,7 +25,7 @@ from core.importing import draft as draft_of
 from core.master import FIELDS, Known
 from core.plans import Plan
 from core.restoring import KEYS, NothingToRestore
-from db import access, backups, bulk, ledger, market, master, tasks, upkeep
+from db import access, backups, bulk, ledger, market, master, snapshots, tasks, upkeep
 from db.access import AccessDenied
 from db.backups import BackupDamaged, NoSuchBackup
 from jobs.run import Worker
@@ -639,19 +639,27 @@ def test_a_restore_brings_the_master_back_byte_for_byte(small: Small) -> None:
     assert whole_master(small) == after
 
 
-def test_a_security_that_was_used_in_between_is_retired_instead(small: Small) -> None:
+@pytest.mark.parametrize("held", [True, False])
+def test_a_security_that_was_used_in_between_is_retired_or_stays_while_it_is_held(small: Small, held: bool) -> None:
     before, anna = whole_master(small), small.user("anna")
     task = loaded(small, mixed(small), existing="update")
     base = {"USD", "EUR"}
     known = by_symbol(market.securities(small.ben))
-    draft = draft_of(row(small.now.date(), "buy", "NOVA", quantity="3", price="12"), known, frozenset(base), "USD")
-    ledger.append(small.ben, small.portfolios["Ben's own"], [draft], small.now.date())
+    day = bar_days(small.now)[-10]
+    booked = [
+        draft_of(row(day, kind, "NOVA", quantity="3", price="12"), known, frozenset(base), "USD")
+        for kind in ("buy", "sell")
+    ]
+    ledger.append(small.ben, small.portfolios["Ben's own"], booked[: 1 if held else 2], small.now.date())
+    with small.database.jobs() as c:
+        snapshots.refresh_holdings(c, small.now.date())
     kept = backups.of_task(anna, task)
     assert kept is not None
     for user in (small.user("ben"), anna):  # in words for everybody: notes are kept with the task
         (note,) = backups.plan_restore(user, kept.backup_id).notes
-        assert note.startswith("XNYS:NOVA came since and is retired, not deleted: ")
+        assert note.startswith(f"XNYS:NOVA came since and {'stays active' if held else 'is retired, not deleted'}: ")
         assert "there are entries of it in a portfolio" in note
+        assert ("held by a portfolio" in note) is held
         assert "Ben's own" not in note
     restored(small, kept.backup_id, "anna")
     after = whole_master(small)
@@ -659,9 +667,8 @@ def test_a_security_that_was_used_in_between_is_retired_instead(small: Small) ->
     for name in KEYS:
         others = [r for r in after[name] if name == "sectors" or not r.startswith(f"({nova},")]
         assert others == before[name], name
-    assert rows(small, "SELECT status, ended_on FROM securities WHERE symbol IN ('NOVA', 'NEVA')") == [
-        ("retired", datetime.now(UTC).date())
-    ]
+    stands = ("active", None) if held else ("retired", datetime.now(UTC).date())
+    assert rows(small, "SELECT status, ended_on FROM securities WHERE symbol IN ('NOVA', 'NEVA')") == [stands]
     with pytest.raises(NothingToRestore):
         backups.plan_restore(small.user("ben"), kept.backup_id)
 

@@ -27,7 +27,7 @@ from ui.verdicts import Checked
 LISTED = 10  # backups
 TITLES = {"refused": "Refused", "add": "To add", "update": "To change", "unchanged": "As they are"}
 WORDS = {"refused": "✕ refused", "add": "+ add", "update": "≠ change", "unchanged": "= as it is"}
-EXISTING = {"refuse": "Refuse rows that differ", "update": "Change the security"}
+EXISTING = {"refuse": "Refuse rows that differ", "update": "Update the security"}
 COLUMNS = (
     Column("line", "Line", Kind.COUNT, "in the file, the first one is 1"),
     Column("verdict", "Verdict"),
@@ -126,7 +126,7 @@ def _dry_run(user: User, name: str, raw: bytes, existing: str) -> Checked:
 
 
 def _row(v: files.Verdict) -> verdicts.Row:
-    return (v.line, WORDS[v.outcome], v.listing, v.why, verdicts.as_read(v.cells))
+    return (v.line, WORDS[v.outcome], v.listing, v.words, verdicts.as_read(v.cells))
 
 
 # --- backups ----------------------------------------------------------------------------------------------------------

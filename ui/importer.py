@@ -24,7 +24,7 @@ from core.ledger import LedgerError
 from core.matching import NewSecurity
 from core.recognition import LEDGER, MAPPED, OWN, UnknownFormat
 from core.table import Column, Context, Kind, Table
-from db import engine, exports, imports, installation, market
+from db import engine, exports, imports, installation
 from db.access import AccessDenied, User
 from db.import_securities import Choice, Unknown
 from ui import errors, mapping, show, verdicts
@@ -218,21 +218,19 @@ def _dry_run(
         bar.empty()
         return Read({}, {}, "", str(e))
     bar.progress(1.0, "Writing the verdicts")
-    symbols = {s.security_id: s.symbol for s in market.securities(user.user_id)}
-    rows = [_row(v, symbols) for v in found.verdicts]
+    rows = [_row(v) for v in found.verdicts]
     bar.empty()
-    first = verdicts.first(found.verdicts, TITLES, lambda v: _row(v, symbols))
+    first = verdicts.first(found.verdicts, TITLES, _row)
     return Read({o: found.count(o) for o in WORDS}, first, _table(tuple(rows), portfolio, today).as_csv(), format=found.format,
                    title=found.title, notes=found.notes, unknown=found.unknown, closed=found.closed)  # fmt: skip
 
 
-def _row(v: imports.Verdict, symbols: dict[int, str]) -> verdicts.Row:
+def _row(v: imports.Verdict) -> verdicts.Row:
     p = v.posting
     line = verdicts.as_read(v.cells)
     if p is None:
         return (v.line, WORDS[v.outcome], v.reason, None, None, None, None, None, None, None, None, line)
-    symbol = symbols.get(p.security_id) if p.security_id else None
-    symbol = symbol or v.cells.get("symbol") or v.cells.get("isin") or None
+    symbol = v.symbol or v.cells.get("symbol") or v.cells.get("isin") or None
     return (v.line, WORDS[v.outcome], v.reason, p.kind, symbol, p.traded_on, p.quantity, p.price, p.net, p.cash_currency,
             p.settles_on, line)  # fmt: skip
 
@@ -310,6 +308,8 @@ def _asked(u: Unknown, closed: str, key: str) -> Choice | None:
     said = st.selectbox(
         f"**{show.plain(title)}** {show.plain(more)} · {rows}", list(words), format_func=words.__getitem__, key=slot
     )
+    if u.note:
+        st.caption(f":material/info: {show.plain(u.note)}.")
     if said == "skip":
         return Choice()
     if said.startswith("use:"):
@@ -332,8 +332,10 @@ def _new(p: NewSecurity, slot: str) -> NewSecurity:
     coins = [p.currency, *(c for c in currencies if c != p.currency)]
     currency = three.selectbox("Currency", coins, key=f"{slot}_currency")
     kind = four.selectbox("Class", CLASSES, index=CLASSES.index(p.asset_class), key=f"{slot}_class")
-    name = st.text_input("Name", p.name, max_chars=200, key=f"{slot}_name")
-    return replace(p, symbol=symbol, exchange=exchange, currency=currency, asset_class=kind, name=name)
+    left, right = st.columns([3, 1])
+    name = left.text_input("Name", p.name, max_chars=200, key=f"{slot}_name")
+    isin = right.text_input("ISIN", p.isin, max_chars=12, key=f"{slot}_isin")
+    return replace(p, symbol=symbol, exchange=exchange, currency=currency, asset_class=kind, name=name, isin=isin)
 
 
 def _count(number: int) -> str:

@@ -79,7 +79,7 @@ def confirm(
 
 
 def show(user: User, plan: Plan) -> None:
-    """The plan, step by step, then what it says about itself."""
+    """What the plan says about itself, then step by step."""
     known = master.known(user) if _needs_names(plan) else None
     written = sum(s.size for s in plan.steps if s.action not in ("ask", "backup"))
     tables = len({s.table for s in plan.steps if s.table})
@@ -87,10 +87,10 @@ def show(user: User, plan: Plan) -> None:
         f"{_count(len(plan.steps), 'step')}, {_count(written, 'row')} in {_count(tables, 'table')}. "
         "All of it is written in one transaction, or nothing."
     )
-    for n, step in enumerate(plan.steps, 1):
-        _step(n, step, known)
     for note in plan.notes:
         st.info(shows.plain(note), icon=":material/info:")
+    for n, step in enumerate(plan.steps, 1):
+        _step(n, step, known)
 
 
 def _step(n: int, step: Step, known: Known | None) -> None:

@@ -84,7 +84,7 @@ def _figures(look: Look, s: Row, table: Table) -> None:
         Figure("price", f"Last quote, {s['currency']}", s["price"], Kind.PRICE, None, None if s["price"] else "no feed has quoted it yet", change)
     ]  # fmt: skip
     places = {"price": ("securities", table.column("security_id").index(s["security_id"]))}
-    said = "No price yet: no feed has quoted it. "
+    said = "No price yet: no feed has quoted it. " if s["price"] is None else "The last close up to then. "
     if s["quoted_at"]:
         said = f"Quoted {show.text(s['quoted_at'], Kind.TIME)} UTC by {s['provider']}. "
         if s["provider"] == MANUAL:

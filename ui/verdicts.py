@@ -16,6 +16,7 @@ from core.table import Table
 from ui import show as shows
 
 SHOWN = 1_000  # rows of each outcome that travel to the browser; the CSV has all
+BESIDE = 260  # pixels of a reason where all other columns are shown as well
 NARROW = ("line", "security", "reason", "row")  # what counts of rows of one outcome that are not simply taken
 
 Row = tuple[Any, ...]
@@ -74,7 +75,11 @@ def show(checked: Checked, titles: Mapping[str, str], taken: str, table: Table, 
     rows = tuple(r for o in there if only in ("", o) for r in checked.first[o])
     columns = tuple(c.key for c in table.columns if c.key in NARROW) if only not in ("", taken) else ()
     shows.table(
-        replace(table, rows=rows), key=f"{key}_rows_{only}", foot=False, only=columns, widths={"reason": shows.ROOM}
+        replace(table, rows=rows),
+        key=f"{key}_rows_{only}",
+        foot=False,
+        only=columns,
+        widths={"reason": shows.ROOM if columns else BESIDE},
     )
     total = sum(checked.counts[o] for o in there if only in ("", o))
     if len(rows) < total:
