@@ -217,9 +217,7 @@ class Names:
             return Meant(found)
         where = f" on {named.exchange}" if named.exchange else ""
         shown = named.symbol or named.isin or named.name
-        same = ", ".join(
-            f"{s.exchange}:{s.symbol}" for s in self.by_number.values() if s.symbol == named.symbol and not where
-        )
+        same = ", ".join(sorted(f"{s.exchange}:{s.symbol}" for s in self.by_number.values() if s.symbol == named.symbol and not where))  # fmt: skip
         ways = "choose which one is meant, create it, or leave its rows out"
         return Meant(
             None, LedgerError(field, shown, f"it may be {same}: {ways}" if same else f"no such security{where}: {ways}")

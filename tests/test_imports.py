@@ -515,6 +515,27 @@ def test_a_security_that_cannot_be_created_refuses_its_own_rows_only(desk: Desk)
     assert {"NEWS", "OLDS", "BADS"} & {s.symbol for s in market.securities(desk.anna)} == {"NEWS"}
 
 
+def test_a_verdict_says_which_security_is_meant_and_what_is_lost_of_a_new_one(desk: Desk) -> None:
+    portfolio = desk.fresh()
+    raw = statement("2026-01-05").replace(b",US0000000017,ACME,Acme", b",US0378331006,ZEBRA,Zebra Ltd")
+    [unknown] = desk.put(portfolio, raw).unknown
+    assert (unknown.proposed.isin, unknown.note) == (
+        "",
+        "the ISIN US0378331006 is left out: its check digit or form is wrong",
+    )
+    for symbol, exchange, shown in (("STRIPE", "XNYS", "STRIPE"), ("ACME", "XETR", "XETR:ACME")):
+        made = replace(unknown.proposed, symbol=symbol, exchange=exchange)
+        found = desk.put(portfolio, raw, choices={unknown.key: Choice(create=made)})
+        assert {v.symbol for v in found.verdicts if v.posting and v.posting.security_id} == {shown}, found.verdicts
+    chosen = desk.put(portfolio, raw, choices={unknown.key: Choice(use=desk.ids["DULL"])})
+    assert {v.symbol for v in chosen.verdicts if v.posting and v.posting.security_id} == {"DULL"}
+    made = replace(unknown.proposed, symbol="ACME", exchange="XETR", currency="USD")
+    assert desk.put(portfolio, raw, choices={unknown.key: Choice(create=made)}, dry_run=False).booked
+    own = f"date,kind,symbol,quantity,price,currency\n{TODAY},buy,ACME,1,10,USD\n".encode()
+    (verdict,) = desk.put(portfolio, own).verdicts
+    assert "symbol ACME: it may be XETR:ACME, XNYS:ACME: choose which one is meant" in verdict.reason
+
+
 def test_what_is_proposed_is_a_symbol_of_its_own(desk: Desk) -> None:
     one = statement("2026-01-05").splitlines()
     raw = b"\n".join([one[0], *(one[1].replace(b"US0000000017,ACME,Acme", cells) for cells in
