@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,7 +22,7 @@ from streamlit.testing.v1 import AppTest
 from core import audit as trail
 from core.audit import Check, Cursor, Head, Link, Row, Wanted
 from core.scope import BadScope
-from db import access, audit, engine, migrate, portfolios
+from db import access, audit, engine, market, master, migrate, portfolios, tasks
 from db.embedded import Embedded
 from ui import session
 
@@ -170,7 +171,7 @@ def test_of_prices_only_what_a_person_writes_is_kept(owner: Connection) -> None:
     sealed(owner)
     assert newest(owner)[0].entity == "users"
     owner.execute("SELECT set_config('app.user_id', %s, true)", (str(user),))
-    owner.execute(price, (number, date(2026, 1, 6), "hand"))
+    owner.execute(price, (number, date(2026, 1, 6), "manual"))
     sealed(owner)
     (row,) = newest(owner)
     assert (row.chain, row.entity, row.entity_key, row.actor, row.actor_name) == (
@@ -180,6 +181,41 @@ def test_of_prices_only_what_a_person_writes_is_kept(owner: Connection) -> None:
         user,
         "ann",
     )
+
+
+def test_what_a_feed_gives_to_a_person_is_not_kept_row_by_row(database: Database) -> None:
+    """As where somebody adds a security that a feed knows, or removes one: the rows of the task tell it."""
+    with engine.owner() as c:
+        user = somebody(c)
+    bar = lambda n, day, close: market.Bar(n, date(2026, 1, day), Decimal(close))  # noqa: E731
+    with engine.jobs(user=user) as c:
+        number, other = one(c, NEW, "AAA", "Aaa"), one(c, NEW, "BBB", "Bbb")
+        market.upsert_bars(c, [bar(n, day, 10) for n in (number, other) for day in range(5, 25)], "yahoo")
+        market.upsert_bars(c, [bar(number, 26, 11), bar(other, 26, 11)], "manual")
+    with engine.jobs(user=user) as c:
+        market.upsert_bars(c, [bar(number, 5, 12), bar(number, 6, 12)], "csv")  # another feed's word
+        market.upsert_bars(c, [bar(number, 7, 13)], "manual")
+    with engine.jobs(user=user) as c:
+        market.upsert_bars(c, [bar(number, 26, 14)], "yahoo")
+        c.execute(
+            "UPDATE price_history SET \"on\" = '2026-01-27' WHERE security_id = %s AND \"on\" = '2026-01-08'", (number,)
+        )
+    with engine.jobs(user=user) as c:
+        for table in ("price_history", "price_arrays"):
+            c.execute(f"DELETE FROM {table} WHERE security_id = %s", (other,))  # type: ignore[arg-type]
+        c.execute("DELETE FROM securities WHERE security_id = %s", (other,))
+    with engine.owner() as c:
+        prices = [told(r)[:2] for r in newest(c, 400) if r.entity == "price_history"]
+        gone = [told(r)[:2] for r in newest(c, 400) if r.entity == "securities"]
+        assert audit.verify(c).findings == ()
+    assert prices == [
+        ("inserted", f"{number}/2026-01-26"),
+        ("inserted", f"{other}/2026-01-26"),
+        ("updated", f"{number}/2026-01-07"),
+        ("updated", f"{number}/2026-01-26"),
+        ("deleted", f"{other}/2026-01-26"),
+    ]
+    assert gone == [("inserted", str(number)), ("inserted", str(other)), ("deleted", str(other))]
 
 
 def test_a_booking_leaves_one_row_for_each_portfolio_of_a_statement(owner: Connection) -> None:
@@ -858,7 +894,7 @@ def test_the_trail_of_one_thing(small: Small) -> None:
     with engine.jobs(user=small.anna) as c:
         c.execute("UPDATE securities SET name = 'Bolts' WHERE security_id = %s", (number,))
         c.execute(
-            "INSERT INTO corporate_actions (security_id, kind, ex_on, ratio, provider) VALUES (%s, 'split', '2001-01-01', 2, 'hand')",
+            "INSERT INTO corporate_actions (security_id, kind, ex_on, ratio, provider) VALUES (%s, 'split', '2001-01-01', 2, 'manual')",
             (number,),
         )
     found = list(audit.of(small.user("ben"), "securities", number).records())

@@ -1,6 +1,6 @@
 -- The audit trail: what people and programs change, who, when, from where, before and after (docs/decisions/0013).
 -- A table joins with SELECT audited('its_name', 'a column whose change alone is not worth a row', …); where feeds write and only
--- what a person writes is wanted: SELECT audited_by_people('its_name'). Calling either again replaces what was set.
+-- what a person typed is wanted: SELECT audited_by_people('its_name'). Calling either again replaces what was set.
 --
 -- A statement leaves its rows in audit_pending; the commit moves them into their chains, in the order of their names, and holds
 -- the heads for that moment alone: a long transaction keeps nobody waiting, and two cannot wait for each other.
@@ -108,17 +108,19 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
          coalesce(nullif(current_setting('app.source', true), ''), 'database'), nullif(current_setting('app.address', true), ''),
          nullif(current_setting('app.request_id', true), ''), nullif(current_setting('app.task_id', true), '')::uuid $$;
 
--- Arguments: the chain ('portfolio' stands for that of the row), who is recorded (all, people), then as arrays the key columns,
--- the columns that are never shown, the columns whose change alone is not worth a row. OFFSET 0: a row is made into JSON once, not
--- wherever it is named (the plan of a task may have megabytes).
+-- Arguments: the chain ('portfolio' stands for that of the row), who is recorded (all; people: neither what a program did nor what
+-- a feed gave, whoever asked for it), then as arrays the key columns, the columns that are never shown, the columns whose change alone is
+-- not worth a row. OFFSET 0: a row is made into JSON once, not wherever it is named (the plan of a task may have megabytes).
 CREATE FUNCTION audit_rows() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
   its_chain constant text := TG_ARGV[0];
   k constant text[] := TG_ARGV[2];
   hidden constant text[] := TG_ARGV[3];
   ignored constant text[] := TG_ARGV[4];
+  every constant boolean := TG_ARGV[1] = 'all';
+  typed constant text := 'manual';                                 -- the provider of what a person typed (core.plans.MANUAL)
 BEGIN
-  IF TG_ARGV[1] = 'people' AND app_user() IS NULL THEN
+  IF NOT every AND app_user() IS NULL THEN
     RETURN NULL;
   ELSIF TG_OP = 'UPDATE' THEN
     IF ignored <> '{}' AND NOT EXISTS (SELECT to_jsonb(x) - ignored FROM new_rows x EXCEPT ALL SELECT to_jsonb(x) - ignored FROM old_rows x) THEN
@@ -139,6 +141,7 @@ BEGIN
                           WHERE key = ANY (k) OR value IS DISTINCT FROM n -> key) AS changed
      CROSS JOIN audit_told() AS told
      WHERE o - ignored IS DISTINCT FROM n - ignored
+       AND (every OR typed IN (coalesce(o ->> 'provider', n ->> 'provider', typed), coalesce(n ->> 'provider', o ->> 'provider', typed)))
      ORDER BY r -> k[1], r -> k[2], r -> k[3], r -> k[4], r -> k[5];
   ELSIF TG_OP = 'INSERT' THEN
     INSERT INTO audit_pending (opens, chain, actor, actor_name, action, entity, entity_key, after, source, address, request_id, task_id)
@@ -147,6 +150,7 @@ BEGIN
            'inserted', TG_TABLE_NAME, concat_ws('/', r ->> k[1], r ->> k[2], r ->> k[3], r ->> k[4], r ->> k[5]), audit_kept(r - hidden),
            told.source, told.address, told.request_id, told.task_id
       FROM (SELECT to_jsonb(x) AS r FROM new_rows x OFFSET 0) AS news, audit_told() AS told
+     WHERE every OR coalesce(r ->> 'provider', typed) = typed
      ORDER BY r -> k[1], r -> k[2], r -> k[3], r -> k[4], r -> k[5];
   ELSE
     INSERT INTO audit_pending (opens, chain, actor, actor_name, action, entity, entity_key, before, source, address, request_id, task_id)
@@ -155,6 +159,7 @@ BEGIN
            'deleted', TG_TABLE_NAME, concat_ws('/', r ->> k[1], r ->> k[2], r ->> k[3], r ->> k[4], r ->> k[5]), audit_kept(r - hidden),
            told.source, told.address, told.request_id, told.task_id
       FROM (SELECT to_jsonb(x) AS r FROM old_rows x OFFSET 0) AS olds, audit_told() AS told
+     WHERE every OR coalesce(r ->> 'provider', typed) = typed
      ORDER BY r -> k[1], r -> k[2], r -> k[3], r -> k[4], r -> k[5];
   END IF;
   RETURN NULL;
