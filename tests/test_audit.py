@@ -620,6 +620,13 @@ def test_what_no_longer_writes_the_trail_is_said(owner: Connection) -> None:
         # what stands in another function of ours, or is a part of this one
         ("DO $$ BEGIN EXECUTE format('CREATE OR REPLACE FUNCTION refuse_audit() RETURNS trigger LANGUAGE plpgsql AS %L', "
          "(SELECT prosrc FROM pg_proc WHERE proname = 'audit_booked')); END $$", "refuse_audit"),
+        # what was added and keeps rows out
+        ("CREATE FUNCTION hush() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "
+         "CREATE TRIGGER hush BEFORE INSERT ON audit_pending FOR EACH ROW EXECUTE FUNCTION hush()", "audit_pending"),
+        ("CREATE FUNCTION hush() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM audit_pending; RETURN NULL; END'; "
+         "CREATE TRIGGER zz AFTER INSERT ON securities FOR EACH STATEMENT EXECUTE FUNCTION hush()", "securities"),
+        ("CREATE RULE hush AS ON INSERT TO audit_pending DO INSTEAD NOTHING", "audit_pending"),
+        ("CREATE OR REPLACE FUNCTION keep_action() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM audit_pending; RETURN NEW; END'", "corporate_actions"),
         ("CREATE OR REPLACE FUNCTION app_user() RETURNS uuid LANGUAGE sql STABLE AS 'SELECT NULL::uuid'", "app_user"),
     ],
 )  # fmt: skip
