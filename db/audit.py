@@ -20,7 +20,7 @@ from typing import IO, Any
 import psycopg
 
 from core import VERSION
-from core.audit import Check, Cursor, Finding, Head, Link, Row, Wanted, digest, security, table
+from core.audit import PEOPLE, Check, Cursor, Finding, Head, Link, Row, Wanted, digest, security, table, unlocated
 from core.scope import BadScope
 from core.table import Context, Table
 from db import embedded, engine
@@ -53,7 +53,7 @@ def rows(user: User, wanted: Wanted, cursor: Cursor | None = None, limit: int = 
     with engine.session(user.user_id) as c:
         if wanted.entity and wanted.entity not in (known := _entities(c)):
             raise BadScope("entity", wanted.entity, "one of " + ", ".join(known))
-        conditions, values = _asked(wanted)
+        conditions, values = _asked(user, wanted)
         if cursor is not None:
             conditions.append("(at, chain, seq) < (%(at)s, %(behind)s, %(seq)s)")
             values |= {"at": cursor.at, "behind": cursor.chain, "seq": cursor.seq}
@@ -61,7 +61,7 @@ def rows(user: User, wanted: Wanted, cursor: Cursor | None = None, limit: int = 
             f"SELECT {FIELDS} FROM audit_log WHERE {' AND '.join(conditions or ['true'])} ORDER BY at DESC, chain DESC, seq DESC LIMIT %(limit)s",
             {**values, "limit": limit + 1},
         ).fetchall()
-        listed = tuple(Row(*r) for r in found[:limit])
+        listed = tuple(_shown(user, Row(*r)) for r in found[:limit])
         named = _names(c) | _symbols(c, listed)
     older = None
     if len(found) > limit:
@@ -69,9 +69,15 @@ def rows(user: User, wanted: Wanted, cursor: Cursor | None = None, limit: int = 
     return Page(listed, older, named)
 
 
-def _asked(wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
-    """What is asked for as conditions, only those that are: each can use its index."""
-    text = "strpos(lower(concat_ws(' ', entity, entity_key, actor_name, before::text, after::text, address, request_id)), %(text)s) > 0"
+def _shown(user: User, row: Row) -> Row:
+    """A row as this person may see it."""
+    return row if user.role == "admin" or row.actor == user.user_id else unlocated(row)
+
+
+def _asked(user: User, wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
+    """What is asked for as conditions, only those that are: each can use its index. What is withheld is not searched."""
+    where_from = "CASE WHEN %(admin)s OR actor = %(me)s THEN concat_ws(' ', address, request_id) END"
+    text = f"strpos(lower(concat_ws(' ', entity, entity_key, actor_name, before::text, after::text, {where_from})), %(text)s) > 0"
     every: tuple[tuple[str, str, Any], ...] = (
         ("who", "actor_name = %(who)s", wanted.who),
         ("first", "at >= %(first)s", wanted.first and _midnight(wanted.first)),
@@ -85,7 +91,8 @@ def _asked(wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
         ("text", text, wanted.text.lower()),
     )
     given = [each for each in every if each[2]]
-    return [condition for _, condition, _ in given], {name: value for name, _, value in given}
+    asker = {"admin": user.role == "admin", "me": user.user_id}
+    return [condition for _, condition, _ in given], asker | {name: value for name, _, value in given}
 
 
 def whole(user: User, wanted: Wanted, limit: int = MOST) -> Table:
@@ -102,7 +109,7 @@ def of(user: User, entity: str, key: str, limit: int = 100) -> Table:
             "AND coalesce(after, before) ->> 'security_id' = %(key)s) ORDER BY at DESC, chain DESC, seq DESC LIMIT %(limit)s",
             {"entity": entity, "key": key, "limit": limit},
         ).fetchall()
-        listed = [Row(*r) for r in found]
+        listed = [_shown(user, Row(*r)) for r in found]
         return table(listed, context(), _names(c) | _symbols(c, listed))
 
 

@@ -83,7 +83,10 @@ def _wanted(c: psycopg.Connection[Any]) -> dict[tuple[str, str], str]:
     wanted = {key: definition.format(key[0]) for key, definition in OWN.items()}
     for table, columns, key, chain in c.execute(_JOINED, (list(joins),)).fetchall():
         who, ignored = joins[table]
-        hidden = [x for x in columns if re.search("password|secret|token", x)]
+        hidden = [
+            x for x in columns
+            if re.search("password|secret|token", x) or (x in ("address", "request_id") and "request_id" in columns)
+        ]  # fmt: skip
         lists = ", ".join(f"'{{{','.join(x)}}}'" for x in (key, hidden, ignored))
         for name, when in _ROWS.items():
             wanted[table, name] = (

@@ -838,7 +838,7 @@ def test_filters(small: Small, asked: dict[str, str], holds: Callable[[Any], boo
 @pytest.mark.parametrize("asked", [{"who": "nobody"}, {"task": str(uuid4())}, {"entity": "limits", "key": "x"}])
 def test_filters_of_one_thing_walk_no_whole_trail(small: Small, asked: dict[str, str]) -> None:
     """Each is asked for by its index, for a person too, whatever else there is in the trail."""
-    conditions, values = audit._asked(Wanted.read(asked))
+    conditions, values = audit._asked(small.user("anna"), Wanted.read(asked))
     with small.database.web(small.anna) as c:
         c.execute("SET LOCAL enable_seqscan = off")
         found = c.execute("EXPLAIN SELECT * FROM audit_log WHERE " + " AND ".join(conditions), values).fetchall()  # type: ignore[arg-type]
@@ -915,6 +915,55 @@ def test_the_trail_of_one_thing(small: Small) -> None:
     assert (found[1]["thing"], found[1]["change"]) == ("securities BOLT", "name: Bolt → Bolts")
     assert found[0]["thing"] == "corporate actions BOLT"
     assert len(audit.of(small.user("ben"), "securities", number, limit=1).rows) == 1
+
+
+def test_where_others_came_from_is_for_admins(small: Small) -> None:
+    """In the API, in the CSV and in what is searched; the hash covers it, so that a digest stands for what is withheld."""
+    number = small.securities["LATE"]
+    told = engine.origin.set(engine.Origin("api", "192.0.2.99", "from-anna"))
+    try:
+        for rating, user in (("B", small.ben), ("A", small.anna)):
+            with engine.jobs(user=user, source="api") as c:
+                c.execute("UPDATE securities SET rating = %s WHERE security_id = %s", (rating, number))
+        task = tasks.request(small.user("anna"), master.plan_edit(small.user("anna"), "LATE", {"rating": "AA"}), {})
+    finally:
+        engine.origin.reset(told)
+    seen = {}
+    for name in ("anna", "ben"):
+        items = small.client(name).get("/v1/audit", params={"limit": 500, "chain": "master"}).json()["items"]
+        seen[name] = {r["hash"]: r for r in items}
+        rows = csv.DictReader(io.StringIO(small.client(name).get("/v1/audit.csv", params={"chain": "master"}).text))
+        assert [(r["hash"], r["address"], r["request_id"], r["digest"]) for r in rows] == [
+            (i["hash"], *(i[x] or "" for x in ("address", "request_id", "digest"))) for i in items
+        ]
+        found = small.client(name).get("/v1/audit", params={"q": "192.0.2.99"}).json()["items"]
+        assert {r["actor_name"] for r in found} == {"anna": {"anna", "ben"}, "ben": {"ben"}}[name]
+    assert seen["anna"].keys() == seen["ben"].keys()
+    withheld = [h for h, r in seen["anna"].items() if r != seen["ben"][h]]
+    assert {seen["anna"][h]["entity"] for h in withheld} == {"securities", "tasks"}
+    for h, r in seen["anna"].items():
+        bens = seen["ben"][h]
+        assert (r["digest"] is None, bens["digest"] is None) == (True, h not in withheld)
+        if h in withheld:
+            assert (r["address"], bens["address"], bens["request_id"]) == ("192.0.2.99", None, None)
+            assert trail.linked(*(bytes.fromhex(bens[x]) for x in ("previous", "digest"))).hex() == h
+    text = json.dumps([r for r in seen["ben"].values() if r["actor_name"] != "ben"])
+    assert "192.0.2.99" not in text
+    assert "from-anna" not in text
+    asking = next(r for r in seen["anna"].values() if r["entity_key"] == str(task))
+    assert {"address", "request_id"} & set(asking["after"]) == set(), "the row itself says it"
+    assert asking["after"]["source"] == "api"
+    shown = list(audit.of(small.user("ben"), "securities", str(number)).records())
+    assert {r["address"] for r in shown} == {None, "192.0.2.99"}
+    assert {r["who"] for r in shown if r["address"]} == {"ben"}
+    for name in ("anna", "ben"):
+        at = AppTest.from_function(_opens, default_timeout=60)
+        at.session_state["user"], at.session_state["action"] = small.user(name), "updated"
+        at.run()
+        assert not at.exception, at.exception[0].value
+        assert ("192.0.2.99" in at.markdown[0].value, "request" in at.caption[0].value) == ((name == "anna"),) * 2
+        assert ("is for admins" in at.caption[0].value) == (name == "ben")
+    assert audit.verified(small.user("anna")).findings == ()
 
 
 # --- the page ----------------------------------------------------------------------------------------------------

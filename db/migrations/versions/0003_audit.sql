@@ -201,7 +201,9 @@ DECLARE
   named constant text[] := ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = t AND attnum > 0 AND NOT attisdropped ORDER BY attnum);
   key constant text[] := ARRAY(SELECT a.attname::text FROM pg_index x CROSS JOIN unnest(x.indkey) WITH ORDINALITY AS k (attnum, place)
     JOIN pg_attribute a ON a.attrelid = t AND a.attnum = k.attnum WHERE x.indrelid = t AND x.indisprimary ORDER BY k.place);
-  hidden constant text[] := ARRAY(SELECT x FROM unnest(named) AS x WHERE x ~ 'password|secret|token');
+  -- secrets; and where a request came from, which the row of the trail says itself, to those who may know
+  hidden constant text[] := ARRAY(SELECT x FROM unnest(named) AS x
+    WHERE x ~ 'password|secret|token' OR (x IN ('address', 'request_id') AND 'request_id' = ANY (named)));
   chain constant text := CASE WHEN 'portfolio_id' = ANY (named) THEN 'portfolio' WHEN 'user_id' = ANY (named) OR t = 'installation'::regclass
     THEN 'people' ELSE 'master' END;
   arguments text;
