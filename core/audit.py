@@ -324,7 +324,7 @@ def summary(row: Row) -> str:
     return said if len(said) <= SUMMARY else said[: SUMMARY - 1] + "…"
 
 
-NAMING = ("symbol", "title", "subject", "status", "exchange", "name", "username", "display_name", "role", "access", "method", "rule", "value", "valid_from", "key", "kind", "ex_on",
+NAMING = ("chain", "symbol", "title", "subject", "status", "exchange", "name", "username", "display_name", "role", "access", "method", "rule", "value", "valid_from", "key", "kind", "ex_on",
           "on", "close", "price", "file_name", "booked", "custodian", "statement_on", "decision", "comment", "called", "rows")  # fmt: skip
 
 

@@ -129,7 +129,7 @@ def people(user: User) -> list[str]:
     """Who may have changed something: everybody, and the roles of programs."""
     with engine.session(user.user_id) as c:
         everybody = c.execute("SELECT username FROM users ORDER BY 1").fetchall()
-    return [*(r[0] for r in everybody), "ballast_jobs", "ballast_owner"]
+    return [*(r[0] for r in everybody), "ballast_jobs", "ballast_owner", "ballast_web"]
 
 
 def _midnight(day: Any) -> datetime:
@@ -182,12 +182,12 @@ def verify(
     expected: Sequence[Head] = (),
     said: Callable[[int, int], None] | None = None,
 ) -> Verified:
-    """Work out every chain anew (or one); `expected` are heads that were noted before; `said(rows looked at, rows there are)`.
+    """Work out every chain anew (or one), and whether those that began are there; `expected` are heads that were noted before; `said(rows looked at, rows there are)`.
 
     As the owner or the jobs role from the rows themselves. An admin who may not read a chain gets its links from the database, which
     works out the digest of each row: see 0003_audit.sql.
     """
-    open_, sealed = _chains(c)
+    open_, sealed, begun = _chains(c)
     names = [x for x in sorted({*open_, *sealed, *(e.chain for e in expected)}) if chain in (None, x)]
     total = sum(r[0] for r in c.execute("SELECT seq FROM audit_heads").fetchall())
     checks: list[Check] = []
@@ -202,6 +202,7 @@ def verify(
         check.end(head)
         checks.append(check)
     findings = [check.finding for check in checks if check.finding is not None]
+    findings += [f for f in _lost({*open_, *sealed}, begun) if chain in (None, f.chain) and f.chain not in {x.chain for x in findings}]  # fmt: skip
     findings += [Finding(where, None, what) for where, what in fallen(c)]
     return Verified(tuple(checks), tuple(findings))
 
@@ -219,12 +220,40 @@ def heads(c: Connection) -> list[Head]:
     return [Head(*r) for r in c.execute("SELECT chain, seq, hash FROM audit_heads ORDER BY 1").fetchall()]
 
 
-def _chains(c: Connection) -> tuple[set[str], set[str]]:
-    """(chains that may be read here, those of which an admin gets the links alone)."""
-    mine = {r[0] for r in c.execute("SELECT chain FROM audit_log UNION SELECT chain FROM audit_heads").fetchall()}
+def _chains(c: Connection) -> tuple[set[str], set[str], list[tuple[str, int]]]:
+    """(chains that may be read here, those of which an admin gets the links alone, those that 'people' says began, with its row).
+
+    All as of one moment: others begin chains meanwhile."""
     may = c.execute("SELECT has_function_privilege('audit_chains()', 'EXECUTE')").fetchone()
-    every = {r[0] for r in c.execute("SELECT chain FROM audit_chains()").fetchall()} if may and may[0] else set()
-    return mine, every - mine
+    found = c.execute(
+        "SELECT 'open', chain, NULL::bigint FROM audit_log UNION SELECT 'open', chain, NULL FROM audit_heads "
+        + ("UNION ALL SELECT 'sealed', chain, NULL FROM audit_chains() " if may and may[0] else "")
+        + "UNION ALL SELECT 'begun', entity_key, seq FROM audit_log WHERE chain = 'people' AND entity = 'audit_chains' ORDER BY 3"
+    ).fetchall()
+    mine, every = ({chain for how, chain, _ in found if how == which} for which in ("open", "sealed"))
+    return mine, every - mine, [(chain, seq) for how, chain, seq in found if how == "begun"]
+
+
+def _lost(there: set[str], begun: Sequence[tuple[str, int]]) -> list[Finding]:
+    """Chains that are not there, or anew, or were never begun: as 'people' says, which began with the trail itself."""
+    if not begun:
+        return [Finding(PEOPLE, None, "the whole chain is missing, and with it which other chains there were")]
+    first = dict(reversed(begun))
+    gone = (
+        (x, f"the whole chain is missing: row {seq} of people says that it began")
+        for x, seq in first.items()
+        if x not in there
+    )
+    anew = (
+        (x, f"it began anew with row {seq} of people: what stood there before is missing")
+        for x, seq in begun
+        if seq != first[x]
+    )
+    put_in = (
+        (x, "no row of people says that it began: one of the two is not as it was written")
+        for x in there - first.keys()
+    )
+    return sorted((Finding(x, None, what) for x, what in (*gone, *anew, *put_in)), key=str)
 
 
 Stand = tuple[list[Link], tuple[int, bytes] | None]

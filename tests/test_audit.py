@@ -324,6 +324,7 @@ def test_who_and_from_where(database: Database) -> None:
         ("api", user, "ann", None, None, task),
         ("job", None, "ballast_jobs", None, None, None),
         ("page", user, "ann", "192.0.2.7", "r-1", None),
+        ("page", None, "ballast_web", None, None, None),  # that the chain of the portfolio began, and not by whom
         ("csv", user, "ann", "192.0.2.7", "r-1", None),
     }
 
@@ -445,7 +446,7 @@ def test_the_working_roles_may_not_read_what_waits(database: Database) -> None:
 @pytest.fixture
 def six(owner: Connection) -> Connection:
     """A chain 'people' of six rows; the owner has taken the protection off."""
-    for i in range(6):
+    for i in range(4):  # behind the two that say which chains began
         owner.execute("INSERT INTO installation VALUES (%s, '1')", (f"fact {i}",))
         sealed(owner)
     assert one(owner, "SELECT count(*) FROM audit_log WHERE chain = 'people'") == 6
@@ -575,7 +576,7 @@ def test_a_chain_cut_short_with_its_head_is_found_by_the_noted_head(six: Connect
     assert (seq, "row 6 was noted" in said) == (5, True), said
     six.execute("DELETE FROM audit_log WHERE chain = 'people'")
     six.execute("DELETE FROM audit_heads WHERE chain = 'people'")
-    assert found(six) == []
+    assert found(six) == [(None, "the whole chain is missing, and with it which other chains there were")]
     assert [seq for seq, _ in found(six, noted)] == [1]
 
 
@@ -589,6 +590,116 @@ def test_heads_that_are_gone_or_wrong_are_found(six: Connection) -> None:
         assert found(six) == [(None, "its head is missing")]
     six.execute("DELETE FROM audit_log WHERE chain = 'people'")
     assert found(six) == [(1, "the chain is cut short: its head stands at row 6")]
+
+
+def gone(c: Connection, *chains: str) -> list[str]:
+    """What is found where the owner takes whole chains away and puts the protection back."""
+    for each in ("DISABLE", "ENABLE"):
+        for t in ("audit_log", "audit_heads"):
+            c.execute(f"ALTER TABLE {t} {each} TRIGGER append_only")
+            if each == "DISABLE":
+                c.execute(f"DELETE FROM {t} WHERE chain = ANY (%s)", (list(chains),))
+    return [str(f) for f in audit.verify(c).findings]
+
+
+def portfolio_of(c: Connection) -> str:
+    """A portfolio's chain."""
+    made = one(c, "INSERT INTO portfolios (name, base_currency, created_by) VALUES ('P', 'USD', %s) RETURNING portfolio_id", somebody(c))  # fmt: skip
+    sealed(c)
+    return f"portfolio:{made}"
+
+
+def test_a_whole_chain_that_is_gone_is_found(owner: Connection) -> None:
+    its = portfolio_of(owner)
+    row = next(r for r in newest(owner, 9) if r.entity_key == its)
+    assert (row.chain, row.entity, row.actor, row.address) == ("people", "audit_chains", None, None), (
+        "admins, who may not read it, learn that it began, and not by whom"
+    )
+    with owner.transaction(force_rollback=True):
+        assert gone(owner, "master") == [
+            "master: the whole chain is missing: row 2 of people says that it began",
+        ]
+    with owner.transaction(force_rollback=True):
+        assert gone(owner, "master", "people", its) == [
+            "people: the whole chain is missing, and with it which other chains there were",
+        ]
+    said = f"{its}: the whole chain is missing: row {row.seq} of people says that it began"
+    assert gone(owner, its) == [said]
+    assert [str(f) for f in audit.verify(owner, its).findings] == [said]
+    assert audit.verify(owner, "master").findings == ()
+    owner.execute("UPDATE portfolios SET note = 'n'")
+    sealed(owner)
+    assert [str(f) for f in audit.verify(owner).findings] == [
+        f"{its}: it began anew with row {row.seq + 1} of people: what stood there before is missing"
+    ]
+
+
+def test_a_chain_that_never_began_is_found(six: Connection) -> None:
+    six.execute("UPDATE audit_log SET chain = 'portfolio:x' WHERE chain = 'people' AND seq = 6")
+    six.execute("INSERT INTO audit_heads SELECT chain, seq, hash FROM audit_log WHERE chain = 'portfolio:x'")
+    said = {f.chain: f.what for f in audit.verify(six, "portfolio:x").findings}
+    assert "portfolio:x" in said
+    six.execute("DELETE FROM audit_log WHERE chain = 'portfolio:x'")
+    six.execute("UPDATE audit_heads SET (seq, hash) = (0, decode(repeat('00', 32), 'hex')) WHERE chain = 'portfolio:x'")
+    said = {f.chain: f.what for f in audit.verify(six, "portfolio:x").findings}
+    assert said["portfolio:x"] == "no row of people says that it began: one of the two is not as it was written"
+
+
+def test_two_that_begin_a_chain_at_once_name_it_once(database: Database) -> None:
+    """As with a portfolio of before the trail, whose chain begins at its first change."""
+    with engine.owner() as c:
+        c.execute("ALTER TABLE portfolios DISABLE TRIGGER audit_insert")
+        user = somebody(c)
+        made = one(c, "INSERT INTO portfolios (name, base_currency, created_by) VALUES ('P', 'USD', %s) RETURNING portfolio_id", user)  # fmt: skip
+        c.execute("ALTER TABLE portfolios ENABLE TRIGGER audit_insert")
+        assert audit.verify(c).findings == ()
+    done: list[str] = []
+
+    def second() -> None:
+        with engine.owner() as c:
+            c.execute("UPDATE portfolios SET name = 'R'")
+        done.append("second")
+
+    with engine.owner() as c:
+        c.execute("INSERT INTO limits (portfolio_id, rule, valid_from, value) VALUES (%s, 'r', '2020-01-01', 1)", (made,))  # fmt: skip
+        sealed(c)
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(1)
+        assert done == [], "it waits for the first"
+    thread.join(30)
+    assert done == ["second"]
+    with engine.owner() as c:
+        assert one(c, "SELECT count(*) FROM audit_log WHERE entity = 'audit_chains' AND entity_key = %s", f"portfolio:{made}") == 1  # fmt: skip
+        assert one(c, "SELECT count(*) FROM audit_log WHERE chain = %s", f"portfolio:{made}") == 2
+        assert audit.verify(c).findings == ()
+
+
+def test_many_chains_begin_at_once(database: Database) -> None:
+    with engine.owner() as c:
+        user = somebody(c)
+    failed: list[BaseException] = []
+
+    def work(n: int) -> None:
+        try:
+            for i in range(5):
+                portfolios.create_portfolio(user, f"{n}.{i}", "USD")
+                with engine.owner() as c:
+                    c.execute("INSERT INTO portfolios (name, base_currency, created_by) VALUES (%s, 'USD', %s)", (f"{n}/{i}", user))  # fmt: skip
+                    one(c, NEW, f"S{n}X{i}", "S")
+        except psycopg.Error as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60)
+    assert failed == []
+    with engine.owner() as c:
+        done = audit.verify(c)
+        assert (done.findings, len(done.checks)) == ((), 62)
+        assert one(c, "SELECT count(*) FROM audit_log WHERE entity = 'audit_chains'") == 62
 
 
 def test_what_no_longer_writes_the_trail_is_said(owner: Connection) -> None:
@@ -637,7 +748,7 @@ def test_what_was_dropped_and_made_otherwise_is_said(owner: Connection, change: 
 
 
 def test_long_chains_are_walked_in_parts(owner: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    owner.execute("INSERT INTO installation SELECT i::text, '1' FROM generate_series(1, 20) i")
+    owner.execute("INSERT INTO installation SELECT i::text, '1' FROM generate_series(1, 18) i")
     sealed(owner)
     for size in (7, 10, 20, 21):
         monkeypatch.setattr(audit, "FETCHED", size)
@@ -657,11 +768,11 @@ def test_the_hash_by_hand(owner: Connection) -> None:
     (row,) = newest(owner)
     at = row.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     after = '{"key": "Zürich", "value": [1.50, null]}'
-    text = f"6:people,1:1,27:{at},-,13:ballast_owner,8:inserted,12:installation,7:Zürich,-,41:{after},8:database,-,-,-,"
+    text = f"6:people,1:3,27:{at},-,13:ballast_owner,8:inserted,12:installation,7:Zürich,-,41:{after},8:database,-,-,-,"
     assert trail.canonical(row) == text.encode()
-    assert one(owner, "SELECT audit_canonical(l) FROM audit_log l WHERE chain = 'people'") == text
-    assert row.previous == bytes(32)
-    assert row.hash == hashlib.sha256(bytes(32) + hashlib.sha256(text.encode()).digest()).digest()
+    assert one(owner, "SELECT audit_canonical(l) FROM audit_log l WHERE chain = 'people' AND seq = 3") == text
+    assert one(owner, "SELECT previous FROM audit_log l WHERE chain = 'people' AND seq = 1") == bytes(32)
+    assert row.hash == hashlib.sha256(row.previous + hashlib.sha256(text.encode()).digest()).digest()
 
 
 def test_fields_cannot_run_into_each_other() -> None:
@@ -1114,26 +1225,26 @@ def command(database: Database, capsys: pytest.CaptureFixture[str]) -> Callable[
 
 def test_verify_says_what_it_found(database: Database, command: Callable[..., tuple[int, str]]) -> None:
     status, said = command("verify", "--chain", "people")
-    assert (status, "3 rows in 1 chains: all is as it was written." in said) == (0, True), said
+    assert (status, "5 rows in 1 chains: all is as it was written." in said) == (0, True), said
     assert command("verify")[0] == 0
     status, noted = command("heads")
-    noted = next(line for line in noted.splitlines() if line.startswith("people:3:"))
+    noted = next(line for line in noted.splitlines() if line.startswith("people:5:"))
     assert status == 0
     assert command("verify", "--chain", "people", "--expect", noted)[0] == 0
     assert command("verify", "--expect", "people:3")[0] == 2
     assert command("verify", "--chain", "nobody")[0] == 1
     with engine.owner() as c:
         c.execute("ALTER TABLE audit_log DISABLE TRIGGER append_only")
-        c.execute("UPDATE audit_log SET entity_key = 'c' WHERE chain = 'people' AND seq = 2")
+        c.execute("UPDATE audit_log SET entity_key = 'c' WHERE chain = 'people' AND seq = 4")
         c.execute("ALTER TABLE audit_log ENABLE TRIGGER append_only")
     status, said = command("verify")
-    assert (status, "people row 2: it was changed" in said, "1 findings" in said) == (1, True, True), said
+    assert (status, "people row 4: it was changed" in said, "1 findings" in said) == (1, True, True), said
 
 
 def test_the_exported_trail_gives_the_hashes(command: Callable[..., tuple[int, str]]) -> None:
     status, said = command("export", "--csv", "--chain", "people")
     rows = list(csv.DictReader(io.StringIO(said, newline="")))
-    assert (status, len(rows)) == (0, 3)
+    assert (status, len(rows)) == (0, 5)
     before = bytes(32)
     for r in rows:
         cells = {k: v or None for k, v in r.items()}
@@ -1166,15 +1277,17 @@ def test_an_installation_of_the_second_schema_comes_along(server: Embedded) -> N
         with psycopg.connect(server.conninfo("ballast_owner", name)) as c:
             assert not c.execute("SELECT FROM audit_log WHERE source <> 'migration'").fetchall()
             assert one(c, "SELECT count(*) FROM audit_pending") == 0
+            assert audit.verify(c).findings == ()
             c.execute("UPDATE securities SET name = 'New' WHERE security_id = %s", (number,))
             c.execute("UPDATE portfolios SET note = 'n'")
         with psycopg.connect(server.conninfo("ballast_owner", name)) as c:
-            rows = [r for r in newest(c, 2) if r.source == "database"]
+            rows = [r for r in newest(c, 3) if r.source == "database"]
             assert [(r.chain, r.entity) for r in rows] == [
                 ("master", "securities"),
-                (f"portfolio:{portfolio}", "portfolios"),
+                ("people", "audit_chains"),
+                (its := f"portfolio:{portfolio}", "portfolios"),
             ]
-            assert (rows[1].seq, rows[1].previous) == (1, bytes(32))
+            assert (rows[1].entity_key, rows[2].seq, rows[2].previous) == (its, 1, bytes(32))
             assert audit.verify(c).findings == ()
     finally:
         with psycopg.connect(server.conninfo(dbname="postgres"), autocommit=True) as c:

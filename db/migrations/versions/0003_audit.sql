@@ -51,7 +51,6 @@ BEGIN
 END $$;
 CREATE TRIGGER append_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON audit_log FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit();
 CREATE TRIGGER append_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON audit_heads FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit();
-CREATE TRIGGER append_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON audit_pending FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit();
 
 -- ── the hash ────────────────────────────────────────────────────────────────────────────────────────────
 -- What is hashed, field by field as "length in octets:text,", a missing one as "-,". core.audit.canonical says the same in Python.
@@ -72,11 +71,20 @@ DECLARE
   mine constant xid8 := pg_current_xact_id();
   moment timestamptz;
   named text;
+  begins boolean;
 BEGIN
+  -- A chain that begins is named in 'people', so that it cannot go as a whole; not by whom: who may read a portfolio is told that by its own chain.
+  INSERT INTO audit_pending (opens, chain, actor_name, action, entity, entity_key, after, source)
+  SELECT false, 'people', session_user, 'inserted', 'audit_chains', p.chain, jsonb_build_object('chain', p.chain), min(p.source) FROM audit_pending p
+   WHERE p.xid = mine AND p.chain <> 'people' AND NOT EXISTS (SELECT FROM audit_heads h WHERE h.chain = p.chain) GROUP BY p.chain ORDER BY p.chain;
+  begins := FOUND;
   FOR named IN SELECT DISTINCT p.chain FROM audit_pending p WHERE p.xid = mine ORDER BY 1 LOOP
     INSERT INTO audit_heads VALUES (named, 0, decode(repeat('00', 32), 'hex')) ON CONFLICT DO NOTHING;
     PERFORM FROM audit_heads h WHERE h.chain = named FOR UPDATE;
   END LOOP;
+  IF begins THEN                                                   -- unless somebody else began it while the locks were waited for
+    DELETE FROM audit_pending p USING audit_heads h WHERE p.xid = mine AND p.entity = 'audit_chains' AND h.chain = p.entity_key AND h.seq > 0;
+  END IF;
   moment := clock_timestamp();                                     -- after the locks: within a chain no time is before another
   WITH told AS (
     SELECT ROW(p.chain, h.seq + row_number() OVER (PARTITION BY p.chain ORDER BY p.place), moment, p.actor, p.actor_name, p.action, p.entity, p.entity_key,
@@ -94,6 +102,10 @@ BEGIN
   RETURN NULL;
 END $$;
 CREATE CONSTRAINT TRIGGER seal AFTER INSERT ON audit_pending DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.opens) EXECUTE FUNCTION audit_seal();
+-- 'people' begins here, so that it is always there and names every other chain from its first row on.
+INSERT INTO audit_pending (opens, chain, actor_name, action, entity, entity_key, after, source)
+  VALUES (true, 'people', session_user, 'inserted', 'audit_chains', 'people', '{"chain": "people"}', 'migration');
+CREATE TRIGGER append_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON audit_pending FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit();
 
 -- ── what a statement leaves ─────────────────────────────────────────────────────────────────────────────
 -- A row as it is kept: what is long in a big one (a whole statement of a custodian) by its digest.
