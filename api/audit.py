@@ -52,11 +52,14 @@ class AuditRow(BaseModel):
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     source: str
-    address: str | None
-    request_id: str | None
+    address: str | None = Field(description="of the client; for admins and who did it")
+    request_id: str | None = Field(description="for admins and who did it")
     task_id: UUID | None
     previous: str = Field(description="the hash of the row before, hexadecimal")
     hash: str = Field(description="sha256 over `previous` and the digest of the row")
+    digest: str | None = Field(
+        description="the digest of the whole row, where its address and request are withheld from you; null: nothing is"
+    )
 
 
 class AuditPage(BaseModel):

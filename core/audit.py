@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -47,6 +47,7 @@ class Row:
     task_id: UUID | None
     previous: bytes
     hash: bytes
+    content: bytes | None = None  # the digest of what it says, where something of that is withheld
 
 
 def canonical(row: Row) -> bytes:
@@ -80,7 +81,14 @@ def canonical(row: Row) -> bytes:
 
 def digest(row: Row) -> bytes:
     """sha256 of what a row says."""
-    return hashlib.sha256(canonical(row)).digest()
+    return row.content or hashlib.sha256(canonical(row)).digest()
+
+
+def unlocated(row: Row) -> Row:
+    """A row without where it came from (address and request), which is for admins and who did it; its digest stands for that."""
+    if row.address is None and row.request_id is None:
+        return row
+    return replace(row, address=None, request_id=None, content=digest(row))
 
 
 def linked(previous: bytes, content: bytes) -> bytes:
@@ -316,7 +324,7 @@ def summary(row: Row) -> str:
     return said if len(said) <= SUMMARY else said[: SUMMARY - 1] + "…"
 
 
-NAMING = ("symbol", "title", "subject", "status", "exchange", "name", "username", "display_name", "role", "access", "method", "rule", "value", "valid_from", "key", "kind", "ex_on",
+NAMING = ("chain", "symbol", "title", "subject", "status", "exchange", "name", "username", "display_name", "role", "access", "method", "rule", "value", "valid_from", "key", "kind", "ex_on",
           "on", "close", "price", "file_name", "booked", "custodian", "statement_on", "decision", "comment", "called", "rows")  # fmt: skip
 
 
@@ -332,8 +340,8 @@ COLUMNS = (
     Column("change", "Change"),
     Column("source", "From", note="page, api, csv, job, command, migration; database: by none of them", wide_only=True),
     Column("belongs", "Belongs to", note="the chain: a portfolio, master data or people and settings", wide_only=True),
-    Column("address", "Address", note="of the client", wide_only=True),
-    Column("request_id", "Request", wide_only=True),
+    Column("address", "Address", note="of the client; for admins and who did it", wide_only=True),
+    Column("request_id", "Request", note="for admins and who did it", wide_only=True),
     Column("task", "Task", wide_only=True),
     Column("entity", "Table", wide_only=True),
     Column("key", "Key", note="the key columns of the row, joined by /", wide_only=True),
@@ -342,6 +350,9 @@ COLUMNS = (
     Column("chain", "Chain", wide_only=True),
     Column("seq", "Row", Kind.COUNT, "its number in the chain", wide_only=True),
     Column("hash", "Hash", note="sha256 over the row and the hash before it", wide_only=True),
+    Column(
+        "digest", "Digest", note="sha256 of the whole row, where its address and request are withheld", wide_only=True
+    ),
 )
 
 
@@ -372,7 +383,8 @@ def table(
     """Rows of the trail as a Table, in the order given. `names`: of portfolios by chain, of securities by "security:" and number."""
     cells = tuple(
         (r.at, r.actor_name, r.action, thing(r, names), summary(r), r.source, belongs(r.chain, names), r.address, r.request_id,
-         None if r.task_id is None else str(r.task_id), r.entity, r.entity_key, r.before, r.after, r.chain, r.seq, r.hash.hex())
+         None if r.task_id is None else str(r.task_id), r.entity, r.entity_key, r.before, r.after, r.chain, r.seq, r.hash.hex(),
+         r.content and r.content.hex())
         for r in rows
     )  # fmt: skip
     return Table("audit", "Audit trail", COLUMNS, cells, context, empty=empty)
@@ -397,4 +409,5 @@ def as_json(row: Row) -> dict[str, Any]:
         "task_id": None if row.task_id is None else str(row.task_id),
         "previous": row.previous.hex(),
         "hash": row.hash.hex(),
+        "digest": None if row.content is None else row.content.hex(),
     }

@@ -20,7 +20,7 @@ from typing import IO, Any
 import psycopg
 
 from core import VERSION
-from core.audit import Check, Cursor, Finding, Head, Link, Row, Wanted, digest, security, table
+from core.audit import PEOPLE, Check, Cursor, Finding, Head, Link, Row, Wanted, digest, security, table, unlocated
 from core.scope import BadScope
 from core.table import Context, Table
 from db import embedded, engine
@@ -53,7 +53,7 @@ def rows(user: User, wanted: Wanted, cursor: Cursor | None = None, limit: int = 
     with engine.session(user.user_id) as c:
         if wanted.entity and wanted.entity not in (known := _entities(c)):
             raise BadScope("entity", wanted.entity, "one of " + ", ".join(known))
-        conditions, values = _asked(wanted)
+        conditions, values = _asked(user, wanted)
         if cursor is not None:
             conditions.append("(at, chain, seq) < (%(at)s, %(behind)s, %(seq)s)")
             values |= {"at": cursor.at, "behind": cursor.chain, "seq": cursor.seq}
@@ -61,7 +61,7 @@ def rows(user: User, wanted: Wanted, cursor: Cursor | None = None, limit: int = 
             f"SELECT {FIELDS} FROM audit_log WHERE {' AND '.join(conditions or ['true'])} ORDER BY at DESC, chain DESC, seq DESC LIMIT %(limit)s",
             {**values, "limit": limit + 1},
         ).fetchall()
-        listed = tuple(Row(*r) for r in found[:limit])
+        listed = tuple(_shown(user, Row(*r)) for r in found[:limit])
         named = _names(c) | _symbols(c, listed)
     older = None
     if len(found) > limit:
@@ -69,9 +69,15 @@ def rows(user: User, wanted: Wanted, cursor: Cursor | None = None, limit: int = 
     return Page(listed, older, named)
 
 
-def _asked(wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
-    """What is asked for as conditions, only those that are: each can use its index."""
-    text = "strpos(lower(concat_ws(' ', entity, entity_key, actor_name, before::text, after::text, address, request_id)), %(text)s) > 0"
+def _shown(user: User, row: Row) -> Row:
+    """A row as this person may see it."""
+    return row if user.role == "admin" or row.actor == user.user_id else unlocated(row)
+
+
+def _asked(user: User, wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
+    """What is asked for as conditions, only those that are: each can use its index. What is withheld is not searched."""
+    where_from = "CASE WHEN %(admin)s OR actor = %(me)s THEN concat_ws(' ', address, request_id) END"
+    text = f"strpos(lower(concat_ws(' ', entity, entity_key, actor_name, before::text, after::text, {where_from})), %(text)s) > 0"
     every: tuple[tuple[str, str, Any], ...] = (
         ("who", "actor_name = %(who)s", wanted.who),
         ("first", "at >= %(first)s", wanted.first and _midnight(wanted.first)),
@@ -85,7 +91,8 @@ def _asked(wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
         ("text", text, wanted.text.lower()),
     )
     given = [each for each in every if each[2]]
-    return [condition for _, condition, _ in given], {name: value for name, _, value in given}
+    asker = {"admin": user.role == "admin", "me": user.user_id}
+    return [condition for _, condition, _ in given], asker | {name: value for name, _, value in given}
 
 
 def whole(user: User, wanted: Wanted, limit: int = MOST) -> Table:
@@ -102,7 +109,7 @@ def of(user: User, entity: str, key: str, limit: int = 100) -> Table:
             "AND coalesce(after, before) ->> 'security_id' = %(key)s) ORDER BY at DESC, chain DESC, seq DESC LIMIT %(limit)s",
             {"entity": entity, "key": key, "limit": limit},
         ).fetchall()
-        listed = [Row(*r) for r in found]
+        listed = [_shown(user, Row(*r)) for r in found]
         return table(listed, context(), _names(c) | _symbols(c, listed))
 
 
@@ -122,7 +129,7 @@ def people(user: User) -> list[str]:
     """Who may have changed something: everybody, and the roles of programs."""
     with engine.session(user.user_id) as c:
         everybody = c.execute("SELECT username FROM users ORDER BY 1").fetchall()
-    return [*(r[0] for r in everybody), "ballast_jobs", "ballast_owner"]
+    return [*(r[0] for r in everybody), "ballast_jobs", "ballast_owner", "ballast_web"]
 
 
 def _midnight(day: Any) -> datetime:
@@ -175,12 +182,12 @@ def verify(
     expected: Sequence[Head] = (),
     said: Callable[[int, int], None] | None = None,
 ) -> Verified:
-    """Work out every chain anew (or one); `expected` are heads that were noted before; `said(rows looked at, rows there are)`.
+    """Work out every chain anew (or one), and whether those that began are there; `expected` are heads that were noted before; `said(rows looked at, rows there are)`.
 
     As the owner or the jobs role from the rows themselves. An admin who may not read a chain gets its links from the database, which
     works out the digest of each row: see 0003_audit.sql.
     """
-    open_, sealed = _chains(c)
+    open_, sealed, begun = _chains(c)
     names = [x for x in sorted({*open_, *sealed, *(e.chain for e in expected)}) if chain in (None, x)]
     total = sum(r[0] for r in c.execute("SELECT seq FROM audit_heads").fetchall())
     checks: list[Check] = []
@@ -195,6 +202,7 @@ def verify(
         check.end(head)
         checks.append(check)
     findings = [check.finding for check in checks if check.finding is not None]
+    findings += [f for f in _lost({*open_, *sealed}, begun) if chain in (None, f.chain) and f.chain not in {x.chain for x in findings}]  # fmt: skip
     findings += [Finding(where, None, what) for where, what in fallen(c)]
     return Verified(tuple(checks), tuple(findings))
 
@@ -212,12 +220,40 @@ def heads(c: Connection) -> list[Head]:
     return [Head(*r) for r in c.execute("SELECT chain, seq, hash FROM audit_heads ORDER BY 1").fetchall()]
 
 
-def _chains(c: Connection) -> tuple[set[str], set[str]]:
-    """(chains that may be read here, those of which an admin gets the links alone)."""
-    mine = {r[0] for r in c.execute("SELECT chain FROM audit_log UNION SELECT chain FROM audit_heads").fetchall()}
+def _chains(c: Connection) -> tuple[set[str], set[str], list[tuple[str, int]]]:
+    """(chains that may be read here, those of which an admin gets the links alone, those that 'people' says began, with its row).
+
+    All as of one moment: others begin chains meanwhile."""
     may = c.execute("SELECT has_function_privilege('audit_chains()', 'EXECUTE')").fetchone()
-    every = {r[0] for r in c.execute("SELECT chain FROM audit_chains()").fetchall()} if may and may[0] else set()
-    return mine, every - mine
+    found = c.execute(
+        "SELECT 'open', chain, NULL::bigint FROM audit_log UNION SELECT 'open', chain, NULL FROM audit_heads "
+        + ("UNION ALL SELECT 'sealed', chain, NULL FROM audit_chains() " if may and may[0] else "")
+        + "UNION ALL SELECT 'begun', entity_key, seq FROM audit_log WHERE chain = 'people' AND entity = 'audit_chains' ORDER BY 3"
+    ).fetchall()
+    mine, every = ({chain for how, chain, _ in found if how == which} for which in ("open", "sealed"))
+    return mine, every - mine, [(chain, seq) for how, chain, seq in found if how == "begun"]
+
+
+def _lost(there: set[str], begun: Sequence[tuple[str, int]]) -> list[Finding]:
+    """Chains that are not there, or anew, or were never begun: as 'people' says, which began with the trail itself."""
+    if not begun:
+        return [Finding(PEOPLE, None, "the whole chain is missing, and with it which other chains there were")]
+    first = dict(reversed(begun))
+    gone = (
+        (x, f"the whole chain is missing: row {seq} of people says that it began")
+        for x, seq in first.items()
+        if x not in there
+    )
+    anew = (
+        (x, f"it began anew with row {seq} of people: what stood there before is missing")
+        for x, seq in begun
+        if seq != first[x]
+    )
+    put_in = (
+        (x, "no row of people says that it began: one of the two is not as it was written")
+        for x in there - first.keys()
+    )
+    return sorted((Finding(x, None, what) for x, what in (*gone, *anew, *put_in)), key=str)
 
 
 Stand = tuple[list[Link], tuple[int, bytes] | None]

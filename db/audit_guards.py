@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 
 BODIES = re.compile(r"CREATE (?:OR REPLACE )?FUNCTION (\w+)\(.*?AS\s+\$\$(.*?)\$\$", re.DOTALL)
+TRIGGERS = re.compile(r"CREATE (?:OR REPLACE )?(?:CONSTRAINT )?TRIGGER (\w+) [^;%]*? ON (\w+)")
 JOINS = re.compile(r"audited(_by_people)?\('(\w+)'((?:, *'\w+')*)\)")
 FUNCTIONS = ("refuse_audit", "netstring", "audit_canonical", "audit_link", "audit_seal", "audit_kept", "audit_told", "audit_rows", "audit_truncation",
              "audit_booked", "audit_readable", "audit_chains", "audit_links", "audit_head", "app_user", "refuse_change")  # fmt: skip
@@ -37,22 +38,25 @@ _JOINED = """SELECT t.relname::text, t.columns, t.key,
                  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum WHERE x.indrelid = c.oid AND x.indisprimary ORDER BY k.place) AS key
           FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY (%s)) AS t"""
 
+_THERE = """SELECT t.relname::text, g.tgname::text, pg_get_triggerdef(g.oid, true), g.tgenabled IN ('O', 'A'), p.proname::text, p.prosrc
+    FROM pg_trigger g JOIN pg_class t ON t.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
+   WHERE t.relnamespace = 'public'::regnamespace AND NOT g.tgisinternal AND t.relname = ANY (%s)
+  UNION ALL SELECT t.relname, r.rulename, pg_get_ruledef(r.oid), true, NULL, NULL FROM pg_rewrite r JOIN pg_class t ON t.oid = r.ev_class
+   WHERE t.relnamespace = 'public'::regnamespace AND t.relname = ANY (%s)"""
+
 
 def fallen(c: psycopg.Connection[Any]) -> list[tuple[str, str]]:
     """(table or function, what is wrong with what should write or protect the trail), in the order of their names."""
     wanted = _wanted(c)
-    there = {
-        (table, name): (definition, enabled)
-        for table, name, definition, enabled in c.execute(
-            "SELECT t.relname::text, g.tgname::text, pg_get_triggerdef(g.oid, true), g.tgenabled IN ('O', 'A') FROM pg_trigger g "
-            "JOIN pg_class t ON t.oid = g.tgrelid WHERE t.relnamespace = 'public'::regnamespace AND NOT g.tgisinternal"
-        ).fetchall()
-    }
-    out = []
+    bodies, ours = _bodies(), _triggers()
+    there, out = {}, []
+    for table, name, definition, enabled, function, source in c.execute(_THERE, ([table for table, _ in wanted],) * 2).fetchall():  # fmt: skip
+        there[table, name] = definition, enabled
+        if (table, name) not in wanted and ((table, name) not in ours or source not in bodies.get(function, ())):
+            out.append((table, f"its {'trigger' if function else 'rule'} {name} is not one that was installed: changes may have left no row"))  # fmt: skip
     for (table, name), definition in wanted.items():
         if (state := _state(definition, there.get((table, name)))) is not None:
             out.append((table, f"its trigger {name} {state}: changes may have left no row"))
-    bodies = _bodies()
     sources: dict[str, list[str]] = {}
     for name, source in c.execute(
         "SELECT proname::text, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname = ANY (%s)", (list(FUNCTIONS),)
@@ -79,7 +83,10 @@ def _wanted(c: psycopg.Connection[Any]) -> dict[tuple[str, str], str]:
     wanted = {key: definition.format(key[0]) for key, definition in OWN.items()}
     for table, columns, key, chain in c.execute(_JOINED, (list(joins),)).fetchall():
         who, ignored = joins[table]
-        hidden = [x for x in columns if re.search("password|secret|token", x)]
+        hidden = [
+            x for x in columns
+            if re.search("password|secret|token", x) or (x in ("address", "request_id") and "request_id" in columns)
+        ]  # fmt: skip
         lists = ", ".join(f"'{{{','.join(x)}}}'" for x in (key, hidden, ignored))
         for name, when in _ROWS.items():
             wanted[table, name] = (
@@ -97,6 +104,11 @@ def _joins() -> list[tuple[str, str, list[str]]]:
     return [
         ("people" if by else "all", table, re.findall(r"\w+", ignored)) for by, table, ignored in JOINS.findall(said)
     ]
+
+
+def _triggers() -> set[tuple[str, str]]:
+    """(table, name) of every trigger that the migrations name."""
+    return {(table, name) for name, table in TRIGGERS.findall(re.sub(r"--.*", "", _migrations()))}
 
 
 def _bodies() -> dict[str, set[str]]:

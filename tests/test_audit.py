@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,7 +22,7 @@ from streamlit.testing.v1 import AppTest
 from core import audit as trail
 from core.audit import Check, Cursor, Head, Link, Row, Wanted
 from core.scope import BadScope
-from db import access, audit, engine, migrate, portfolios
+from db import access, audit, engine, market, master, migrate, portfolios, tasks
 from db.embedded import Embedded
 from ui import session
 
@@ -170,7 +171,7 @@ def test_of_prices_only_what_a_person_writes_is_kept(owner: Connection) -> None:
     sealed(owner)
     assert newest(owner)[0].entity == "users"
     owner.execute("SELECT set_config('app.user_id', %s, true)", (str(user),))
-    owner.execute(price, (number, date(2026, 1, 6), "hand"))
+    owner.execute(price, (number, date(2026, 1, 6), "manual"))
     sealed(owner)
     (row,) = newest(owner)
     assert (row.chain, row.entity, row.entity_key, row.actor, row.actor_name) == (
@@ -180,6 +181,41 @@ def test_of_prices_only_what_a_person_writes_is_kept(owner: Connection) -> None:
         user,
         "ann",
     )
+
+
+def test_what_a_feed_gives_to_a_person_is_not_kept_row_by_row(database: Database) -> None:
+    """As where somebody adds a security that a feed knows, or removes one: the rows of the task tell it."""
+    with engine.owner() as c:
+        user = somebody(c)
+    bar = lambda n, day, close: market.Bar(n, date(2026, 1, day), Decimal(close))  # noqa: E731
+    with engine.jobs(user=user) as c:
+        number, other = one(c, NEW, "AAA", "Aaa"), one(c, NEW, "BBB", "Bbb")
+        market.upsert_bars(c, [bar(n, day, 10) for n in (number, other) for day in range(5, 25)], "yahoo")
+        market.upsert_bars(c, [bar(number, 26, 11), bar(other, 26, 11)], "manual")
+    with engine.jobs(user=user) as c:
+        market.upsert_bars(c, [bar(number, 5, 12), bar(number, 6, 12)], "csv")  # another feed's word
+        market.upsert_bars(c, [bar(number, 7, 13)], "manual")
+    with engine.jobs(user=user) as c:
+        market.upsert_bars(c, [bar(number, 26, 14)], "yahoo")
+        c.execute(
+            "UPDATE price_history SET \"on\" = '2026-01-27' WHERE security_id = %s AND \"on\" = '2026-01-08'", (number,)
+        )
+    with engine.jobs(user=user) as c:
+        for table in ("price_history", "price_arrays"):
+            c.execute(f"DELETE FROM {table} WHERE security_id = %s", (other,))  # type: ignore[arg-type]
+        c.execute("DELETE FROM securities WHERE security_id = %s", (other,))
+    with engine.owner() as c:
+        prices = [told(r)[:2] for r in newest(c, 400) if r.entity == "price_history"]
+        gone = [told(r)[:2] for r in newest(c, 400) if r.entity == "securities"]
+        assert audit.verify(c).findings == ()
+    assert prices == [
+        ("inserted", f"{number}/2026-01-26"),
+        ("inserted", f"{other}/2026-01-26"),
+        ("updated", f"{number}/2026-01-07"),
+        ("updated", f"{number}/2026-01-26"),
+        ("deleted", f"{other}/2026-01-26"),
+    ]
+    assert gone == [("inserted", str(number)), ("inserted", str(other)), ("deleted", str(other))]
 
 
 def test_a_booking_leaves_one_row_for_each_portfolio_of_a_statement(owner: Connection) -> None:
@@ -288,6 +324,7 @@ def test_who_and_from_where(database: Database) -> None:
         ("api", user, "ann", None, None, task),
         ("job", None, "ballast_jobs", None, None, None),
         ("page", user, "ann", "192.0.2.7", "r-1", None),
+        ("page", None, "ballast_web", None, None, None),  # that the chain of the portfolio began, and not by whom
         ("csv", user, "ann", "192.0.2.7", "r-1", None),
     }
 
@@ -409,7 +446,7 @@ def test_the_working_roles_may_not_read_what_waits(database: Database) -> None:
 @pytest.fixture
 def six(owner: Connection) -> Connection:
     """A chain 'people' of six rows; the owner has taken the protection off."""
-    for i in range(6):
+    for i in range(4):  # behind the two that say which chains began
         owner.execute("INSERT INTO installation VALUES (%s, '1')", (f"fact {i}",))
         sealed(owner)
     assert one(owner, "SELECT count(*) FROM audit_log WHERE chain = 'people'") == 6
@@ -539,7 +576,7 @@ def test_a_chain_cut_short_with_its_head_is_found_by_the_noted_head(six: Connect
     assert (seq, "row 6 was noted" in said) == (5, True), said
     six.execute("DELETE FROM audit_log WHERE chain = 'people'")
     six.execute("DELETE FROM audit_heads WHERE chain = 'people'")
-    assert found(six) == []
+    assert found(six) == [(None, "the whole chain is missing, and with it which other chains there were")]
     assert [seq for seq, _ in found(six, noted)] == [1]
 
 
@@ -553,6 +590,116 @@ def test_heads_that_are_gone_or_wrong_are_found(six: Connection) -> None:
         assert found(six) == [(None, "its head is missing")]
     six.execute("DELETE FROM audit_log WHERE chain = 'people'")
     assert found(six) == [(1, "the chain is cut short: its head stands at row 6")]
+
+
+def gone(c: Connection, *chains: str) -> list[str]:
+    """What is found where the owner takes whole chains away and puts the protection back."""
+    for each in ("DISABLE", "ENABLE"):
+        for t in ("audit_log", "audit_heads"):
+            c.execute(f"ALTER TABLE {t} {each} TRIGGER append_only")
+            if each == "DISABLE":
+                c.execute(f"DELETE FROM {t} WHERE chain = ANY (%s)", (list(chains),))
+    return [str(f) for f in audit.verify(c).findings]
+
+
+def portfolio_of(c: Connection) -> str:
+    """A portfolio's chain."""
+    made = one(c, "INSERT INTO portfolios (name, base_currency, created_by) VALUES ('P', 'USD', %s) RETURNING portfolio_id", somebody(c))  # fmt: skip
+    sealed(c)
+    return f"portfolio:{made}"
+
+
+def test_a_whole_chain_that_is_gone_is_found(owner: Connection) -> None:
+    its = portfolio_of(owner)
+    row = next(r for r in newest(owner, 9) if r.entity_key == its)
+    assert (row.chain, row.entity, row.actor, row.address) == ("people", "audit_chains", None, None), (
+        "admins, who may not read it, learn that it began, and not by whom"
+    )
+    with owner.transaction(force_rollback=True):
+        assert gone(owner, "master") == [
+            "master: the whole chain is missing: row 2 of people says that it began",
+        ]
+    with owner.transaction(force_rollback=True):
+        assert gone(owner, "master", "people", its) == [
+            "people: the whole chain is missing, and with it which other chains there were",
+        ]
+    said = f"{its}: the whole chain is missing: row {row.seq} of people says that it began"
+    assert gone(owner, its) == [said]
+    assert [str(f) for f in audit.verify(owner, its).findings] == [said]
+    assert audit.verify(owner, "master").findings == ()
+    owner.execute("UPDATE portfolios SET note = 'n'")
+    sealed(owner)
+    assert [str(f) for f in audit.verify(owner).findings] == [
+        f"{its}: it began anew with row {row.seq + 1} of people: what stood there before is missing"
+    ]
+
+
+def test_a_chain_that_never_began_is_found(six: Connection) -> None:
+    six.execute("UPDATE audit_log SET chain = 'portfolio:x' WHERE chain = 'people' AND seq = 6")
+    six.execute("INSERT INTO audit_heads SELECT chain, seq, hash FROM audit_log WHERE chain = 'portfolio:x'")
+    said = {f.chain: f.what for f in audit.verify(six, "portfolio:x").findings}
+    assert "portfolio:x" in said
+    six.execute("DELETE FROM audit_log WHERE chain = 'portfolio:x'")
+    six.execute("UPDATE audit_heads SET (seq, hash) = (0, decode(repeat('00', 32), 'hex')) WHERE chain = 'portfolio:x'")
+    said = {f.chain: f.what for f in audit.verify(six, "portfolio:x").findings}
+    assert said["portfolio:x"] == "no row of people says that it began: one of the two is not as it was written"
+
+
+def test_two_that_begin_a_chain_at_once_name_it_once(database: Database) -> None:
+    """As with a portfolio of before the trail, whose chain begins at its first change."""
+    with engine.owner() as c:
+        c.execute("ALTER TABLE portfolios DISABLE TRIGGER audit_insert")
+        user = somebody(c)
+        made = one(c, "INSERT INTO portfolios (name, base_currency, created_by) VALUES ('P', 'USD', %s) RETURNING portfolio_id", user)  # fmt: skip
+        c.execute("ALTER TABLE portfolios ENABLE TRIGGER audit_insert")
+        assert audit.verify(c).findings == ()
+    done: list[str] = []
+
+    def second() -> None:
+        with engine.owner() as c:
+            c.execute("UPDATE portfolios SET name = 'R'")
+        done.append("second")
+
+    with engine.owner() as c:
+        c.execute("INSERT INTO limits (portfolio_id, rule, valid_from, value) VALUES (%s, 'r', '2020-01-01', 1)", (made,))  # fmt: skip
+        sealed(c)
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(1)
+        assert done == [], "it waits for the first"
+    thread.join(30)
+    assert done == ["second"]
+    with engine.owner() as c:
+        assert one(c, "SELECT count(*) FROM audit_log WHERE entity = 'audit_chains' AND entity_key = %s", f"portfolio:{made}") == 1  # fmt: skip
+        assert one(c, "SELECT count(*) FROM audit_log WHERE chain = %s", f"portfolio:{made}") == 2
+        assert audit.verify(c).findings == ()
+
+
+def test_many_chains_begin_at_once(database: Database) -> None:
+    with engine.owner() as c:
+        user = somebody(c)
+    failed: list[BaseException] = []
+
+    def work(n: int) -> None:
+        try:
+            for i in range(5):
+                portfolios.create_portfolio(user, f"{n}.{i}", "USD")
+                with engine.owner() as c:
+                    c.execute("INSERT INTO portfolios (name, base_currency, created_by) VALUES (%s, 'USD', %s)", (f"{n}/{i}", user))  # fmt: skip
+                    one(c, NEW, f"S{n}X{i}", "S")
+        except psycopg.Error as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60)
+    assert failed == []
+    with engine.owner() as c:
+        done = audit.verify(c)
+        assert (done.findings, len(done.checks)) == ((), 62)
+        assert one(c, "SELECT count(*) FROM audit_log WHERE entity = 'audit_chains'") == 62
 
 
 def test_what_no_longer_writes_the_trail_is_said(owner: Connection) -> None:
@@ -584,6 +731,13 @@ def test_what_no_longer_writes_the_trail_is_said(owner: Connection) -> None:
         # what stands in another function of ours, or is a part of this one
         ("DO $$ BEGIN EXECUTE format('CREATE OR REPLACE FUNCTION refuse_audit() RETURNS trigger LANGUAGE plpgsql AS %L', "
          "(SELECT prosrc FROM pg_proc WHERE proname = 'audit_booked')); END $$", "refuse_audit"),
+        # what was added and keeps rows out
+        ("CREATE FUNCTION hush() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "
+         "CREATE TRIGGER hush BEFORE INSERT ON audit_pending FOR EACH ROW EXECUTE FUNCTION hush()", "audit_pending"),
+        ("CREATE FUNCTION hush() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM audit_pending; RETURN NULL; END'; "
+         "CREATE TRIGGER zz AFTER INSERT ON securities FOR EACH STATEMENT EXECUTE FUNCTION hush()", "securities"),
+        ("CREATE RULE hush AS ON INSERT TO audit_pending DO INSTEAD NOTHING", "audit_pending"),
+        ("CREATE OR REPLACE FUNCTION keep_action() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM audit_pending; RETURN NEW; END'", "corporate_actions"),
         ("CREATE OR REPLACE FUNCTION app_user() RETURNS uuid LANGUAGE sql STABLE AS 'SELECT NULL::uuid'", "app_user"),
     ],
 )  # fmt: skip
@@ -594,7 +748,7 @@ def test_what_was_dropped_and_made_otherwise_is_said(owner: Connection, change: 
 
 
 def test_long_chains_are_walked_in_parts(owner: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    owner.execute("INSERT INTO installation SELECT i::text, '1' FROM generate_series(1, 20) i")
+    owner.execute("INSERT INTO installation SELECT i::text, '1' FROM generate_series(1, 18) i")
     sealed(owner)
     for size in (7, 10, 20, 21):
         monkeypatch.setattr(audit, "FETCHED", size)
@@ -614,11 +768,11 @@ def test_the_hash_by_hand(owner: Connection) -> None:
     (row,) = newest(owner)
     at = row.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     after = '{"key": "Zürich", "value": [1.50, null]}'
-    text = f"6:people,1:1,27:{at},-,13:ballast_owner,8:inserted,12:installation,7:Zürich,-,41:{after},8:database,-,-,-,"
+    text = f"6:people,1:3,27:{at},-,13:ballast_owner,8:inserted,12:installation,7:Zürich,-,41:{after},8:database,-,-,-,"
     assert trail.canonical(row) == text.encode()
-    assert one(owner, "SELECT audit_canonical(l) FROM audit_log l WHERE chain = 'people'") == text
-    assert row.previous == bytes(32)
-    assert row.hash == hashlib.sha256(bytes(32) + hashlib.sha256(text.encode()).digest()).digest()
+    assert one(owner, "SELECT audit_canonical(l) FROM audit_log l WHERE chain = 'people' AND seq = 3") == text
+    assert one(owner, "SELECT previous FROM audit_log l WHERE chain = 'people' AND seq = 1") == bytes(32)
+    assert row.hash == hashlib.sha256(row.previous + hashlib.sha256(text.encode()).digest()).digest()
 
 
 def test_fields_cannot_run_into_each_other() -> None:
@@ -795,7 +949,7 @@ def test_filters(small: Small, asked: dict[str, str], holds: Callable[[Any], boo
 @pytest.mark.parametrize("asked", [{"who": "nobody"}, {"task": str(uuid4())}, {"entity": "limits", "key": "x"}])
 def test_filters_of_one_thing_walk_no_whole_trail(small: Small, asked: dict[str, str]) -> None:
     """Each is asked for by its index, for a person too, whatever else there is in the trail."""
-    conditions, values = audit._asked(Wanted.read(asked))
+    conditions, values = audit._asked(small.user("anna"), Wanted.read(asked))
     with small.database.web(small.anna) as c:
         c.execute("SET LOCAL enable_seqscan = off")
         found = c.execute("EXPLAIN SELECT * FROM audit_log WHERE " + " AND ".join(conditions), values).fetchall()  # type: ignore[arg-type]
@@ -858,7 +1012,7 @@ def test_the_trail_of_one_thing(small: Small) -> None:
     with engine.jobs(user=small.anna) as c:
         c.execute("UPDATE securities SET name = 'Bolts' WHERE security_id = %s", (number,))
         c.execute(
-            "INSERT INTO corporate_actions (security_id, kind, ex_on, ratio, provider) VALUES (%s, 'split', '2001-01-01', 2, 'hand')",
+            "INSERT INTO corporate_actions (security_id, kind, ex_on, ratio, provider) VALUES (%s, 'split', '2001-01-01', 2, 'manual')",
             (number,),
         )
     found = list(audit.of(small.user("ben"), "securities", number).records())
@@ -872,6 +1026,55 @@ def test_the_trail_of_one_thing(small: Small) -> None:
     assert (found[1]["thing"], found[1]["change"]) == ("securities BOLT", "name: Bolt → Bolts")
     assert found[0]["thing"] == "corporate actions BOLT"
     assert len(audit.of(small.user("ben"), "securities", number, limit=1).rows) == 1
+
+
+def test_where_others_came_from_is_for_admins(small: Small) -> None:
+    """In the API, in the CSV and in what is searched; the hash covers it, so that a digest stands for what is withheld."""
+    number = small.securities["LATE"]
+    told = engine.origin.set(engine.Origin("api", "192.0.2.99", "from-anna"))
+    try:
+        for rating, user in (("B", small.ben), ("A", small.anna)):
+            with engine.jobs(user=user, source="api") as c:
+                c.execute("UPDATE securities SET rating = %s WHERE security_id = %s", (rating, number))
+        task = tasks.request(small.user("anna"), master.plan_edit(small.user("anna"), "LATE", {"rating": "AA"}), {})
+    finally:
+        engine.origin.reset(told)
+    seen = {}
+    for name in ("anna", "ben"):
+        items = small.client(name).get("/v1/audit", params={"limit": 500, "chain": "master"}).json()["items"]
+        seen[name] = {r["hash"]: r for r in items}
+        rows = csv.DictReader(io.StringIO(small.client(name).get("/v1/audit.csv", params={"chain": "master"}).text))
+        assert [(r["hash"], r["address"], r["request_id"], r["digest"]) for r in rows] == [
+            (i["hash"], *(i[x] or "" for x in ("address", "request_id", "digest"))) for i in items
+        ]
+        found = small.client(name).get("/v1/audit", params={"q": "192.0.2.99"}).json()["items"]
+        assert {r["actor_name"] for r in found} == {"anna": {"anna", "ben"}, "ben": {"ben"}}[name]
+    assert seen["anna"].keys() == seen["ben"].keys()
+    withheld = [h for h, r in seen["anna"].items() if r != seen["ben"][h]]
+    assert {seen["anna"][h]["entity"] for h in withheld} == {"securities", "tasks"}
+    for h, r in seen["anna"].items():
+        bens = seen["ben"][h]
+        assert (r["digest"] is None, bens["digest"] is None) == (True, h not in withheld)
+        if h in withheld:
+            assert (r["address"], bens["address"], bens["request_id"]) == ("192.0.2.99", None, None)
+            assert trail.linked(*(bytes.fromhex(bens[x]) for x in ("previous", "digest"))).hex() == h
+    text = json.dumps([r for r in seen["ben"].values() if r["actor_name"] != "ben"])
+    assert "192.0.2.99" not in text
+    assert "from-anna" not in text
+    asking = next(r for r in seen["anna"].values() if r["entity_key"] == str(task))
+    assert {"address", "request_id"} & set(asking["after"]) == set(), "the row itself says it"
+    assert asking["after"]["source"] == "api"
+    shown = list(audit.of(small.user("ben"), "securities", str(number)).records())
+    assert {r["address"] for r in shown} == {None, "192.0.2.99"}
+    assert {r["who"] for r in shown if r["address"]} == {"ben"}
+    for name in ("anna", "ben"):
+        at = AppTest.from_function(_opens, default_timeout=60)
+        at.session_state["user"], at.session_state["action"] = small.user(name), "updated"
+        at.run()
+        assert not at.exception, at.exception[0].value
+        assert ("192.0.2.99" in at.markdown[0].value, "request" in at.caption[0].value) == ((name == "anna"),) * 2
+        assert ("is for admins" in at.caption[0].value) == (name == "ben")
+    assert audit.verified(small.user("anna")).findings == ()
 
 
 # --- the page ----------------------------------------------------------------------------------------------------
@@ -1022,26 +1225,26 @@ def command(database: Database, capsys: pytest.CaptureFixture[str]) -> Callable[
 
 def test_verify_says_what_it_found(database: Database, command: Callable[..., tuple[int, str]]) -> None:
     status, said = command("verify", "--chain", "people")
-    assert (status, "3 rows in 1 chains: all is as it was written." in said) == (0, True), said
+    assert (status, "5 rows in 1 chains: all is as it was written." in said) == (0, True), said
     assert command("verify")[0] == 0
     status, noted = command("heads")
-    noted = next(line for line in noted.splitlines() if line.startswith("people:3:"))
+    noted = next(line for line in noted.splitlines() if line.startswith("people:5:"))
     assert status == 0
     assert command("verify", "--chain", "people", "--expect", noted)[0] == 0
     assert command("verify", "--expect", "people:3")[0] == 2
     assert command("verify", "--chain", "nobody")[0] == 1
     with engine.owner() as c:
         c.execute("ALTER TABLE audit_log DISABLE TRIGGER append_only")
-        c.execute("UPDATE audit_log SET entity_key = 'c' WHERE chain = 'people' AND seq = 2")
+        c.execute("UPDATE audit_log SET entity_key = 'c' WHERE chain = 'people' AND seq = 4")
         c.execute("ALTER TABLE audit_log ENABLE TRIGGER append_only")
     status, said = command("verify")
-    assert (status, "people row 2: it was changed" in said, "1 findings" in said) == (1, True, True), said
+    assert (status, "people row 4: it was changed" in said, "1 findings" in said) == (1, True, True), said
 
 
 def test_the_exported_trail_gives_the_hashes(command: Callable[..., tuple[int, str]]) -> None:
     status, said = command("export", "--csv", "--chain", "people")
     rows = list(csv.DictReader(io.StringIO(said, newline="")))
-    assert (status, len(rows)) == (0, 3)
+    assert (status, len(rows)) == (0, 5)
     before = bytes(32)
     for r in rows:
         cells = {k: v or None for k, v in r.items()}
@@ -1074,15 +1277,17 @@ def test_an_installation_of_the_second_schema_comes_along(server: Embedded) -> N
         with psycopg.connect(server.conninfo("ballast_owner", name)) as c:
             assert not c.execute("SELECT FROM audit_log WHERE source <> 'migration'").fetchall()
             assert one(c, "SELECT count(*) FROM audit_pending") == 0
+            assert audit.verify(c).findings == ()
             c.execute("UPDATE securities SET name = 'New' WHERE security_id = %s", (number,))
             c.execute("UPDATE portfolios SET note = 'n'")
         with psycopg.connect(server.conninfo("ballast_owner", name)) as c:
-            rows = [r for r in newest(c, 2) if r.source == "database"]
+            rows = [r for r in newest(c, 3) if r.source == "database"]
             assert [(r.chain, r.entity) for r in rows] == [
                 ("master", "securities"),
-                (f"portfolio:{portfolio}", "portfolios"),
+                ("people", "audit_chains"),
+                (its := f"portfolio:{portfolio}", "portfolios"),
             ]
-            assert (rows[1].seq, rows[1].previous) == (1, bytes(32))
+            assert (rows[1].entity_key, rows[2].seq, rows[2].previous) == (its, 1, bytes(32))
             assert audit.verify(c).findings == ()
     finally:
         with psycopg.connect(server.conninfo(dbname="postgres"), autocommit=True) as c:

@@ -118,7 +118,8 @@ def downloads(user: User, wanted: Wanted, context: Context) -> None:
             on_click="ignore",
             type="tertiary",
             icon=":material/download:",
-            help=f"What is filtered, up to {audit.MOST:,} rows, with before, after and hashes",
+            help=f"What is filtered, up to {audit.MOST:,} rows, with before, after and hashes"
+            + ("" if user.role == "admin" else "; where others came from is withheld, a digest stands for it"),
         )
 
 
@@ -147,6 +148,7 @@ def one(row: Row, names: dict[str, str]) -> None:
     line = [f"Row {row.seq:,} of {belongs(row.chain, names)}"]
     line += [f"request {row.request_id}"] if row.request_id else []
     line += [f"task {row.task_id}"] if row.task_id else []
+    line += ["from which address is for admins and who did it"] if row.content else []
     st.caption(show.plain(" · ".join([*line, f"hash {row.hash.hex()}"])))
 
 

@@ -1,6 +1,6 @@
 -- The audit trail: what people and programs change, who, when, from where, before and after (docs/decisions/0013).
 -- A table joins with SELECT audited('its_name', 'a column whose change alone is not worth a row', …); where feeds write and only
--- what a person writes is wanted: SELECT audited_by_people('its_name'). Calling either again replaces what was set.
+-- what a person typed is wanted: SELECT audited_by_people('its_name'). Calling either again replaces what was set.
 --
 -- A statement leaves its rows in audit_pending; the commit moves them into their chains, in the order of their names, and holds
 -- the heads for that moment alone: a long transaction keeps nobody waiting, and two cannot wait for each other.
@@ -51,7 +51,6 @@ BEGIN
 END $$;
 CREATE TRIGGER append_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON audit_log FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit();
 CREATE TRIGGER append_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON audit_heads FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit();
-CREATE TRIGGER append_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON audit_pending FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit();
 
 -- ── the hash ────────────────────────────────────────────────────────────────────────────────────────────
 -- What is hashed, field by field as "length in octets:text,", a missing one as "-,". core.audit.canonical says the same in Python.
@@ -72,11 +71,20 @@ DECLARE
   mine constant xid8 := pg_current_xact_id();
   moment timestamptz;
   named text;
+  begins boolean;
 BEGIN
+  -- A chain that begins is named in 'people', so that it cannot go as a whole; not by whom: who may read a portfolio is told that by its own chain.
+  INSERT INTO audit_pending (opens, chain, actor_name, action, entity, entity_key, after, source)
+  SELECT false, 'people', session_user, 'inserted', 'audit_chains', p.chain, jsonb_build_object('chain', p.chain), min(p.source) FROM audit_pending p
+   WHERE p.xid = mine AND p.chain <> 'people' AND NOT EXISTS (SELECT FROM audit_heads h WHERE h.chain = p.chain) GROUP BY p.chain ORDER BY p.chain;
+  begins := FOUND;
   FOR named IN SELECT DISTINCT p.chain FROM audit_pending p WHERE p.xid = mine ORDER BY 1 LOOP
     INSERT INTO audit_heads VALUES (named, 0, decode(repeat('00', 32), 'hex')) ON CONFLICT DO NOTHING;
     PERFORM FROM audit_heads h WHERE h.chain = named FOR UPDATE;
   END LOOP;
+  IF begins THEN                                                   -- unless somebody else began it while the locks were waited for
+    DELETE FROM audit_pending p USING audit_heads h WHERE p.xid = mine AND p.entity = 'audit_chains' AND h.chain = p.entity_key AND h.seq > 0;
+  END IF;
   moment := clock_timestamp();                                     -- after the locks: within a chain no time is before another
   WITH told AS (
     SELECT ROW(p.chain, h.seq + row_number() OVER (PARTITION BY p.chain ORDER BY p.place), moment, p.actor, p.actor_name, p.action, p.entity, p.entity_key,
@@ -94,6 +102,10 @@ BEGIN
   RETURN NULL;
 END $$;
 CREATE CONSTRAINT TRIGGER seal AFTER INSERT ON audit_pending DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.opens) EXECUTE FUNCTION audit_seal();
+-- 'people' begins here, so that it is always there and names every other chain from its first row on.
+INSERT INTO audit_pending (opens, chain, actor_name, action, entity, entity_key, after, source)
+  VALUES (true, 'people', session_user, 'inserted', 'audit_chains', 'people', '{"chain": "people"}', 'migration');
+CREATE TRIGGER append_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON audit_pending FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit();
 
 -- ── what a statement leaves ─────────────────────────────────────────────────────────────────────────────
 -- A row as it is kept: what is long in a big one (a whole statement of a custodian) by its digest.
@@ -108,17 +120,19 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
          coalesce(nullif(current_setting('app.source', true), ''), 'database'), nullif(current_setting('app.address', true), ''),
          nullif(current_setting('app.request_id', true), ''), nullif(current_setting('app.task_id', true), '')::uuid $$;
 
--- Arguments: the chain ('portfolio' stands for that of the row), who is recorded (all, people), then as arrays the key columns,
--- the columns that are never shown, the columns whose change alone is not worth a row. OFFSET 0: a row is made into JSON once, not
--- wherever it is named (the plan of a task may have megabytes).
+-- Arguments: the chain ('portfolio' stands for that of the row), who is recorded (all; people: neither what a program did nor what
+-- a feed gave, whoever asked for it), then as arrays the key columns, the columns that are never shown, the columns whose change alone is
+-- not worth a row. OFFSET 0: a row is made into JSON once, not wherever it is named (the plan of a task may have megabytes).
 CREATE FUNCTION audit_rows() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
   its_chain constant text := TG_ARGV[0];
   k constant text[] := TG_ARGV[2];
   hidden constant text[] := TG_ARGV[3];
   ignored constant text[] := TG_ARGV[4];
+  every constant boolean := TG_ARGV[1] = 'all';
+  typed constant text := 'manual';                                 -- the provider of what a person typed (core.plans.MANUAL)
 BEGIN
-  IF TG_ARGV[1] = 'people' AND app_user() IS NULL THEN
+  IF NOT every AND app_user() IS NULL THEN
     RETURN NULL;
   ELSIF TG_OP = 'UPDATE' THEN
     IF ignored <> '{}' AND NOT EXISTS (SELECT to_jsonb(x) - ignored FROM new_rows x EXCEPT ALL SELECT to_jsonb(x) - ignored FROM old_rows x) THEN
@@ -139,6 +153,7 @@ BEGIN
                           WHERE key = ANY (k) OR value IS DISTINCT FROM n -> key) AS changed
      CROSS JOIN audit_told() AS told
      WHERE o - ignored IS DISTINCT FROM n - ignored
+       AND (every OR typed IN (coalesce(o ->> 'provider', n ->> 'provider', typed), coalesce(n ->> 'provider', o ->> 'provider', typed)))
      ORDER BY r -> k[1], r -> k[2], r -> k[3], r -> k[4], r -> k[5];
   ELSIF TG_OP = 'INSERT' THEN
     INSERT INTO audit_pending (opens, chain, actor, actor_name, action, entity, entity_key, after, source, address, request_id, task_id)
@@ -147,6 +162,7 @@ BEGIN
            'inserted', TG_TABLE_NAME, concat_ws('/', r ->> k[1], r ->> k[2], r ->> k[3], r ->> k[4], r ->> k[5]), audit_kept(r - hidden),
            told.source, told.address, told.request_id, told.task_id
       FROM (SELECT to_jsonb(x) AS r FROM new_rows x OFFSET 0) AS news, audit_told() AS told
+     WHERE every OR coalesce(r ->> 'provider', typed) = typed
      ORDER BY r -> k[1], r -> k[2], r -> k[3], r -> k[4], r -> k[5];
   ELSE
     INSERT INTO audit_pending (opens, chain, actor, actor_name, action, entity, entity_key, before, source, address, request_id, task_id)
@@ -155,6 +171,7 @@ BEGIN
            'deleted', TG_TABLE_NAME, concat_ws('/', r ->> k[1], r ->> k[2], r ->> k[3], r ->> k[4], r ->> k[5]), audit_kept(r - hidden),
            told.source, told.address, told.request_id, told.task_id
       FROM (SELECT to_jsonb(x) AS r FROM old_rows x OFFSET 0) AS olds, audit_told() AS told
+     WHERE every OR coalesce(r ->> 'provider', typed) = typed
      ORDER BY r -> k[1], r -> k[2], r -> k[3], r -> k[4], r -> k[5];
   END IF;
   RETURN NULL;
@@ -196,7 +213,9 @@ DECLARE
   named constant text[] := ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = t AND attnum > 0 AND NOT attisdropped ORDER BY attnum);
   key constant text[] := ARRAY(SELECT a.attname::text FROM pg_index x CROSS JOIN unnest(x.indkey) WITH ORDINALITY AS k (attnum, place)
     JOIN pg_attribute a ON a.attrelid = t AND a.attnum = k.attnum WHERE x.indrelid = t AND x.indisprimary ORDER BY k.place);
-  hidden constant text[] := ARRAY(SELECT x FROM unnest(named) AS x WHERE x ~ 'password|secret|token');
+  -- secrets; and where a request came from, which the row of the trail says itself, to those who may know
+  hidden constant text[] := ARRAY(SELECT x FROM unnest(named) AS x
+    WHERE x ~ 'password|secret|token' OR (x IN ('address', 'request_id') AND 'request_id' = ANY (named)));
   chain constant text := CASE WHEN 'portfolio_id' = ANY (named) THEN 'portfolio' WHEN 'user_id' = ANY (named) OR t = 'installation'::regclass
     THEN 'people' ELSE 'master' END;
   arguments text;
