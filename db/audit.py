@@ -26,6 +26,7 @@ from core.table import Context, Table
 from db import embedded, engine
 from db.access import AccessDenied, User
 from db.audit_guards import fallen
+from settings import settings
 
 Connection = psycopg.Connection[Any]
 FETCHED = 5_000  # rows at a time: a chain of any length is walked in little memory
@@ -374,6 +375,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out.add_argument("--chain", help="this chain alone")
     given = parser.parse_args(arguments)
     try:
+        if not embedded.is_there():  # a new one would be whole, and say nothing of the one that is meant
+            print(
+                f"error: there is no database in DATA_DIR={settings.data_dir}: name the folder of yours, or DATABASE_URL",
+                file=sys.stderr,
+            )
+            return 2
         with embedded.hold():
             engine.ensure()
             if given.command == "verify":

@@ -111,6 +111,13 @@ def conninfo(role: str = "postgres", dbname: str = "ballast", data_dir: Path | s
     return " ".join(f"{key}={_quoted(value)}" for key, value in values.items())
 
 
+def is_there() -> bool:
+    """Whether there is a server to hold: one was made in DATA_DIR, or DATABASE_URL names one."""
+    from settings import settings
+
+    return not settings.embedded or (server_dir(settings.data_dir) / "PG_VERSION").exists()
+
+
 @contextlib.contextmanager
 def hold(data_dir: Path | str | None = None) -> Iterator[Embedded | None]:
     """Keep the embedded server running for the length of a `with` block, starting it where it is not.

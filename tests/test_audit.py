@@ -6,10 +6,14 @@ import csv
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -1239,6 +1243,14 @@ def test_verify_says_what_it_found(database: Database, command: Callable[..., tu
         c.execute("ALTER TABLE audit_log ENABLE TRIGGER append_only")
     status, said = command("verify")
     assert (status, "people row 4: it was changed" in said, "1 findings" in said) == (1, True, True), said
+
+
+def test_where_there_is_no_database_none_is_made_and_called_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "nothing"
+    done = subprocess.run([sys.executable, "-m", "db.audit", "verify"], cwd=ROOT, env=os.environ | {"DATA_DIR": str(folder)},
+                          capture_output=True, text=True, timeout=120)  # fmt: skip
+    assert (done.returncode, f"there is no database in DATA_DIR={folder}" in done.stderr) == (2, True), done
+    assert not folder.exists()
 
 
 def test_the_exported_trail_gives_the_hashes(command: Callable[..., tuple[int, str]]) -> None:
