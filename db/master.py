@@ -72,11 +72,27 @@ def known_of(c: psycopg.Connection, today: date | None = None) -> Known:
         {(s, i, b): n for s, i, b, n in c.execute("SELECT sector, industry, subsector, sector_id FROM sectors ORDER BY 1, 2, 3").fetchall()},
         {f"{x.exchange}:{x.symbol}": x for x in listed},
         today or datetime.now(UTC).date(),
+        _former(c),
     )  # fmt: skip
 
 
+def _former(c: psycopg.Connection) -> dict[str, list[tuple[int, date]]]:
+    """Who had each symbol until when, by listing: what has it now is not among them."""
+    out: dict[str, list[tuple[int, date]]] = {}
+    for listing, number, until in c.execute(
+        "SELECT y.exchange || ':' || y.symbol, y.security_id, min(n.valid_from) FROM security_symbols y JOIN security_symbols n "
+        "ON n.security_id = y.security_id AND n.valid_from > y.valid_from GROUP BY y.exchange, y.symbol, y.security_id, y.valid_from"
+    ).fetchall():
+        out.setdefault(listing, []).append((number, until))
+    return out
+
+
 _NOW = "SELECT security_id, exchange || ':' || symbol FROM securities WHERE {} OR security_id = %(n)s ORDER BY 2"
-_ONCE = "SELECT security_id, max(exchange) || ':' || max(symbol) FROM security_symbols WHERE {} GROUP BY 1 ORDER BY 2"
+# of several that had one listing at different times the last
+_ONCE = (
+    "SELECT security_id, max(listing) FROM (SELECT DISTINCT ON (exchange, symbol) security_id, exchange || ':' || symbol AS listing "
+    "FROM security_symbols WHERE {} ORDER BY exchange, symbol, valid_from DESC, security_id DESC) y GROUP BY 1 ORDER BY 2"
+)
 
 
 def _one(c: psycopg.Connection, text: str, query: str) -> int | None:
@@ -168,7 +184,7 @@ def named(user: User, said: int | str) -> tuple[int, str, str]:
 
 
 def looked_up(user: User, text: str) -> tuple[int, bool]:
-    """(number, whether the name is a former one) of what a number, SYMBOL or EXCHANGE:SYMBOL names now or named once.
+    """(number, whether the name is a former one) of what a number, SYMBOL or EXCHANGE:SYMBOL names now, else named last.
 
     Raises NoSuchSecurity.
     """
@@ -373,9 +389,10 @@ def plan_rename(user: User, text: int | str, symbol: str, exchange: str | None, 
         raise BadSecurity(
             [InvalidField("valid_from", on, f"a day after {last[0] if last else ''} and up to today, {exist.today}")]
         )
-    return plans.renaming(
-        one.security_id, f"{one.exchange}:{one.symbol}", row["name"], draft.symbol, draft.exchange, on
-    )
+    if (had := draft.follows) is not None and on < had.until:
+        said = f"{draft.listing} was {had.listing} until {had.until}: a day from then, up to today, {exist.today}"
+        raise BadSecurity([InvalidField("valid_from", on, said)])
+    return plans.renaming(one.security_id, one.listing, row["name"], draft, on)
 
 
 def plan_delist(user: User, text: int | str, on: date) -> Plan:
