@@ -29,6 +29,7 @@ from core.master import (
 from core.plans import Plan
 from core.removal import Reference
 from core.taxonomy import sector_of
+from core.upkeep import standing_step
 from core.valuation import lots_of
 from db import books, engine
 from db.access import User
@@ -282,6 +283,40 @@ def plan_edit(user: User, text: int | str, cells: Mapping[str, Any], seen: Mappi
     if plan is None:
         raise BadSecurity([InvalidField("fields", "", "nothing differs from what is there")])
     return plan
+
+
+def plan_undo(user: User, done: Plan) -> Plan:
+    """The plan that takes back the fields and the status that an edit, or a retirement, of one security wrote.
+
+    Raises NoSuchSecurity, BadSecurity, StaleEdit where somebody changed any of it since.
+    """
+    number, wrote, was = done.security_id or 0, dict[str, Any](), dict[str, Any]()
+    for step in done.steps:
+        if (step.action, step.table) == ("update", "securities"):
+            wrote |= step.rows[0]
+            was |= step.before[0]
+    with engine.session(user.user_id) as c:
+        row, exist = fields_of(c, number), known_of(c)
+    one = listed(exist, number)
+    if "sector_id" in wrote:
+        names = {n: its for its, n in exist.sectors.items()} | {None: ("", "", "")}
+        for cells in (wrote, was):
+            its = names.get(cells["sector_id"], (f"number {cells['sector_id']}", "", ""))
+            cells |= dict(zip(("sector", "industry", "subsector"), its, strict=True))
+    fields = [name for name in MASTER_FIELDS if name in wrote]
+    status: dict[str, Any] = {name: wrote[name] for name in ("status", "ended_on") if name in wrote}
+    seen = {name: wrote[name] for name in fields}
+    then = "undoing this would take that back, too: undo that first, or edit what is wrong by hand"
+    still(one.symbol, seen | status, row, then)
+    edit = plan_edit(user, number, {name: was[name] for name in fields}, seen) if fields or not status else None
+    if edit is not None and not status:
+        return edit
+    step = standing_step(number, status, was["status"], was["ended_on"])
+    if done.kind == "remove":
+        kind, title = "reinstate", f"Reinstate {one.listing} ({row['name']})"
+    else:
+        kind, title = "edit", edit.title if edit else f"{step.name}: {one.listing} ({row['name']})"
+    return Plan(kind, title, one.listing, (*(edit.steps if edit else ()), step), security_id=number)
 
 
 def edited_cells(row: Mapping[str, Any], cells: Mapping[str, Any]) -> dict[str, Any]:
