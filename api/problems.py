@@ -90,7 +90,7 @@ PROBLEMS: dict[type[Exception], Kind] = {
     NoSuchReconciliation: Kind(404, "no-such-reconciliation", "No such reconciliation", "GET …/reconciliations lists them."),
     NoSuchSecurity: Kind(404, "no-such-security", "No such security", "GET /v1/securities lists them."),
     NoSuchLookup: Kind(404, "no-such-lookup", "No such lookup", "It is somebody else's, or more than a day old: ask again."),
-    DuplicateSymbol: Kind(409, "duplicate-symbol", "Duplicate symbol", "The exchange lists it already: choose another, reinstate that one, or say the exchange."),
+    DuplicateSymbol: Kind(409, "duplicate-symbol", "Duplicate symbol", "The exchange lists it already: choose another, reinstate that one or give it another symbol first, or say the exchange."),
     InvalidAssetClass: Kind(422, "invalid-asset-class", "Invalid asset class", "GET /v1/asset-classes lists them."),
     AssetClassInconsistent: Kind(422, "asset-class-inconsistent", "Asset class inconsistent", "It contradicts another field, or another listing of the same ISIN."),
     InvalidSector: Kind(422, "invalid-sector", "Invalid sector", "GET /v1/sectors lists sectors, industries and subsectors."),

@@ -301,7 +301,9 @@ class SymbolChange(BaseModel):
     model_config = {"extra": "forbid"}
     symbol: str = Field(min_length=1, max_length=32, pattern=TEXT, examples=["META"])
     exchange: str | None = Field(None, max_length=8, pattern=TEXT, description="default: the one it has")
-    valid_from: Day = Field(description="up to today, and after the last change")
+    valid_from: Day = Field(
+        description="up to today, after the last change, and not while another security had the symbol"
+    )
 
 
 class Delisting(BaseModel):

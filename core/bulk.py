@@ -24,6 +24,7 @@ from core.master import (
     ELSEWHERE,
     FIELDS,
     MASTER_FIELDS,
+    REUSED,
     AssetClassInconsistent,
     DuplicateSymbol,
     InvalidField,
@@ -129,12 +130,12 @@ def _verdict(
         faults += _mangled(symbol, exchange, known)
         if draft is None or faults:
             return Verdict(row.line, "refused", f"{exchange[:40]}:{symbol[:40]}", cells, (*row.faults, *faults))
-        return Verdict(row.line, "add", draft.listing, cells, note=_renamed(draft, known), draft=draft)
+        return Verdict(row.line, "add", draft.listing, cells, note=_told(draft, known), draft=draft)
     before, listing = there[one.security_id], f"{one.exchange}:{one.symbol}"
     first = [n for n in FIRST if cells.get(n)]
     notes = [f"{', '.join(first)}: not written, only a new security has first prices and dividends"] if first else []
     if one.status in ("retired", "delisted"):
-        notes.append(f"it is {one.status} and stays so: reinstate it where it is to come back")
+        notes.append(f"it is {one.status} and stays so: reinstate it where it is to come back; {REUSED}")
     note = "; ".join(notes)
     differs = [n for n in MASTER_FIELDS if n in cells and not _same(n, cells[n], before[n])]
     if not differs and not row.faults:
@@ -149,7 +150,8 @@ def _verdict(
         words = (
             f"{one.exchange} lists it already (security {one.security_id}){state} and differs in {', '.join(differs)}"
         )
-        faults.insert(0, DuplicateSymbol("symbol", one.symbol, f"{words}: choose update to change it"))
+        another = "" if one.status == "active" else f"; {REUSED}"
+        faults.insert(0, DuplicateSymbol("symbol", one.symbol, f"{words}: choose update to change it{another}"))
     elif "currency" in changes and one.security_id in fixed:
         held = f"its prices and entries are in {before['currency']}: add it as another security"
         faults.append(InvalidField("currency", cells["currency"], held))
@@ -180,12 +182,14 @@ def _mangled(symbol: str, exchange: str, known: Known) -> list[MasterError]:
     return []
 
 
-def _renamed(draft: SecurityDraft, known: Known) -> str:
-    """That the exchange lists this ISIN under another symbol."""
-    others = [x.symbol for x in known.by_isin.get(draft.isin or "", ()) if x.exchange == draft.exchange]
-    if not others:
-        return ""
-    return f"{draft.exchange} lists this ISIN as {', '.join(others)}: if that was renamed, book a symbol change instead"
+def _told(draft: SecurityDraft, known: Known) -> str:
+    """What one should know of a new security: who had its symbol, and that the exchange lists its ISIN under another one."""
+    notes = [plans.before(draft)] if draft.follows else []
+    if others := [x.symbol for x in known.by_isin.get(draft.isin or "", ()) if x.exchange == draft.exchange]:
+        notes.append(
+            f"{draft.exchange} lists this ISIN as {', '.join(others)}: if that was renamed, book a symbol change instead"
+        )
+    return "; ".join(notes)
 
 
 def _same(name: str, text: str, value: Any) -> bool:

@@ -76,6 +76,14 @@ class InvalidField(MasterError):
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """The security that had a symbol before: how it is listed now, and the day from which the symbol is free."""
+
+    listing: str
+    until: date
+
+
+@dataclass(frozen=True, slots=True)
 class SecurityDraft:
     """A security as somebody wants it; prices and amounts in its own currency."""
 
@@ -98,6 +106,7 @@ class SecurityDraft:
     dividend: Decimal | None = None  # per share
     dividend_ex_on: date | None = None
     dividend_pay_on: date | None = None
+    follows: Former | None = None  # what had its symbol before
 
     @property
     def listing(self) -> str:
@@ -143,6 +152,11 @@ class Listed:
     isin: str | None
     status: str
 
+    @property
+    def listing(self) -> str:
+        """EXCHANGE:SYMBOL."""
+        return f"{self.exchange}:{self.symbol}"
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -155,6 +169,7 @@ class Known:
     sectors: Mapping[tuple[str, str, str], int]  # (sector, industry, subsector): number
     listed: Mapping[str, Listed]  # by EXCHANGE:SYMBOL
     today: date
+    former: Mapping[str, Sequence[tuple[int, date]]] = field(default_factory=dict)  # (number, until when) by listing
     by_isin: dict[str, list[Listed]] = field(default_factory=dict)
     by_symbol: dict[str, list[Listed]] = field(default_factory=dict)
     by_number: dict[int, Listed] = field(default_factory=dict)
@@ -175,6 +190,14 @@ class Known:
             self.by_symbol.setdefault(one.symbol, []).append(one)
             if one.isin:
                 self.by_isin.setdefault(one.isin, []).append(one)
+
+    def follows(self, listing: str, own: int | None = None) -> Former | None:
+        """What had a listing last before; None where nothing but the security `own` ever had it."""
+        had = [(until, n) for n, until in self.former.get(listing, ()) if n != own and n in self.by_number]
+        if not had:
+            return None
+        until, number = max(had)
+        return Former(self.by_number[number].listing, until)
 
 
 def checked(
@@ -208,6 +231,8 @@ def _closest(text: str, every: tuple[str, ...]) -> str:
 
 
 NOTHING = Decimal(0)
+# the way on where a security that trades no more stands in the way of another one's symbol
+REUSED = "if another company has the symbol now, first give the old one another symbol (symbol change), then this one can have it"
 ANNOUNCED = frozenset({"issued_on", "dividend_ex_on", "dividend_pay_on"})
 _LUHN = {ord(c): str(int(c, 36)) for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 _MARKS = "!-9;-~"  # printable ASCII without the colon, which parts an exchange from a symbol
@@ -247,6 +272,7 @@ class _Reading:
                 )
         symbol = self._symbol()
         exchange = self._exchange(symbol)
+        follows = self.known.follows(f"{exchange}:{symbol}", self.editing.security_id if self.editing else None)
         currency: str = self._code("currency", self.known.currencies) or self.known.exchanges.get(exchange, "")
         asset_class = self._asset_class()
         sector_id = self._sector(asset_class)
@@ -268,7 +294,7 @@ class _Reading:
             return None
         return SecurityDraft(
             symbol, exchange, texts["name"] or symbol, asset_class, currency, isin, sector_id, texts["issuer"], country,
-            texts["rating"], issued, matures, par, frequency, price, priced_on, dividend, ex_on, pay_on,
+            texts["rating"], issued, matures, par, frequency, price, priced_on, dividend, ex_on, pay_on, follows,
         )  # fmt: skip
 
     def _text(self, name: str) -> str:
@@ -306,7 +332,8 @@ class _Reading:
         own = self.editing.security_id if self.editing else None
         there = self.known.listed.get(f"{exchange}:{symbol}")
         if there is not None and there.security_id != own:
-            state = "" if there.status == "active" else f" and is {there.status}: reinstate it instead of adding it"
+            ways = REUSED if own else f"reinstate it if it is the same; {REUSED}"
+            state = "" if there.status == "active" else f" and is {there.status}: {ways}"
             self._fault(DuplicateSymbol, "symbol", f"{exchange} lists it already (security {there.security_id}){state}")
         elif said is None and self.editing is None and self.known.by_symbol.get(symbol):
             others = ", ".join(sorted(x.exchange for x in self.known.by_symbol[symbol]))
@@ -379,12 +406,13 @@ class _Reading:
         if not isin_is_sound(isin):
             self._fault(InvalidField, "isin", "twelve characters with a right check digit, such as US0378331005")
             return None
-        own = self.editing.security_id if self.editing else None
-        was = self.editing.asset_class if self.editing else None  # both were wrong: one must be mended first
+        one = self.editing
+        own = one.security_id if one else None
+        was = one.asset_class if one and one.isin == isin else None  # both were wrong: one must be mended first
         for other in self.known.by_isin.get(isin, ()):
             if other.security_id != own and asset_class and other.asset_class not in (asset_class, was):
-                self._fault(AssetClassInconsistent, "asset_class",
-                            f"{other.exchange}:{other.symbol} is the same security by its ISIN and is {other.asset_class}")  # fmt: skip
+                said = f"{other.listing} is the same security by its ISIN and is {other.asset_class}"
+                self._fault(AssetClassInconsistent, "asset_class", said)
                 break
         return isin
 
@@ -417,10 +445,7 @@ class _Reading:
         return value
 
     def _date(self, name: str) -> date | None:
-        value = self.cells.get(name)
-        if isinstance(value, date):
-            return value
-        text = self._text(name)
+        text = self._text(name)  # a date of a form reads as one that is written
         if not text:
             return None
         try:

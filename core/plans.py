@@ -12,7 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from core.master import SecurityDraft
+from core.master import AssetClassInconsistent, Known, PlanOutdated, SecurityDraft
 
 MANUAL = "manual"  # the provider of prices and dividends that a person typed
 ALWAYS = "1900-01-01"  # since when the first symbol and classification hold
@@ -99,12 +99,20 @@ def master_row(draft: SecurityDraft) -> Row:
     return {name: plain(getattr(draft, name)) for name in _OWN}
 
 
+def before(draft: SecurityDraft) -> str:
+    """What had the symbol of a draft before, in words; empty: nothing had."""
+    had = draft.follows
+    return f"{draft.listing} was {had.listing} until {had.until} and is this security from that day" if had else ""
+
+
 def adding(drafts: Sequence[SecurityDraft], today: date, by: str) -> tuple[Step, ...]:
     """The steps that add these securities, parents before children. `by`: who classifies."""
     masters = tuple(master_row(d) for d in drafts)
     symbols = tuple(
-        {"security_id": d.listing, "valid_from": ALWAYS, "symbol": d.symbol, "exchange": d.exchange} for d in drafts
-    )
+        {"security_id": d.listing, "valid_from": plain(d.follows.until) if d.follows else ALWAYS, "symbol": d.symbol,
+         "exchange": d.exchange}
+        for d in drafts
+    )  # fmt: skip
     classes = tuple(
         {"security_id": d.listing, "valid_from": ALWAYS, "asset_class": d.asset_class, "sector_id": d.sector_id, "source": by}
         for d in drafts
@@ -146,7 +154,8 @@ def addition(draft: SecurityDraft, today: date, by: str) -> Plan:
     )
     ask = Step("Ask the feeds for prices", "", "ask", asked, count=0)
     bars = Step("Add price history", "price_history", "bars", ({"security_id": draft.listing},), count=0)
-    notes = () if draft.price is not None else ("It has no first price: until a feed quotes it, it has no value.",)
+    unpriced = "" if draft.price is not None else "It has no first price: until a feed quotes it, it has no value"
+    notes = tuple(f"{note}." for note in (before(draft), unpriced) if note)
     return Plan(
         "add",
         f"Add {draft.symbol} ({draft.name})",
@@ -252,9 +261,10 @@ def reinstatement(number: int, listing: str, name: str, status: str, ended_on: d
     return Plan("reinstate", f"Reinstate {listing} ({name})", listing, (step,), security_id=number)
 
 
-def renaming(number: int, listing: str, name: str, symbol: str, exchange: str, on: date) -> Plan:
-    """The plan that gives a security a new symbol or exchange from a day on; the old one stays in its history."""
+def renaming(number: int, listing: str, name: str, draft: SecurityDraft, on: date) -> Plan:
+    """The plan that gives a security the draft's symbol and exchange from a day on; the old one stays in its history."""
     was_exchange, was_symbol = listing.split(":", 1)
+    symbol, exchange = draft.symbol, draft.exchange
     steps = (
         Step("Change securities", "securities", "update", ({"security_id": number, "symbol": symbol, "exchange": exchange},),
              ({"security_id": number, "symbol": was_symbol, "exchange": was_exchange},)),
@@ -263,11 +273,12 @@ def renaming(number: int, listing: str, name: str, symbol: str, exchange: str, o
     )  # fmt: skip
     return Plan(
         "symbol_change",
-        f"{listing} becomes {exchange}:{symbol} ({name})",
+        f"{listing} becomes {draft.listing} ({name})",
         listing,
         steps,
-        security_id=number,
-        claim=f"{exchange}:{symbol}",
+        (f"{before(draft)}.",) if draft.follows else (),
+        number,
+        draft.listing,
     )
 
 
@@ -285,3 +296,47 @@ def delisting(
         ("Its history stays; no feed is asked for it any more.",),
         number,
     )
+
+
+def still_sound(plan: Plan, known: Known) -> None:
+    """Whether what is there by now allows a plan: one class to an ISIN, one security to a symbol at a time.
+
+    A listing whose class changes may differ from those that have the class that it had: one of them must be the first.
+    Raises AssetClassInconsistent, PlanOutdated.
+    """
+    after: dict[str, tuple[str, str, str]] = {}  # (ISIN, class, class before) by listing
+    for step in plan.steps:
+        for row in step.rows:
+            if (step.action, step.table) == ("insert", "security_symbols"):
+                _still_free(row, known)
+            elif (step.action, step.table) == ("insert", "securities"):
+                its_class = row["asset_class"]
+                after[f"{row['exchange']}:{row['symbol']}"] = (row["isin"] or "", its_class, its_class)
+            elif (step.action, step.table) == ("update", "securities") and {"isin", "asset_class"} & set(row):
+                one = known.by_number.get(row["security_id"])
+                if one is None:
+                    continue  # it is gone: the update says so
+                isin, its_class = row.get("isin", one.isin), row.get("asset_class", one.asset_class)
+                after[one.listing] = (isin or "", its_class, one.asset_class if isin == one.isin else its_class)
+    classes: dict[str, dict[str, str]] = {}  # by ISIN: a listing of each class, as all will be
+    for listing, (isin, its_class, _) in after.items():
+        classes.setdefault(isin, {})[its_class] = listing
+    for isin, its in classes.items():
+        for other in known.by_isin.get(isin, ()):
+            if other.listing not in after:
+                its.setdefault(other.asset_class, other.listing)
+    for listing, (isin, its_class, was) in after.items():
+        for other_class, other_listing in classes[isin].items() if isin else ():
+            if other_class not in (its_class, was):
+                said = f"{other_listing} is the same security as {listing} by its ISIN, {isin}, and is {other_class}"
+                raise AssetClassInconsistent(
+                    "asset_class", its_class, f"{said}: give both one class, or correct the ISIN"
+                )
+
+
+def _still_free(row: Row, known: Known) -> None:
+    listing, number = f"{row['exchange']}:{row['symbol']}", row["security_id"]
+    had = known.follows(listing, number if isinstance(number, int) else None)
+    if had is not None and row["valid_from"] < had.until.isoformat():
+        said = f"it was {had.listing} until {had.until} and is free from that day: ask again, the new plan begins there"
+        raise PlanOutdated("symbol", listing, said)

@@ -162,10 +162,12 @@ class _Way:
         update: list[Change] = []
         insert: list[Row] = []
         lost = {n for n in self.barred if (n,) not in self.now["securities"]}
+        # what keeps its new symbol keeps its history, too
+        kept = self.barred if table == "security_symbols" else lost if table not in SHARED else set[int]()
         fed = {_event(r) for r in now.values() if r["provider"] != MANUAL} if table == "corporate_actions" else set()
         for k, row in then.items():
             here = now.get(k)
-            if table not in SHARED and row["security_id"] in lost:
+            if row.get("security_id") in kept:
                 continue
             if here is None:
                 if not fed or _event(row) not in fed:  # a feed told the same since: that one stays
@@ -183,6 +185,7 @@ class _Way:
             delete += [
                 {c: r[c] for c in key} for k, r in now.items()
                 if k not in then and (r["security_id"],) in self.then["securities"] and r.get("provider", MANUAL) == MANUAL
+                and r["security_id"] not in kept
             ]  # fmt: skip
         return delete, update, insert
 

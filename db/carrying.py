@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from core import removal
+from core import plans, removal
 from core.master import DuplicateSymbol, InvalidField, PlanOutdated, StillReferenced, UnknownReference
 from core.plans import Plan, Row, Step
 from db import backups, market, master
@@ -99,7 +99,7 @@ def carry_out(work: Work, step: Step) -> tuple[int, str]:
 def recheck(work: Work, today: date) -> None:
     """Before the first step: is what was confirmed still what is to be done, and of its kind?
 
-    Raises InvalidField, PlanOutdated, StillReferenced.
+    Raises AssetClassInconsistent, InvalidField, PlanOutdated, StillReferenced.
     """
     plan = work.plan
     _of_its_kind(plan)
@@ -111,6 +111,8 @@ def recheck(work: Work, today: date) -> None:
         ).fetchone()
         if row is None:
             raise PlanOutdated("symbol", plan.subject, "the security is gone")
+    if plan.kind != "restore":  # that brings back what was, whatever it was
+        plans.still_sound(plan, master.known_of(work.c, today))
     if plan.kind == "remove" and plan.security_id is not None:
         try:
             now = master.removal_of(work.c, plan.security_id, today, aloud=True)

@@ -15,12 +15,18 @@ class StaleEdit(RuntimeError):
         self.now = dict(now or {})
 
 
-def still(called: str, seen: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raises StaleEdit where a field that was seen is another now. No text and none are the same; 5 and 5.00 are, too."""
+REPEAT = "look again, then repeat your change"
+
+
+def still(called: str, seen: Mapping[str, Any], now: Mapping[str, Any], then: str = REPEAT) -> None:
+    """Raises StaleEdit where a field that was seen is another now. No text and none are the same; 5 and 5.00 are, too.
+
+    `then`: what to do about it, in words.
+    """
     changed = {name: now[name] for name, value in seen.items() if not _same(value, now[name])}
     if changed:
         listed = ", ".join(f"{name} (now {'empty' if v in (None, '') else v})" for name, v in changed.items())
-        raise StaleEdit(f"somebody changed {listed} of {called} in the meantime: look again, then repeat your change", changed)  # fmt: skip
+        raise StaleEdit(f"somebody changed {listed} of {called} in the meantime: {then}", changed)
 
 
 def _same(seen: Any, now: Any) -> bool:

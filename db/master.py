@@ -29,6 +29,7 @@ from core.master import (
 from core.plans import Plan
 from core.removal import Reference
 from core.taxonomy import sector_of
+from core.upkeep import standing_step
 from core.valuation import lots_of
 from db import books, engine
 from db.access import User
@@ -72,11 +73,27 @@ def known_of(c: psycopg.Connection, today: date | None = None) -> Known:
         {(s, i, b): n for s, i, b, n in c.execute("SELECT sector, industry, subsector, sector_id FROM sectors ORDER BY 1, 2, 3").fetchall()},
         {f"{x.exchange}:{x.symbol}": x for x in listed},
         today or datetime.now(UTC).date(),
+        _former(c),
     )  # fmt: skip
 
 
+def _former(c: psycopg.Connection) -> dict[str, list[tuple[int, date]]]:
+    """Who had each symbol until when, by listing: what has it now is not among them."""
+    out: dict[str, list[tuple[int, date]]] = {}
+    for listing, number, until in c.execute(
+        "SELECT y.exchange || ':' || y.symbol, y.security_id, min(n.valid_from) FROM security_symbols y JOIN security_symbols n "
+        "ON n.security_id = y.security_id AND n.valid_from > y.valid_from GROUP BY y.exchange, y.symbol, y.security_id, y.valid_from"
+    ).fetchall():
+        out.setdefault(listing, []).append((number, until))
+    return out
+
+
 _NOW = "SELECT security_id, exchange || ':' || symbol FROM securities WHERE {} OR security_id = %(n)s ORDER BY 2"
-_ONCE = "SELECT security_id, max(exchange) || ':' || max(symbol) FROM security_symbols WHERE {} GROUP BY 1 ORDER BY 2"
+# of several that had one listing at different times the last
+_ONCE = (
+    "SELECT security_id, max(listing) FROM (SELECT DISTINCT ON (exchange, symbol) security_id, exchange || ':' || symbol AS listing "
+    "FROM security_symbols WHERE {} ORDER BY exchange, symbol, valid_from DESC, security_id DESC) y GROUP BY 1 ORDER BY 2"
+)
 
 
 def _one(c: psycopg.Connection, text: str, query: str) -> int | None:
@@ -168,7 +185,7 @@ def named(user: User, said: int | str) -> tuple[int, str, str]:
 
 
 def looked_up(user: User, text: str) -> tuple[int, bool]:
-    """(number, whether the name is a former one) of what a number, SYMBOL or EXCHANGE:SYMBOL names now or named once.
+    """(number, whether the name is a former one) of what a number, SYMBOL or EXCHANGE:SYMBOL names now, else named last.
 
     Raises NoSuchSecurity.
     """
@@ -266,6 +283,40 @@ def plan_edit(user: User, text: int | str, cells: Mapping[str, Any], seen: Mappi
     if plan is None:
         raise BadSecurity([InvalidField("fields", "", "nothing differs from what is there")])
     return plan
+
+
+def plan_undo(user: User, done: Plan) -> Plan:
+    """The plan that takes back the fields and the status that an edit, or a retirement, of one security wrote.
+
+    Raises NoSuchSecurity, BadSecurity, StaleEdit where somebody changed any of it since.
+    """
+    number, wrote, was = done.security_id or 0, dict[str, Any](), dict[str, Any]()
+    for step in done.steps:
+        if (step.action, step.table) == ("update", "securities"):
+            wrote |= step.rows[0]
+            was |= step.before[0]
+    with engine.session(user.user_id) as c:
+        row, exist = fields_of(c, number), known_of(c)
+    one = listed(exist, number)
+    if "sector_id" in wrote:
+        names = {n: its for its, n in exist.sectors.items()} | {None: ("", "", "")}
+        for cells in (wrote, was):
+            its = names.get(cells["sector_id"], (f"number {cells['sector_id']}", "", ""))
+            cells |= dict(zip(("sector", "industry", "subsector"), its, strict=True))
+    fields = [name for name in MASTER_FIELDS if name in wrote]
+    status: dict[str, Any] = {name: wrote[name] for name in ("status", "ended_on") if name in wrote}
+    seen = {name: wrote[name] for name in fields}
+    then = "undoing this would take that back, too: undo that first, or edit what is wrong by hand"
+    still(one.symbol, seen | status, row, then)
+    edit = plan_edit(user, number, {name: was[name] for name in fields}, seen) if fields or not status else None
+    if edit is not None and not status:
+        return edit
+    step = standing_step(number, status, was["status"], was["ended_on"])
+    if done.kind == "remove":
+        kind, title = "reinstate", f"Reinstate {one.listing} ({row['name']})"
+    else:
+        kind, title = "edit", edit.title if edit else f"{step.name}: {one.listing} ({row['name']})"
+    return Plan(kind, title, one.listing, (*(edit.steps if edit else ()), step), security_id=number)
 
 
 def edited_cells(row: Mapping[str, Any], cells: Mapping[str, Any]) -> dict[str, Any]:
@@ -373,9 +424,10 @@ def plan_rename(user: User, text: int | str, symbol: str, exchange: str | None, 
         raise BadSecurity(
             [InvalidField("valid_from", on, f"a day after {last[0] if last else ''} and up to today, {exist.today}")]
         )
-    return plans.renaming(
-        one.security_id, f"{one.exchange}:{one.symbol}", row["name"], draft.symbol, draft.exchange, on
-    )
+    if (had := draft.follows) is not None and on < had.until:
+        said = f"{draft.listing} was {had.listing} until {had.until}: a day from then, up to today, {exist.today}"
+        raise BadSecurity([InvalidField("valid_from", on, said)])
+    return plans.renaming(one.security_id, one.listing, row["name"], draft, on)
 
 
 def plan_delist(user: User, text: int | str, on: date) -> Plan:

@@ -79,6 +79,14 @@ def loaded(small: Small, raw: bytes, who: str = "ben", existing: str = "refuse",
     return task
 
 
+def renamed(small: Small, symbol: str, to: str, on: date) -> None:
+    """A symbol change that is done."""
+    ben = small.user("ben")
+    task = tasks.request(ben, master.plan_rename(ben, small.securities[symbol], to, None, on), {})
+    worked()
+    assert tasks.task_of(ben, task).status == "completed"
+
+
 def rows(small: Small, query: str, *parameters: Any) -> list[Any]:
     with small.database.owner() as c:
         return c.execute(query, parameters).fetchall()
@@ -528,6 +536,34 @@ def test_a_retired_security_stays_retired_and_the_row_says_so(small: Small) -> N
         (one,) = verdicts(small, table(cells), "update")
         assert one.outcome == outcome
         assert "it is retired and stays so: reinstate it" in one.why
+        assert "if another company has the symbol now, first give the old one another symbol" in one.why
+    (refused,) = verdicts(small, table(late | {"name": "Another"}))
+    assert "is retired and differs in name" in refused.why
+    assert "if another company has the symbol now, first give the old one another symbol" in refused.why
+
+
+def test_a_symbol_that_another_security_had_is_the_new_ones_from_then_on(small: Small) -> None:
+    renamed(small, "LATE", "LATE.OLD", date(2026, 1, 5))
+    raw = table({"symbol": "LATE", "exchange": "XNYS", "asset_class": "Equity"})
+    (one,) = verdicts(small, raw)
+    assert (one.outcome, one.why) == ("add", "XNYS:LATE was XNYS:LATE.OLD until 2026-01-05 and is this security from that day")  # fmt: skip
+    loaded(small, raw)
+    found = rows(small, "SELECT security_id = %s, valid_from FROM security_symbols WHERE symbol = 'LATE' ORDER BY 2", small.securities["LATE"])  # fmt: skip
+    assert found == [(True, date(1900, 1, 1)), (False, date(2026, 1, 5))]
+
+
+def test_what_keeps_its_new_symbol_through_a_restore_keeps_its_history(small: Small) -> None:
+    ben = small.user("ben")
+    kept = backups.of_task(ben, loaded(small, table(*shares(1))))
+    assert kept is not None
+    renamed(small, "NEVER", "NEVER.OLD", date(2026, 1, 5))
+    loaded(small, table({"symbol": "NEVER", "exchange": "XNYS", "asset_class": "Equity"}))
+    with small.database.owner() as c:  # it is used, and stays
+        c.execute("UPDATE portfolios SET benchmark_id = (SELECT security_id FROM securities WHERE symbol = 'NEVER')")
+    plan = restored(small, kept.backup_id)
+    assert any(note.startswith("XNYS:NEVER.OLD keeps this symbol") for note in plan.notes)
+    found = rows(small, "SELECT symbol, valid_from FROM security_symbols WHERE security_id = %s ORDER BY 2", small.securities["NEVER"])  # fmt: skip
+    assert found == [("NEVER", date(1900, 1, 1)), ("NEVER.OLD", date(2026, 1, 5))]
 
 
 def test_a_new_symbol_for_an_isin_that_is_there_is_told(small: Small) -> None:

@@ -464,6 +464,28 @@ def test_a_security_is_created_with_the_booking_or_not_at_all(desk: Desk) -> Non
         import_securities.propose_security(c, draft, "a.csv", TODAY)
 
 
+def test_a_security_of_a_file_has_its_symbol_from_when_it_was_free(desk: Desk) -> None:
+    with engine.jobs() as c:
+        c.execute(
+            "WITH old AS (INSERT INTO securities (symbol, exchange, name, asset_class, currency) VALUES ('NEWS.OLD', 'XNYS', 'Old', 'Equity', 'USD') "
+            "RETURNING security_id) INSERT INTO security_symbols (security_id, symbol, exchange, valid_from) "
+            "SELECT security_id, s, 'XNYS', v::date FROM old, (VALUES ('NEWS', '1900-01-01'), ('NEWS.OLD', '2024-06-03')) x (s, v)"
+        )
+    raw = statement("2026-01-05").replace(b",ACME,", b",NEWS,").replace(b",Acme,", b",Brand News,")
+    portfolio = desk.fresh()
+    [unknown] = desk.put(portfolio, raw).unknown
+    desk.put(portfolio, raw, choices={unknown.key: Choice(create=unknown.proposed)}, dry_run=False)
+    [made] = [s for s in market.securities(desk.anna) if s.symbol == "NEWS"]
+    asker = user_of(desk.anna)
+    with engine.jobs() as c:
+        since = c.execute("SELECT valid_from FROM security_symbols WHERE security_id = %s", (made.security_id,))
+        assert since.fetchall() == [(date(2024, 6, 3),)]
+    [done] = tasks.tasks(asker, security=made.security_id)
+    plan = tasks.plan_of(asker, done.task_id)
+    assert plan.steps[1].rows[0]["valid_from"] == "2024-06-03", "what is kept with the task is what was written"
+    assert "XNYS:NEWS was XNYS:NEWS.OLD until 2024-06-03" in plan.notes[0]
+
+
 @pytest.mark.parametrize(
     ("policy", "why"),
     [({"add": "admin"}, "your role may not add"), ({"four_eyes": ["add"]}, "a second person approves")],

@@ -506,6 +506,56 @@ def test_a_symbol_that_somebody_else_has_now_means_them(ben: TestClient) -> None
     assert (found["security_id"], found["former"]) == (second["security_id"], False)
 
 
+def renamed(client: TestClient, number: int, symbol: str, on: str) -> None:
+    answer = client.post(f"/v1/securities/{number}/symbol-change", json={"symbol": symbol, "valid_from": on})
+    assert answer.status_code == 202, answer.text
+    worked()
+    assert client.get(answer.headers["location"]).json()["status"] == "completed"
+
+
+def test_the_symbol_of_what_trades_no_more_goes_to_another_company(ben: TestClient) -> None:
+    """Sprint's S is SentinelOne's now: both ways on are said, and each had it in its time."""
+    old = added(ben)
+    symbol, number = old["symbol"], old["security_id"]
+    ben.post(f"/v1/securities/{number}/delist", json={"on": "2024-06-03"})
+    worked()
+    said = problem(ben.post("/v1/securities", json=fresh(symbol=symbol)), 409, "duplicate-symbol")["expected"]
+    assert "is delisted: reinstate it if it is the same; if another company has the symbol now, first give the old one another symbol" in said  # fmt: skip
+    other = added(ben)
+    body = {"symbol": symbol, "valid_from": "2026-01-05"}
+    path = f"/v1/securities/{other['security_id']}/symbol-change"
+    said = problem(ben.post(path, json=body), 409, "duplicate-symbol")["expected"]
+    assert "is delisted: if another company has the symbol now, first give the old one another symbol" in said
+    renamed(ben, number, f"{symbol}.OLD", "2024-06-03")
+    plan = ben.post("/v1/securities", json=fresh(symbol=symbol, price="1"), params={"dry_run": True}).json()
+    assert plan["notes"] == [f"XNYS:{symbol} was XNYS:{symbol}.OLD until 2024-06-03 and is this security from that day."]  # fmt: skip
+    new = added(ben, symbol=symbol)
+    periods = [ben.get(f"/v1/securities/{n}").json()["symbols"] for n in (number, new["security_id"])]
+    assert [[(s["symbol"], s["valid_from"]) for s in each] for each in periods] == [
+        [(symbol, "1900-01-01"), (f"{symbol}.OLD", "2024-06-03")], [(symbol, "2024-06-03")],
+    ]  # fmt: skip
+
+
+def test_a_symbol_change_does_not_begin_while_another_security_had_the_symbol(ben: TestClient) -> None:
+    first, second, third = (added(ben) for _ in range(3))
+    symbol = first["symbol"]
+    renamed(ben, first["security_id"], f"{symbol}.OLD", "2024-06-03")
+    path = f"/v1/securities/{second['security_id']}/symbol-change"
+    for early in ("2024-06-02", "1999-01-05"):
+        said = problem(ben.post(path, json={"symbol": symbol, "valid_from": early}), 422, "invalid-field")
+        assert (said["field"], said["value"]) == ("valid_from", early)
+        assert f"XNYS:{symbol} was XNYS:{symbol}.OLD until 2024-06-03: a day from then" in said["expected"]
+    renamed(ben, second["security_id"], symbol, "2024-06-03")
+    renamed(ben, second["security_id"], second["symbol"] + ".B", "2025-06-03")
+    found = ben.get(f"/v1/securities/XNYS:{symbol}").json()  # nobody has it now: who had it last
+    assert (found["security_id"], found["former"]) == (second["security_id"], True)
+    assert found == ben.get(f"/v1/securities/{symbol}").json()
+    path = f"/v1/securities/{third['security_id']}/symbol-change"
+    said = problem(ben.post(path, json={"symbol": symbol, "valid_from": "2025-01-05"}), 422, "invalid-field")
+    assert "until 2025-06-03" in said["expected"]
+    renamed(ben, first["security_id"], symbol, "2025-06-03")  # its own former symbol is no obstacle
+
+
 def test_a_key_asks_once(small: Small, anna: TestClient, ben: TestClient) -> None:
     body, key = fresh(price="1"), {"Idempotency-Key": f"order-{uuid4().hex}"}
     with ThreadPoolExecutor(6) as at_once:

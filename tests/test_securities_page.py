@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from threading import Event
 from typing import Any
@@ -232,6 +232,16 @@ def test_each_fault_is_said_at_its_field_as_one_types(opened: Opened, cells: dic
     assert ":red[" not in words(at), "nothing is wrong with a form that nobody touched"
     said = words(filled(at, **cells))
     assert message in said
+    assert "No plan yet" not in said
+
+
+def test_a_date_that_is_too_far_off_is_said_as_one_types(opened: Opened) -> None:
+    at = form(opened)
+    cells = {"dividend_ex_on": "Dividend", "issued_on": "A day up to"}
+    filled(at, asset_class="Fixed Income", **dict.fromkeys(cells, date(2150, 1, 5)))
+    said = words(at)
+    assert "Dividend: a day up to" in said
+    assert "error: A day up to" in said
     assert "No plan yet" not in said
 
 
@@ -510,6 +520,105 @@ def test_an_edit_sends_what_differs_and_is_undone(opened: Opened, small: Small, 
     with small.database.owner() as c:
         row = c.execute("SELECT name, sector FROM securities JOIN sectors USING (sector_id) WHERE security_id = %s", (int(nova),)).fetchone()  # fmt: skip
     assert row == ("Nova", "Energy")
+
+
+def test_undoing_an_edit_takes_back_no_later_one(opened: Opened, small: Small, nova: str) -> None:
+    ben = small.user("ben")
+    first, second = "", ""
+    for rating in ("A", "B"):
+        first, second = second, str(asked(small, "ben", master.plan_edit(ben, nova, {"rating": rating})))
+        worked()
+    at = click(opened("ben", security=nova, task=first), "Undo")
+    said = words(at)
+    assert "Somebody was faster" in said
+    assert "somebody changed rating (now B) of NOVA in the meantime: undoing this would take that back" in said
+    assert "Confirm" not in labels(at)
+    for task, left in ((second, "A"), (first, None)):  # from the last on they can be taken back
+        click(click(opened("ben", security=nova, task=task), "Undo"), "Confirm")
+        worked()
+        assert master.plan_edit(ben, nova, {"rating": "C"}).steps[0].before[0]["rating"] == left
+
+
+def accepted(small: Small, number: int, *changes: tuple[str, str, Any, Any]) -> str:
+    """The completed task of accepting proposals of (kind, field, before, after)."""
+    with small.database.jobs() as c:
+        made_of(c, [], [], [Finding(kind, number, field, was, to, "it was seen") for kind, field, was, to in changes])
+    ben = small.user("ben")
+    task = upkeep.accept(ben, [p.proposal_id for p in upkeep.proposals(ben, security=number)])
+    worked()
+    assert tasks.task_of(ben, task).status == "completed"
+    return str(task)
+
+
+def test_a_halt_is_undone_and_so_is_its_end_with_the_fields_of_the_task(
+    opened: Opened, small: Small, nova: str
+) -> None:
+    def now() -> Any:
+        with small.database.owner() as c:
+            return c.execute("SELECT status, ended_on, country, name FROM securities WHERE security_id = %s", (int(nova),)).fetchone()  # fmt: skip
+
+    def undo(task: str) -> str:
+        at = click(opened("ben", security=nova, task=task), "Undo")
+        said = words(at)
+        click(at, "Confirm")
+        worked()
+        done = tasks.tasks(small.user("ben"))[0]
+        assert (done.kind, done.status, done.undoes) == ("edit", "completed", UUID(task))
+        return said
+
+    halt = accepted(
+        small, int(nova), ("status", "status", {"status": "active"}, {"status": "halted", "on": "2026-01-05"})
+    )
+    assert now()[0] == "halted"
+    assert "Mark as active: XNYS:NOVA" in undo(halt)
+    assert now() == ("active", None, None, "Nova")
+    mixed = accepted(
+        small, int(nova), ("status", "status", {"status": "active"}, {"status": "halted", "on": "2026-01-05"}),
+        ("reclassify", "country", None, "US"), ("reclassify", "name", "Nova", "Nova Corporation"),
+    )  # fmt: skip
+    assert now() == ("halted", None, "US", "Nova Corporation")
+    undo(mixed)
+    assert now() == ("active", None, None, "Nova")
+    with small.database.owner() as c:
+        c.execute("UPDATE securities SET status = 'halted' WHERE security_id = %s", (int(nova),))
+    back = accepted(small, int(nova), ("status", "status", {"status": "halted"}, {"status": "active"}))
+    assert now()[0] == "active"
+    assert "Mark as halted: XNYS:NOVA" in undo(back)
+    assert now()[0] == "halted"
+
+
+def test_a_removal_is_undone_to_what_it_was_and_not_over_what_came_since(
+    opened: Opened, small: Small, nova: str
+) -> None:
+    held_up(small, nova)
+    with small.database.owner() as c:
+        c.execute("UPDATE securities SET status = 'halted' WHERE security_id = %s", (int(nova),))
+    ben = small.user("ben")
+    task = str(asked(small, "ben", master.plan_remove(ben, nova)))
+    worked()
+    at = click(opened("ben", security=nova, task=task), "Undo")
+    assert "Reinstate XNYS:NOVA" in words(at)
+    with small.database.owner() as c:
+        c.execute("UPDATE securities SET status = 'delisted' WHERE security_id = %s", (int(nova),))
+    assert "somebody changed status (now delisted) of NOVA" in words(click(click(at, "Back"), "Undo"))
+    with small.database.owner() as c:
+        c.execute("UPDATE securities SET status = 'retired' WHERE security_id = %s", (int(nova),))
+    click(click(at, "Undo"), "Confirm")
+    worked()
+    with small.database.owner() as c:
+        row = c.execute("SELECT status, ended_on FROM securities WHERE security_id = %s", (int(nova),)).fetchone()
+    assert row == ("halted", None)
+
+
+def test_an_edit_of_what_was_deleted_since_offers_no_undo(opened: Opened, small: Small, nova: str) -> None:
+    ben = small.user("ben")
+    edit = str(asked(small, "ben", master.plan_edit(ben, nova, {"rating": "A"})))
+    worked()
+    asked(small, "ben", master.plan_remove(ben, nova))
+    worked()
+    at = opened("ben", task=edit)
+    assert "It was deleted for good" in words(at)
+    assert "Undo" not in labels(at)
 
 
 def test_an_edit_that_somebody_else_made_obsolete_says_what_to_do(opened: Opened, small: Small, nova: str) -> None:

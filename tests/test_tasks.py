@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from threading import Event, Thread
@@ -560,6 +561,84 @@ def test_what_somebody_asked_for_who_may_not_any_more_is_not_approved(small: Sma
         tasks.decide(anna, task, True)
     tasks.decide(anna, task, False)
     assert (tasks.task_of(anna, task).status, worked()) == ("rejected", 0)
+
+
+ISIN = "US5949181045"  # of nothing that is there
+AAA = NEW | {"symbol": "AAA", "isin": ISIN}
+BBB = NEW | {"symbol": "BBB", "isin": ISIN, "exchange": "XETR", "currency": "EUR", "asset_class": "Fund", "sector": ""}
+
+
+def inconsistent(task: tasks.Task) -> str:
+    """What would be right, by the error of a task that failed for two classes of one ISIN."""
+    error = task.error or {}
+    assert (task.status, error["class"], error["field"]) == ("failed", "AssetClassInconsistent", "asset_class"), task
+    return f"{error['value']}: {error['expected']}"
+
+
+def test_two_securities_that_were_planned_before_either_was_added_keep_one_class_to_an_isin(small: Small) -> None:
+    ben = small.user("ben")
+    tasks.set_policy(small.user("anna"), {"four_eyes": ["add"]})
+    waiting = [asked(small, "ben", master.plan_add(ben, cells)) for cells in (AAA, BBB)]
+    for task in waiting:
+        tasks.decide(small.user("anna"), task, True)
+    assert worked() == 2
+    assert tasks.task_of(ben, waiting[0]).status == "completed"
+    assert inconsistent(tasks.task_of(ben, waiting[1])) == (
+        f"Fund: XNYS:AAA is the same security as XETR:BBB by its ISIN, {ISIN}, and is Equity: give both one class, or correct the ISIN"
+    )
+    assert rows(small, "SELECT symbol, asset_class FROM securities WHERE isin = %s", ISIN) == [("AAA", "Equity")]
+
+
+def test_edits_that_were_planned_before_keep_one_class_to_an_isin(small: Small) -> None:
+    """By a new ISIN, and by classes that both change: each plan was right when it was made."""
+    ben = small.user("ben")
+    added(small, symbol="AAA")
+    added(small, **(BBB | {"isin": ""}))
+    first, second = (master.plan_edit(ben, listing, {"isin": ISIN}) for listing in ("XNYS:AAA", "XETR:BBB"))
+    assert done(small, "ben", first).status == "completed"
+    assert "XNYS:AAA is the same security as XETR:BBB" in inconsistent(done(small, "ben", second))
+    with pytest.raises(master.BadSecurity, match="XNYS:AAA is the same security by its ISIN and is Equity"):
+        master.plan_edit(ben, "XETR:BBB", {"isin": ISIN, "asset_class": "Crypto"})
+    assert done(small, "ben", master.plan_edit(ben, "XETR:BBB", {"asset_class": "Equity"})).status == "completed"
+    assert done(small, "ben", master.plan_edit(ben, "XETR:BBB", {"isin": ISIN})).status == "completed"
+    first, second = (
+        master.plan_edit(ben, listing, {"asset_class": its_class, "sector": None})
+        for listing, its_class in (("XNYS:AAA", "Fund"), ("XETR:BBB", "Real Estate"))
+    )
+    assert done(small, "ben", first).status == "completed"
+    assert "XNYS:AAA is the same security as XETR:BBB" in inconsistent(done(small, "ben", second))
+    both = master.plan_edit(ben, "XETR:BBB", {"asset_class": "Fund", "sector": None})
+    assert done(small, "ben", both).status == "completed"
+
+
+def test_one_plan_may_reclassify_both_listings_of_an_isin(small: Small) -> None:
+    numbers = [added(small, **cells) for cells in (AAA, BBB | {"asset_class": "Equity"})]
+    steps = [
+        Step("Change securities", "securities", "update", tuple({"security_id": n, "asset_class": c} for n, c in zip(numbers, classes, strict=True)),
+             tuple({"security_id": n, "asset_class": "Equity"} for n in numbers))
+        for classes in (("Real Estate", "Crypto"), ("Real Estate", "Real Estate"))
+    ]  # fmt: skip
+    assert "Crypto" in inconsistent(done(small, "ben", Plan("reclassify", "t", "s", (steps[0],))))
+    assert done(small, "ben", Plan("reclassify", "t", "s", (steps[1],))).status == "completed"
+    assert rows(small, "SELECT DISTINCT asset_class FROM securities WHERE isin = %s", ISIN) == [("Real Estate",)]
+
+
+def test_a_symbol_is_of_one_security_at_a_time_though_the_plan_was_made_before(small: Small) -> None:
+    """While an addition waits, another one takes its symbol and gives it up: the bulk of another day takes no claim."""
+    ben = small.user("ben")
+    early = replace(master.plan_add(ben, NEW), claim=None)
+    number = added(small)
+    on = date(2026, 2, 3)
+    assert done(small, "ben", master.plan_rename(ben, number, "NOVA.OLD", None, on)).status == "completed"
+    late = done(small, "ben", early)
+    assert (late.status, late.error and late.error["class"]) == ("failed", "PlanOutdated")
+    assert "XNYS:NOVA was" not in late.message
+    assert "it was XNYS:NOVA.OLD until 2026-02-03 and is free from that day" in late.message
+    assert done(small, "ben", master.plan_add(ben, NEW)).status == "completed"
+    assert rows(small, "SELECT valid_from FROM security_symbols WHERE symbol = 'NOVA' ORDER BY 1") == [
+        (date(1900, 1, 1),),
+        (on,),
+    ]
 
 
 def test_two_listings_of_one_isin_are_reclassified_one_after_the_other(small: Small) -> None:

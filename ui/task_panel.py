@@ -12,7 +12,6 @@ from uuid import UUID
 
 import streamlit as st
 
-from core.plans import Plan
 from db import master, tasks
 from db.access import User
 from db.tasks import Step, Task
@@ -251,23 +250,9 @@ def _undo(user: User, task: Task, here: Look | None) -> None:
     if later is not None:
         st.button("Undone: show that task" if later.status == "completed" else "Being undone: show that task", icon=":material/undo:",
                   on_click=scope.goto, kwargs={"task": str(later.task_id)}, key="task_undone")  # fmt: skip
-    elif task.kind == "remove" and not _is_there(user, task.security_id):
+    elif not _is_there(user, task.security_id):
         st.caption("It was deleted for good: to have it again, add it.")
     elif st.button("Undo", icon=":material/undo:", key="task_undo", help="Shows what would be written first."):
         with errors.told():
-            plan.offer(f"undo_{task.task_id}", undoing(user, task), {"undoes": task.label}, task.task_id)
-
-
-def undoing(user: User, task: Task) -> Plan:
-    """The plan that takes back a completed removal or edit. Raises BadSecurity, NoSuchSecurity."""
-    if task.kind == "remove":
-        return master.plan_reinstate(user, task.security_id)
-    sectors = {n: names for names, n in master.known(user).sectors.items()}
-    cells: dict[str, Any] = {}
-    for step in tasks.plan_of(user, task.task_id).steps:
-        if step.action == "update" and step.table == "securities":
-            cells = {k: step.before[0][k] for k in step.rows[0] if k not in ("security_id", "sector_id")}
-            if "sector_id" in step.rows[0]:
-                names = sectors.get(step.before[0]["sector_id"], ("", "", ""))
-                cells |= dict(zip(("sector", "industry", "subsector"), names, strict=True))
-    return master.plan_edit(user, task.security_id, cells)
+            made = master.plan_undo(user, tasks.plan_of(user, task.task_id))
+            plan.offer(f"undo_{task.task_id}", made, {"undoes": task.label}, task.task_id)

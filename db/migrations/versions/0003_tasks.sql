@@ -166,7 +166,8 @@ BEGIN
      WHERE symbol = it.symbol AND exchange = it.exchange AND currency = it.currency AND (isin IS NULL OR it.isin IS NULL OR isin = it.isin);
     RETURN id;
   END IF;
-  INSERT INTO security_symbols (security_id, symbol, exchange) VALUES (id, it.symbol, it.exchange);
+  INSERT INTO security_symbols (security_id, valid_from, symbol, exchange)
+  VALUES (id, coalesce((its_plan #>> '{steps,1,rows,0,valid_from}')::date, '1900-01-01'), it.symbol, it.exchange);
   INSERT INTO security_classifications (security_id, asset_class, source) VALUES (id, it.asset_class, 'import');
   UPDATE data_versions SET version = version + 1, updated_at = clock_timestamp() WHERE name = 'securities';
   INSERT INTO tasks (kind, title, subject, security_id, status, requested_by, source, address, request_id, request, plan, started_at, finished_at, message, result)
