@@ -235,7 +235,7 @@ NOTHING = Decimal(0)
 REUSED = "if another company has the symbol now, first give the old one another symbol (symbol change), then this one can have it"
 ANNOUNCED = frozenset({"issued_on", "dividend_ex_on", "dividend_pay_on"})
 _LUHN = {ord(c): str(int(c, 36)) for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
-_MARKS = "!-9;-~"  # printable ASCII without the colon, which parts an exchange from a symbol
+_MARKS = "!-.0-9;-~"  # printable ASCII without the colon, which parts an exchange from a symbol, and the slash, which parts an address
 SYMBOL = re.compile(f"[{_MARKS}]{{1,32}}")
 _NOT_OF_A_SYMBOL = re.compile(f"[^{_MARKS}]+")
 _NUMBER = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,9})?")
@@ -321,7 +321,9 @@ class _Reading:
         symbol = text.upper() if text.isascii() else ""  # the upper case of a ligature is two plain letters
         if not SYMBOL.fullmatch(symbol):
             self._fault(
-                InvalidField, "symbol", "1 to 32 letters, digits or marks are needed, without spaces or a colon"
+                InvalidField,
+                "symbol",
+                "1 to 32 letters, digits or marks are needed, without spaces, colons and slashes",
             )
         return symbol
 

@@ -282,6 +282,15 @@ def renaming(number: int, listing: str, name: str, draft: SecurityDraft, on: dat
     )
 
 
+def renaming_back(done: Plan, name: str) -> Plan:
+    """The plan that takes back a symbol change: as if it had not been."""
+    was, now = done.steps[0].before[0], done.steps[0].rows[0]
+    here, there = (f"{row['exchange']}:{row['symbol']}" for row in (now, was))
+    dated = {key: done.steps[1].rows[0][key] for key in ("security_id", "valid_from")}
+    steps = (Step("Change securities", "securities", "update", (was,), (now,)), remove("security_symbols", [dated]))
+    return Plan("symbol_change", f"{here} is {there} again ({name})", here, steps, (), done.security_id, there)
+
+
 def delisting(
     number: int, listing: str, name: str, status: str, ended_on: date | None, on: date, known: bool = False
 ) -> Plan:

@@ -43,7 +43,7 @@ MAY: Mapping[str, frozenset[tuple[str, str]]] = {
     "add": NEW | {("ask", ""), ("bars", "price_history")},
     "edit": CHANGED,
     "reclassify": CHANGED,
-    "symbol_change": RENAMED,
+    "symbol_change": RENAMED | {("delete", "security_symbols")},
     "delist": RENAMED | {("insert", "corporate_actions")},
     "reinstate": frozenset({("update", "securities")}),
     "remove": frozenset({("update", "securities"), *(("delete", table) for table in (*master.CHILDREN, "securities"))}),

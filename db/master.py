@@ -121,7 +121,9 @@ def number_of(c: psycopg.Connection, said: int | str) -> int:
         said = said.strip().upper()
         found = _one(c, said, _NOW)
     if found is None:
-        raise NoSuchSecurity(f"there is no security {said!r}")
+        once = None if isinstance(said, int) else _one(c, said, _ONCE)
+        now = f": it is {'{exchange}:{symbol}'.format_map(fields_of(c, once))} now" if once else ""
+        raise NoSuchSecurity(f"there is no security {said!r}{now}")
     return int(found)
 
 
@@ -286,7 +288,7 @@ def plan_edit(user: User, text: int | str, cells: Mapping[str, Any], seen: Mappi
 
 
 def plan_undo(user: User, done: Plan) -> Plan:
-    """The plan that takes back the fields and the status that an edit, or a retirement, of one security wrote.
+    """The plan that takes back the fields and the status that an edit, or a retirement, of one security wrote, or its new symbol.
 
     Raises NoSuchSecurity, BadSecurity, StaleEdit where somebody changed any of it since.
     """
@@ -307,6 +309,13 @@ def plan_undo(user: User, done: Plan) -> Plan:
     status: dict[str, Any] = {name: wrote[name] for name in ("status", "ended_on") if name in wrote}
     seen = {name: wrote[name] for name in fields}
     then = "undoing this would take that back, too: undo that first, or edit what is wrong by hand"
+    if done.kind == "symbol_change":
+        still(one.symbol, {name: wrote[name] for name in ("symbol", "exchange")}, row, then)
+        if (other := exist.listed.get(f"{was['exchange']}:{was['symbol']}")) is not None:
+            raise BadSecurity(
+                [DuplicateSymbol("symbol", other.listing, f"another security has it now ({other.security_id})")]
+            )
+        return plans.renaming_back(done, row["name"])
     still(one.symbol, seen | status, row, then)
     edit = plan_edit(user, number, {name: was[name] for name in fields}, seen) if fields or not status else None
     if edit is not None and not status:
@@ -420,6 +429,14 @@ def plan_rename(user: User, text: int | str, symbol: str, exchange: str | None, 
     draft = draft_of(exist, merged | {"symbol": symbol, "exchange": exchange or one.exchange}, one)
     if (draft.symbol, draft.exchange) == (one.symbol, one.exchange):
         raise BadSecurity([DuplicateSymbol("symbol", draft.listing, "this is its symbol already")])
+    if last and last[0] and last[0] >= exist.today:
+        raise BadSecurity(
+            [
+                InvalidField(
+                    "valid_from", on, f"it became {one.listing} today: undo that symbol change first, in its task"
+                )
+            ]
+        )
     if on > exist.today or (last and last[0] and on <= last[0]):
         raise BadSecurity(
             [InvalidField("valid_from", on, f"a day after {last[0] if last else ''} and up to today, {exist.today}")]

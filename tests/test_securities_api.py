@@ -200,6 +200,7 @@ def test_dimensions_hold_what_fields_may_name(ben: TestClient) -> None:
         ({"isin": "US0378331006"}, 422, "invalid-field", "InvalidField", "isin", "check digit"),
         ({"symbol": ""}, 422, "invalid-field", "InvalidField", "symbol", "1 to 32"),
         ({"symbol": "NO SPACES"}, 422, "invalid-field", "InvalidField", "symbol", "without spaces"),
+        ({"symbol": "A/B"}, 422, "invalid-field", "InvalidField", "symbol", "and slashes"),
         ({"symbol": "ﬁX"}, 422, "invalid-field", "InvalidField", "symbol", "1 to 32"),
         ({"issued_on": "2999-01-05"}, 422, "invalid-field", "InvalidField", "issued_on", "a day up to"),
         ({"dividend": "1", "dividend_frequency": "annual", "dividend_ex_on": "2999-01-05"}, 422, "invalid-dividend", "InvalidDividend", "dividend_ex_on", "a day up to"),
@@ -476,6 +477,8 @@ def test_a_security_is_edited_renamed_delisted_and_comes_back(small: Small, ben:
     ]  # fmt: skip
     assert [k["sector"] for k in now["classifications"]] == ["Energy", "Materials"]
     assert now["classifications"][0]["source"] == "ben"
+    said = problem(ben.patch(f"/v1/securities/{one['symbol']}", json={"rating": "B"}), 404, "no-such-security")
+    assert f"it is XNAS:{new} now" in said["detail"]
     for name in (one["symbol"], one["symbol"].lower(), f"XNYS:{one['symbol']}"):
         old = ben.get(f"/v1/securities/{name}").json()
         assert (old["security_id"], old["symbol"], old["former"]) == (one["security_id"], new, True)

@@ -662,6 +662,27 @@ def test_a_symbol_change_and_a_delisting(opened: Opened, small: Small, nova: str
     assert [list(t.value["Column"]) for t in at.table if "Before" in t.value] == [["symbol"]], "what stays is no change"
     click(at, "Confirm")
     worked()
+    task = str(tasks.tasks(small.user("ben"))[0].task_id)
+    after = opened("ben", security=nova, task=task)
+    assert "SUPERNOVA · Nova" in words(after)
+    assert "Open XNYS:SUPERNOVA" in [link.proto.label.replace("\\", "") for link in after.get("page_link")]
+    click(click(after, "Undo"), "Confirm")
+    worked()
+    back = opened("ben", security=nova, task=str(tasks.tasks(small.user("ben"))[0].task_id))
+    assert "NOVA · Nova" in words(back)
+    assert "Undo" not in labels(back), "a symbol change as any other gives it the new one again"
+    with small.database.owner() as c:
+        kept = c.execute(
+            "SELECT valid_from, symbol FROM security_symbols WHERE security_id = %s", (int(nova),)
+        ).fetchall()
+    assert kept == [(date(1900, 1, 1), "NOVA")]
+    at = begun(back, nova, "rename")
+    at.text_input(key=f"security_rename_{nova}_symbol").set_value("supernova")
+    click(click(at, "Show the plan"), "Confirm")
+    worked()
+    after = begun(opened("ben", security=nova), nova, "rename")
+    after.text_input(key=f"security_rename_{nova}_symbol").set_value("hypernova")
+    assert "it became XNYS:SUPERNOVA today: undo that symbol change first" in words(click(after, "Show the plan"))
     after = opened("ben", security=nova)
     assert "SUPERNOVA · Nova" in words(after)
     assert "NOVA" in after.dataframe[0].value.to_string()

@@ -39,6 +39,11 @@ STEPS = {
 }
 KIND_WORDS = {"add": "Add", "edit": "Edit", "remove": "Remove", "reinstate": "Bring back", "symbol_change": "Symbol change", "delist": "Delist",
               "reclassify": "Reclassify", "bulk": "Bulk", "restore": "Restore"}  # fmt: skip
+UNDONE = {
+    "remove": "remove",
+    "edit": "edit",
+    "symbol_change": "edit",
+}  # kinds that can be taken back, and the right to it
 SCROLL = """export default ({parentElement}) => {
   (parentElement.host ?? parentElement).scrollIntoView({block: "center"})
 }"""
@@ -195,8 +200,9 @@ def _outcome(user: User, task: Task, here: Look | None) -> None:
         plan.confirm(user, f"undo_{task.task_id}")
         return
     with st.container(horizontal=True, vertical_alignment="center", key="task_after"):
-        if task.status == "completed" and task.security_id is not None and _is_there(user, task.security_id):
-            _open(here, task)
+        one = task.kind not in ("bulk", "restore") and task.security_id  # a file of one row has a number too
+        if task.status == "completed" and one and (listing := _listing(user, one)):
+            _open(here, task, listing)
         if task.status == "completed":
             _undo(user, task, here)
         st.button("Close", icon=":material/close:", on_click=scope.goto, kwargs={"task": None}, key="task_close")
@@ -218,17 +224,18 @@ def failure(task: Task) -> str:
     return f"**It failed{where}; everything was rolled back, nothing was changed.** {said}.{hint}"
 
 
-def _is_there(user: User, number: int) -> bool:
+def _listing(user: User, number: int) -> str:
+    """What a security is called now; empty: it is gone."""
     try:
-        master.named(user, number)
+        _, symbol, exchange = master.named(user, number)
     except master.NoSuchSecurity:
-        return False
-    return True
+        return ""
+    return f"{exchange}:{symbol}"
 
 
-def _open(here: Look | None, task: Task) -> None:
+def _open(here: Look | None, task: Task, listing: str) -> None:
     """To the security. On its own page that is a click: a link of a page to itself keeps the parameters that it had."""
-    label, icon = f"Open {task.subject}", ":material/open_in_new:"
+    label, icon = f"Open {show.plain(listing)}", ":material/open_in_new:"
     changes = {"security": task.security_id, "task": None}
     if session.here().startswith("/securities"):
         st.button(label, icon=icon, on_click=scope.goto, kwargs=changes, key="task_open")
@@ -243,14 +250,18 @@ def _undo(user: User, task: Task, here: Look | None) -> None:
     if task.kind in ("bulk", "restore"):
         bulk.way_back(user, task)
         return
-    if task.kind not in ("remove", "edit") or task.security_id is None or task.kind not in tasks.rights(user):
+    if (
+        task.security_id is None
+        or UNDONE.get(task.kind) not in tasks.rights(user)
+        or (task.kind == "symbol_change" and task.undoes)
+    ):
         return
     later = next((t for t in tasks.tasks(user, security=task.security_id)
                   if t.undoes == task.task_id and t.status in (*tasks.OPEN, "completed")), None)  # fmt: skip
     if later is not None:
         st.button("Undone: show that task" if later.status == "completed" else "Being undone: show that task", icon=":material/undo:",
                   on_click=scope.goto, kwargs={"task": str(later.task_id)}, key="task_undone")  # fmt: skip
-    elif not _is_there(user, task.security_id):
+    elif not _listing(user, task.security_id):
         st.caption("It was deleted for good: to have it again, add it.")
     elif st.button("Undo", icon=":material/undo:", key="task_undo", help="Shows what would be written first."):
         with errors.told():
