@@ -174,12 +174,14 @@ class Known:
     by_symbol: dict[str, list[Listed]] = field(default_factory=dict)
     by_number: dict[int, Listed] = field(default_factory=dict)
     # the same names however they are written: in lower case
+    country_codes: dict[str, str] = field(default_factory=dict)
     class_names: dict[str, str] = field(default_factory=dict)
     sector_names: dict[str, str] = field(default_factory=dict)
     industry_names: dict[str, dict[str, str]] = field(default_factory=dict)  # by our name of the sector
     subsector_numbers: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)  # by sector and industry
 
     def __post_init__(self) -> None:
+        self.country_codes.update({name.lower(): code for code, name in self.countries.items()})
         self.class_names.update({name.lower(): name for name in self.asset_classes})
         for (sector, industry, subsector), number in self.sectors.items():
             self.sector_names[sector.lower()] = sector
@@ -288,7 +290,9 @@ class _Reading:
         if priced_on is not None and price is None and not self._text("price"):
             self._fault(InvalidPrice, "priced_on", "a price goes with it")
         dividend, ex_on, pay_on = self._dividend(frequency)
-        country = self._code("country", self.known.countries)
+        country = self.known.country_codes.get(self._text("country").lower()) or self._code(
+            "country", self.known.countries
+        )
         texts = {name: self._words(name, longest) for name, longest in (("name", 200), ("issuer", 200), ("rating", 20))}
         if self.faults:
             return None
@@ -435,7 +439,10 @@ class _Reading:
         if not text:
             return None
         value = Decimal(text) if _NUMBER.fullmatch(text) else NOTHING
-        if not 0 < value < LARGEST:
+        if value >= LARGEST:
+            self._fault(kind, name, f"a number below {LARGEST:,f} is needed")
+            return None
+        if value <= 0:
             self._fault(
                 kind, name, "a number above zero is needed, with a point and no thousands separators, such as 150.25"
             )
@@ -467,7 +474,7 @@ class _Reading:
         amount = self._number("dividend", InvalidDividend)
         ex_on, pay_on = self._date("dividend_ex_on"), self._date("dividend_pay_on")
         if self._text("dividend"):
-            if frequency == "none":
+            if amount is not None and frequency == "none":
                 self._fault(InvalidDividend, "dividend", "how often it is paid goes with it: give dividend_frequency")
             if not self._text("dividend_ex_on"):
                 self._fault(InvalidDividend, "dividend_ex_on", "the ex date of the dividend is needed")

@@ -190,7 +190,7 @@ def test_dimensions_hold_what_fields_may_name(ben: TestClient) -> None:
         ({"price": "1,5"}, 422, "invalid-price", "InvalidPrice", "price", "thousands"),
         ({"price": "1_5"}, 422, "invalid-price", "InvalidPrice", "price", "thousands"),
         ({"price": "٣"}, 422, "invalid-price", "InvalidPrice", "price", "above zero"),
-        ({"price": "1e999999999"}, 422, "invalid-price", "InvalidPrice", "price", "above zero"),
+        ({"price": "1e999999999"}, 422, "invalid-price", "InvalidPrice", "price", "a number below"),
         ({"price": "0.00000000001"}, 422, "invalid-price", "InvalidPrice", "price", "10 decimals"),
         ({"dividend_frequency": "weekly"}, 422, "invalid-dividend-frequency", "InvalidDividendFrequency", "dividend_frequency", "monthly"),
         ({"exchange": "XXXX"}, 422, "unknown-reference", "UnknownReference", "exchange", "XNYS"),
@@ -200,6 +200,8 @@ def test_dimensions_hold_what_fields_may_name(ben: TestClient) -> None:
         ({"isin": "US0378331006"}, 422, "invalid-field", "InvalidField", "isin", "check digit"),
         ({"symbol": ""}, 422, "invalid-field", "InvalidField", "symbol", "1 to 32"),
         ({"symbol": "NO SPACES"}, 422, "invalid-field", "InvalidField", "symbol", "without spaces"),
+        ({"price": "99999999999999999999"}, 422, "invalid-price", "InvalidPrice", "price", "a number below 100,000,000,000,000,000"),
+        ({"dividend": "abc", "dividend_ex_on": "2026-03-31"}, 422, "invalid-dividend", "InvalidDividend", "dividend", "a number above zero"),
         ({"symbol": "A/B"}, 422, "invalid-field", "InvalidField", "symbol", "and slashes"),
         ({"symbol": "ﬁX"}, 422, "invalid-field", "InvalidField", "symbol", "1 to 32"),
         ({"issued_on": "2999-01-05"}, 422, "invalid-field", "InvalidField", "issued_on", "a day up to"),
@@ -453,7 +455,7 @@ def test_an_edit_of_what_somebody_else_changed_is_refused(ben: TestClient) -> No
 
 
 def test_a_security_is_edited_renamed_delisted_and_comes_back(small: Small, ben: TestClient) -> None:
-    one = added(ben, sector="Energy", price="5", name="First name")
+    one = added(ben, sector="Energy", price="5", name="First name", country="germany")
     path = f"/v1/securities/{one['security_id']}"
     problem(ben.patch(path, json={}), 422, "invalid-field")
     problem(ben.patch(path, json={"symbol": "OTHER"}), 422, "invalid-field")
@@ -472,6 +474,7 @@ def test_a_security_is_edited_renamed_delisted_and_comes_back(small: Small, ben:
     worked()
     now = ben.get(path).json()
     assert (now["symbol"], now["exchange"], now["former"], now["issued_on"]) == (new, "XNAS", False, "2020-01-05")
+    assert now["country"] == "DE", "by its name"
     assert [(s["symbol"], s["exchange"], s["valid_from"]) for s in now["symbols"]] == [
         (one["symbol"], "XNYS", "1900-01-01"), (new, "XNAS", "2026-01-05"),
     ]  # fmt: skip
