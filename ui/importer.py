@@ -274,6 +274,8 @@ def _unknown(unknown: tuple[Unknown, ...], closed: str, key: str) -> dict[str, C
     if every == "create as proposed":
         listed = ", ".join(f"{u.proposed.symbol} ({u.proposed.exchange}, {u.proposed.currency})" for u in unknown[:40])
         st.caption(f"To be created: {show.plain(listed)}{' …' if count > 40 else ''}")
+        if lost := [f"{_called(u)}: {u.note}" for u in unknown if u.note]:
+            st.caption(f":material/info: {show.plain('; '.join(lost[:10]))}{' …' if len(lost) > 10 else ''}")
         return {u.key: Choice(create=u.proposed) for u in unknown}
     for u in unknown[:ASKED]:
         with st.container(border=True):
