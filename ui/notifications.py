@@ -34,7 +34,7 @@ def mine(user: User) -> None:
     st.caption("Hear of tasks without looking: by mail, or as a signed POST to a web address (Standard Webhooks). Nobody else sees your channels' secrets, "
                "and nothing is sent twice for one event, unless the receiver did not say that it arrived.")  # fmt: skip
     if said := st.session_state.pop("notices_said", ""):
-        st.success(show.plain(said), icon=":material/check_circle:")
+        st.success(said, icon=":material/check_circle:")
     _secret()
     found = notices.channels(user)
     if not found:
@@ -92,7 +92,7 @@ def _channel(user: User, channel: Channel) -> None:
             if st.button("Remove", icon=":material/delete:", key=f"remove_{number}", help="What was still to be sent there is dropped."):  # fmt: skip
                 with errors.told():
                     notices.remove(user, number)
-                    st.session_state["notices_said"] = f"{channel.target} is removed."
+                    st.session_state["notices_said"] = f"{_code(channel.target)} is removed."
                     st.rerun()
         if (test := st.session_state.get(f"notices_test_{number}")) is not None:
             _tested(test)
@@ -113,7 +113,7 @@ def _confirm(user: User, channel: Channel) -> None:
             except BadChannel as error:
                 st.error(f"Code: expected {show.plain(error.expected)}.", icon=":material/error:")
             else:
-                st.session_state["notices_said"] = f"{channel.target} is confirmed."
+                st.session_state["notices_said"] = f"{_code(channel.target)} is confirmed."
                 st.rerun()
 
 
@@ -209,7 +209,7 @@ def _new(user: User) -> None:
             st.error(f"{show.plain(said)}.", icon=":material/error:")
             return
         st.session_state["notices_form"] = form + 1
-        st.session_state["notices_said"] = f"{target.strip()} is added. Send it a test."
+        st.session_state["notices_said"] = f"{_code(target.strip())} is added. Send it a test."
         if secret is not None:
             st.session_state["notices_secret"] = (target.strip(), secret)
         st.rerun()

@@ -5,6 +5,8 @@
     row = show.table(table, key="holdings", select=True)   # the place of the chosen row, or None
     rows = show.choices(table, key="proposals")            # the places of the chosen rows
     show.csv(table)                            # the download alone
+    show.facts({"Note": note})                 # a few texts under their names
+    st.caption(show.plain(name))               # what somebody typed, a file or a feed brought: as it is written
 A table shows its title only where `title=True`; `only=("symbol", …)` names the columns and their order.
 """
 
@@ -52,8 +54,7 @@ MARKED = 86  # height of a card that has a mark under it
 JOINER = "\u2060"  # takes no room and lets no line break
 # what Streamlit finds in a text after its Markdown is read, escaped or not: addresses, :icons:, arrows. A joiner inside keeps them text
 FOUND = re.compile(
-    r"(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)(?=\w)|(?<=:)(?!\d\d:)(?=[\w+/-]+:)|(?<=[<>~-])(?=[=-])|(?<=-)(?=>)",
-    re.IGNORECASE,
+    r"(?<=:)(?=//)|(?<=[wW]{3})(?=\.)|(?<=@)(?=\w)|(?<=:)(?!\d\d:)(?=(?:[a-z0-9_+-]+|material[_/]\w+):)|(?<=[<>~-])(?=[=-])|(?<=-)(?=>)"
 )
 _numbers = itertools.count()
 NUMERIC = frozenset({Kind.MONEY, Kind.PRICE, Kind.UNITS, Kind.PERCENT, Kind.NUMBER, Kind.BPS, Kind.COUNT})
