@@ -33,7 +33,9 @@ with st.grid("auto", min_column_width=210, gap="small"):
 jobs, feeds, letters = (reports.answer(user, n) for n in ("job_states", "feed_states", "dead_letters"))
 undelivered = len(reports.answer(user, "undelivered").rows)
 if failing := [r["job"] for r in jobs.records() if r["status"] == "failed"]:
-    st.error(f"The last run failed of: {', '.join(failing)}. See its error under Runs.", icon=":material/error:")
+    st.error(
+        f"The last run failed of: {show.plain(', '.join(failing))}. See its error under Runs.", icon=":material/error:"
+    )
 if letters.rows:
     st.warning(
         f"{len(letters.rows)} failed runs are waiting for somebody: see Dead letters.",
@@ -73,10 +75,7 @@ if tabs["Runs"].open:
             replace(table, rows=tuple(rows), empty=empty), key=f"admin_runs_{job}_{status}", select=True
         )
         if chosen is not None:
-            st.table(
-                {c.title: show.text(v, c.kind) for c, v in zip(table.columns, rows[chosen], strict=True)},
-                border="horizontal",
-            )
+            show.facts({c.title: show.text(v, c.kind) for c, v in zip(table.columns, rows[chosen], strict=True)})
 if tabs["Who may do what"].open:
     with tabs["Who may do what"]:
         policy.who_may(user)

@@ -53,7 +53,7 @@ def breach(here: Here, f: Finding) -> None:
         for name, share in f.beyond:
             over = show.percent(abs(share - f.limit))
             st.markdown(
-                f"**{name}** stands at **{show.percent(share)}**, {'under' if f.rule.at_least else 'over'} the limit by {over} of the value."
+                f"**{show.plain(name)}** stands at **{show.percent(share)}**, {'under' if f.rule.at_least else 'over'} the limit by {over} of the value."
             )
             if f.rule.name in GROUPS:
                 inside = [
@@ -62,7 +62,8 @@ def breach(here: Here, f: Finding) -> None:
                     if r["group"] == name
                 ]
                 st.caption(
-                    "In it: " + (", ".join(f"{r['symbol']} {show.percent(r['weight'])}" for r in inside) or "cash only")
+                    "In it: "
+                    + show.plain(", ".join(f"{r['symbol']} {show.percent(r['weight'])}" for r in inside) or "cash only")
                 )
         st.caption(f.rule.definition)
 

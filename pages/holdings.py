@@ -18,7 +18,7 @@ else:
     row = dict(zip((c.key for c in table.columns), table.rows[chosen], strict=True))
     number, name = row["security_id"], f"{row['symbol']}, {row['name']}"
 
-st.subheader(f"Lots and gains: {name}", anchor=False)
+st.subheader(f"Lots and gains: {show.plain(name)}", anchor=False)
 lots, realised, chart = st.tabs(
     ["Open lots", "Realised gains", "Gains by position"], key="holdings_tabs", on_change="rerun"
 )

@@ -14,7 +14,8 @@ def figures(here: Here) -> None:
         noun = "rule is" if len(table.notes) == 1 else "rules are"
         with st.container(horizontal=True, vertical_alignment="center"):
             st.warning(
-                f"**{len(table.notes)} {noun} breached.** " + " · ".join(table.notes[:3]), icon=":material/rule:"
+                f"**{len(table.notes)} {noun} breached.** " + " · ".join(map(show.plain, table.notes[:3])),
+                icon=":material/rule:",
             )
             frame.link(here, "compliance", "Show the rules")
 

@@ -14,9 +14,11 @@ user = session.require_user()
 mine, here = scope.read(user)
 st.title("Portfolios", anchor=False)
 if said := st.session_state.pop("portfolio_said", ""):
-    st.success(said, icon=":material/check_circle:")
+    st.success(show.plain(said), icon=":material/check_circle:")
     if here is not None:
-        frame.link(here, "transactions", f"Transactions of {here.portfolio.name}", icon=":material/receipt_long:")
+        frame.link(
+            here, "transactions", f"Transactions of {show.plain(here.portfolio.name)}", icon=":material/receipt_long:"
+        )
 if here is None:
     st.info(
         "**There is no portfolio yet.** Create the first one; then import a CSV or enter a deposit.",
@@ -31,7 +33,9 @@ show.table(
     Table("portfolios", "Your portfolios", columns, rows, Context(datetime.now(UTC).date(), None, VERSION)),
     key="portfolios_mine",
 )
-shared, made = st.tabs([here.portfolio.name, "New portfolio"], key=f"portfolios_tabs_{here.portfolio.portfolio_id}")
+shared, made = st.tabs(
+    [show.plain(here.portfolio.name), "New portfolio"], key=f"portfolios_tabs_{here.portfolio.portfolio_id}"
+)
 with shared:
     if here.may_write and user.role != "viewer":
         st.subheader("Settings", anchor=False)

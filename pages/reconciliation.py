@@ -21,7 +21,7 @@ if may:
     compared, listed = st.tabs(["Statement", LIST], on_change="rerun", key="reconcile_tabs",
                                default=LIST if "reconciliation" in st.query_params else None)  # fmt: skip
 else:
-    st.info(f"You may look at {here.portfolio.name}, not reconcile in it or sign. Whoever manages it can give you write access under Portfolios.",
+    st.info(f"You may look at {show.plain(here.portfolio.name)}, not reconcile in it or sign. Whoever manages it can give you write access under Portfolios.",
             icon=":material/visibility:")  # fmt: skip
     compared, listed = None, st.container()
 

@@ -31,7 +31,7 @@ names = sorted(
 )
 asked = st.query_params.get("report", names[0])
 if asked not in names:
-    st.warning(f"There is no report {asked!r} for you. Choose one below.", icon=":material/search_off:")
+    st.warning(f"There is no report {show.plain(repr(asked))} for you. Choose one below.", icon=":material/search_off:")
 st.session_state["report"] = asked if asked in names else names[0]  # the address leads, the choice writes it
 st.selectbox("Report", names, format_func=lambda n: f"{REPORTS[n].title} · {n}", key="report", help="Everything the pages show, and what they do not.",
              on_change=lambda: scope.goto(report=st.session_state["report"]))  # fmt: skip

@@ -30,7 +30,7 @@ if may:
                                                        key="transactions_tabs",
                                                        default="New entry" if here.present.is_empty else None)  # fmt: skip
 else:
-    st.info(entry.why_not(here.user, here.portfolio), icon=":material/visibility:")
+    st.info(show.plain(entry.why_not(here.user, here.portfolio)), icon=":material/visibility:")
     listed, moved = st.tabs(["Ledger", "What moved"], on_change="rerun", key="transactions_tabs")
     edited, entered, imported = None, None, None
 for writing in (edited, entered, imported):

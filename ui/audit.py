@@ -140,11 +140,7 @@ def one(row: Row, names: dict[str, str]) -> None:
         sides = {"Was": sides["Before"]} if row.after is None else {"Now": sides["After"]}
     cells = {"Field": [c.field for c in found]} | sides
     if found:  # not a grid: long texts wrap, also on a phone
-        st.table(
-            {title: [show.MISSING if x is None else show.plain(x) for x in column] for title, column in cells.items()},
-            border="horizontal",
-            hide_index=True,
-        )
+        show.facts({title: [show.MISSING if x is None else x for x in column] for title, column in cells.items()})
     line = [f"Row {row.seq:,} of {belongs(row.chain, names)}"]
     line += [f"request {row.request_id}"] if row.request_id else []
     line += [f"task {row.task_id}"] if row.task_id else []

@@ -111,7 +111,7 @@ def _checked(user: User, state: dict[str, Any], name: str, raw: bytes, existing:
     key = (hashlib.sha256(raw).hexdigest(), existing, bulk.version(user))
     found: Checked | None = state["checked"].get(key)
     if found is None:
-        with st.spinner(f"Reading {name}"):
+        with st.spinner(f"Reading {show.plain(name)}"):
             found = _dry_run(user, name, raw, existing)
         state["checked"] = {k: v for k, v in state["checked"].items() if k[::2] == key[::2]} | {key: found}
     return found

@@ -8,6 +8,7 @@ stands out on light and on dark, so that no chart needs to know the theme; text 
 
 from __future__ import annotations
 
+import html
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -78,9 +79,9 @@ def show(
 ) -> None:
     """A chart with its table and its CSV behind a second tab; the tab does no work until it is opened. The cells explain themselves."""
     if title:
-        st.subheader(title, anchor=False)
+        st.subheader(texts.plain(title), anchor=False)
     if figure is None or not table.rows:
-        st.info(table.empty, icon=":material/inbox:")
+        st.info(texts.plain(table.empty), icon=":material/inbox:")
         return
     picture, rows = st.tabs(["Chart", "Table and CSV"], key=f"{key}_tabs", on_change="rerun")
     if rows.open:
@@ -209,7 +210,7 @@ def treemap(groups: Table, positions: Table) -> go.Figure | None:
     go = _plotly()
     figure = go.Figure(
         go.Treemap(
-            ids=["all", *(tile[0] for tile in tiles)], parents=["", *(tile[1] for tile in tiles)], labels=[" ", *(tile[2] for tile in tiles)],
+            ids=["all", *(tile[0] for tile in tiles)], parents=["", *(tile[1] for tile in tiles)], labels=[" ", *(_plain(tile[2]) for tile in tiles)],
             values=[float(everything), *(float(tile[3]) for tile in tiles)], branchvalues="total",
             text=["", *(tile[5] for tile in tiles)], texttemplate="%{label}<br>%{text}",
             customdata=["", *(texts.text(tile[3], Kind.MONEY, groups.context.currency) for tile in tiles)],
@@ -280,7 +281,7 @@ def shares(table: Table, label: str, weight: str = "weight") -> go.Figure | None
     go = _plotly()
     figure = go.Figure(
         go.Bar(
-            x=[w for _, w in pairs], y=names, orientation="h", marker_color=colours_of(names), text=[texts.percent(w) for _, w in pairs],
+            x=[w for _, w in pairs], y=[_plain(n) for n in names], orientation="h", marker_color=colours_of(names), text=[texts.percent(w) for _, w in pairs],
             textposition="outside", cliponaxis=False, hovertemplate="%{y}: %{text}<extra></extra>",
         )
     )  # fmt: skip
@@ -303,7 +304,7 @@ def changes(table: Table, label: str, amount: str, most: int = 8) -> go.Figure |
     go = _plotly()
     figure = go.Figure(
         go.Bar(
-            x=[float(v) for _, v in pairs], y=[n for n, _ in pairs], orientation="h", marker_color=[GAIN if v >= 0 else LOSS for _, v in pairs],
+            x=[float(v) for _, v in pairs], y=[_plain(n) for n, _ in pairs], orientation="h", marker_color=[GAIN if v >= 0 else LOSS for _, v in pairs],
             text=[texts.text(v, kind, table.context.currency, signed=True) for _, v in pairs], textposition="outside", cliponaxis=False,
             hovertemplate="%{y}: %{text}<extra></extra>",
         )
@@ -463,6 +464,11 @@ def _plotly() -> Any:
     import plotly.graph_objects
 
     return plotly.graph_objects
+
+
+def _plain(said: str) -> str:
+    """Text for a chart, which reads <b>, <a href> and &amp; in it."""
+    return html.escape(said, quote=False)
 
 
 def _base(figure: go.Figure, height: int) -> None:

@@ -70,7 +70,7 @@ def _change(here: Here) -> None:
             st.button("Leave it", icon=":material/close:", on_click=state.clear, key=f"method_no_{p.portfolio_id}")
     except (LedgerError, AccessDenied, StaleEdit) as e:
         words = e.expected if isinstance(e, LedgerError) else str(e)
-        st.error(f"Nothing was changed: {words}.", icon=":material/error:")
+        st.error(f"Nothing was changed: {show.plain(words)}.", icon=":material/error:")
 
 
 def _done(portfolio: UUID, words: str) -> None:

@@ -38,7 +38,7 @@ def section(look: Look, user: User) -> None:
 
 
 def _exposure(here: Here) -> None:
-    st.subheader(f"Exposure of {here.portfolio.name}", anchor=False)
+    st.subheader(f"Exposure of {show.plain(here.portfolio.name)}", anchor=False)
     exposure = here.answer("counterparty_exposure")
     explain.table(here, exposure, key="counterparty_exposure", only=PHONE if session.on_phone() else ())
     show.explain("counterparty_exposure")
@@ -91,7 +91,7 @@ def _form(user: User, every: list[Counterparty], editing: Counterparty | None) -
                 counterparties.remove(user, number)
                 _finish(f"{show.plain(was.name)} is removed.")
             except CounterpartyUsed as error:
-                st.error(f"**{show.plain(was.name)} stays.** {error}.", icon=":material/error:")
+                st.error(f"**{show.plain(was.name)} stays.** {show.plain(str(error))}.", icon=":material/error:")
 
 
 def _field(name: str, was: Counterparty, countries: dict[str, str], key: str) -> str:

@@ -127,7 +127,7 @@ def _pending(user: User, book: Book, state: dict[str, Any], wanted: dict[UUID, d
     for number, why in wrong.items():
         name = edits[number].name if number in edits else str(number)
         field = LABELS.get(why.field, why.field)
-        st.markdown(f":red[:material/error: **{name}**, {field.lower()}: {why.expected}.]")
+        st.markdown(f":red[:material/error: **{show.plain(name)}**, {field.lower()}: {show.plain(why.expected)}.]")
     for clash in clashes:
         _conflict(state, clash, back.get(clash.transaction, clash.transaction))
     count = len(edits)
@@ -256,7 +256,9 @@ def _conflict(state: dict[str, Any], clash: Clash, number: UUID) -> None:
     """Both versions side by side, what differs marked, and the two ways on."""
     was, mine = importing.cells_of(clash.was.draft), importing.cells_of(clash.mine) if clash.mine else {}
     theirs = importing.cells_of(clash.theirs.draft) if clash.theirs else {}
-    by = f" by {clash.theirs.recorded_by}, {show.text(clash.theirs.recorded_at)} UTC" if clash.theirs else ""
+    by = (
+        f" by {show.plain(clash.theirs.recorded_by)}, {show.text(clash.theirs.recorded_at)} UTC" if clash.theirs else ""
+    )
     st.warning("**Somebody changed this entry since you opened the grid.** Nothing was booked. "
                + ("They took it away." if clash.theirs is None else f"It was corrected{by}."), icon=":material/sync_problem:")  # fmt: skip
     rows = []

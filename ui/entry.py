@@ -96,7 +96,7 @@ def _form(user: User, book: Book, held: dict[str, Any]) -> None:
     told = st.empty()
     if checked.draft is not None and not asked.startswith("between"):
         for warning in tax.warnings(user.user_id, portfolio, checked.draft, datetime.now(UTC).date()):
-            st.warning(f"{warning} You can book it all the same.", icon=":material/warning:")
+            st.warning(f"{show.plain(warning)} You can book it all the same.", icon=":material/warning:")
     if seen is not None and (seen.before or seen.after):
         loud = kind_of(asked) in ACTIONS | TRANSFERS | {"return_of_capital"}
         with st.expander("What it does to the lots", expanded=loud, icon=":material/stacks:"):
@@ -113,7 +113,7 @@ def _form(user: User, book: Book, held: dict[str, Any]) -> None:
                 st.rerun()
     _tell(wrong, slots, told, state["tried"], asked)
     if words:
-        told.info(f"This will book: {words}.", icon=":material/edit_note:")
+        told.info(f"This will book: {show.plain(words)}.", icon=":material/edit_note:")
 
 
 def _what(n: str, last: str) -> str:
@@ -171,9 +171,9 @@ def _tell(wrong: dict[str, LedgerError], slots: dict[str, Any], told: Any, tried
             continue
         words = e.expected[:1].upper() + e.expected[1:]
         if field in slots:
-            slots[field].markdown(f":red[:material/error: {words}.]")
+            slots[field].markdown(f":red[:material/error: {show.plain(words)}.]")
         else:
-            told.error(f"{e}.", icon=":material/error:")
+            told.error(f"{show.plain(str(e))}.", icon=":material/error:")
     if tried and wrong and all(field in slots for field in wrong):
         told.error(f"Nothing was booked yet: {_named(wrong, asked)}.", icon=":material/error:")
 
@@ -215,7 +215,7 @@ def said(user: User, portfolio: UUID) -> None:
         return
     did, what, undoing = state["done"]
     told, undo = st.columns([8, 1], vertical_alignment="center")
-    told.success(f"{did}: {what}.", icon=":material/check_circle:")
+    told.success(f"{did}: {show.plain(what)}.", icon=":material/check_circle:")
     with undo:
         if not undoing:
             return
@@ -231,7 +231,7 @@ def _take_back(user: User, portfolio: UUID, correction: Correction, what: str) -
     try:
         corrections.undo(user.user_id, portfolio, correction, datetime.now(UTC).date())
     except (LedgerError, Conflict) as e:
-        st.error(f"Nothing was undone: {e}.", icon=":material/error:")
+        st.error(f"Nothing was undone: {show.plain(str(e))}.", icon=":material/error:")
         return
     tell_done(portfolio, "Undone, everything is booked as it was", what, [])
     st.rerun()
@@ -248,8 +248,8 @@ def details(user: User, portfolio: Portfolio, entry: dict[str, Any], columns: tu
         if entry[c.key] not in (None, "")
     }
     with st.container(border=True):
-        st.subheader(_name(entry), anchor=False)
-        st.table(shown, border="horizontal")
+        st.subheader(show.plain(_name(entry)), anchor=False)
+        show.facts(shown)
         if not entry["state"].startswith("booked"):
             st.caption("A reversal cannot be reversed: book the transaction again instead." if entry["kind"] == "reversal"
                        else "It no longer counts: it was reversed, and all entries stay in the ledger.")  # fmt: skip
@@ -262,7 +262,7 @@ def details(user: User, portfolio: Portfolio, entry: dict[str, Any], columns: tu
 @st.dialog("Reverse this entry?", icon=":material/undo:")
 def _confirm(user: User, portfolio: UUID, entry: dict[str, Any]) -> None:
     st.markdown(
-        f"**{_name(entry)}** will no longer count: units, cash and every figure from that day on are computed without it. "
+        f"**{show.plain(_name(entry))}** will no longer count: units, cash and every figure from that day on are computed without it. "
         "Nothing is deleted; the ledger shows the entry and its reversal. A reversal cannot itself be reversed."
     )
     if "linked" in entry["state"]:
@@ -284,10 +284,10 @@ def _reverse(user: User, portfolio: UUID, ids: list[UUID], note: str, did: str, 
     try:
         ledger.reverse_all(user.user_id, portfolio, ids, note)
     except LedgerError as e:
-        st.error(f"Nothing was reversed: {e.expected}.", icon=":material/error:")
+        st.error(f"Nothing was reversed: {show.plain(e.expected)}.", icon=":material/error:")
         return
     except AccessDenied as e:
-        st.error(f"Nothing was reversed: {e}.", icon=":material/error:")
+        st.error(f"Nothing was reversed: {show.plain(str(e))}.", icon=":material/error:")
         return
     _open_next(portfolio, _instance(portfolio)["kind"], did, what, [])
     st.rerun()

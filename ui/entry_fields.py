@@ -338,5 +338,5 @@ def _paid(p: Posting) -> list[str]:
     if p.settles_on != p.traded_on:
         parts.append(f"settles {show.day(p.settles_on)}")
     if p.counterparty:
-        parts.append(f"through {show.plain(p.counterparty)}")
+        parts.append(f"through {p.counterparty}")
     return parts

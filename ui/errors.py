@@ -28,6 +28,7 @@ from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
 from db.tasks import NoSuchTask, TaskFailed, TaskOver
 from db.upkeep import NoSuchProposal, ProposalDecided
+from ui.show import plain
 
 log = logging.getLogger("ballast.web")
 
@@ -67,10 +68,10 @@ KNOWN = tuple(each[0] for each in MESSAGES)
 
 
 def message(error: Exception) -> tuple[str, str]:
-    """(title, text) of a known error."""
+    """(title, text) of a known error, as Markdown: what the error quotes is not read as such."""
     for kind, title, text in MESSAGES:
         if isinstance(error, kind):
-            return title, text.format(error=str(error).rstrip("."))
+            return title, text.format(error=plain(str(error).rstrip(".")))
     raise error
 
 

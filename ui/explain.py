@@ -95,7 +95,7 @@ def _mark(here: Look, name: str, f: Figure, row: int | None, changes: dict[str, 
         icon=":material/function:",
         type="tertiary",
         key=f"why_{name}_{f.key}",
-        help=f"How “{f.title}” comes about",
+        help=f"How “{show.plain(f.title)}” comes about",
     ):
         _dialog(here, name, f, row, changes)
 
@@ -121,11 +121,10 @@ def _body(here: Look, found: Explanation, key: str) -> None:
     st.markdown(f"**{show.plain(found.title)}** = {show.plain(_said(found.value, found.kind, found.currency))}")
     st.markdown(f":material/function: {show.plain(found.formula)}")
     if found.reason:
-        st.warning(f"Missing: {found.reason}", icon=":material/info:")
+        st.warning(f"Missing: {show.plain(str(found.reason))}", icon=":material/info:")
     if found.terms:
-        st.table(
-            {t.name: _said(t.value, t.kind, t.currency) + (f" · {t.note}" if t.note else "") for t in found.terms},
-            border="horizontal",
+        show.facts(
+            {t.name: _said(t.value, t.kind, t.currency) + (f" · {t.note}" if t.note else "") for t in found.terms}
         )
     again = found.recomputed
     agrees = again == found.value or _said(again, found.kind, found.currency) == _said(
@@ -143,7 +142,7 @@ def _body(here: Look, found: Explanation, key: str) -> None:
 
 def _evidence(here: Look, found: Explanation, piece: Evidence, key: str) -> None:
     noun = "row" if len(piece.rows) == 1 else "rows"
-    with st.expander(f"{piece.title} ({len(piece.rows):,} {noun})", expanded=len(piece.rows) <= 5):
+    with st.expander(f"{show.plain(piece.title)} ({len(piece.rows):,} {noun})", expanded=len(piece.rows) <= 5):
         shown = piece.table(found.context)
         show.table(shown, key=key, rows=SHOWN_ROWS)
         if len(piece.rows) > SHOWN_ROWS:

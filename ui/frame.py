@@ -51,14 +51,14 @@ def page(title: str, *, live: Callable[[Here], None] | None = None, needs_transa
     if needs_transactions and here.is_empty and len(here.present.view.book.ledger):
         _head(here)
         st.info(
-            f"**Nothing of {here.portfolio.name} was known yet at this time.** Its first entries were recorded later.",
+            f"**Nothing of {show.plain(here.portfolio.name)} was known yet at this time.** Its first entries were recorded later.",
             icon=":material/history:",
         )
         st.stop()
     if needs_transactions and here.is_empty:
         _head(here)
         st.info(
-            f"**{here.portfolio.name} has no transactions yet.** Import a CSV or enter the first one: a deposit, then a purchase. "
+            f"**{show.plain(here.portfolio.name)} has no transactions yet.** Import a CSV or enter the first one: a deposit, then a purchase. "
             "This page fills itself from there.",
             icon=":material/inbox:",
         )
@@ -164,7 +164,7 @@ def _head(here: Here) -> None:
     if lacking:
         said = "; ".join(str(m) for m in lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
         st.warning(
-            f"**The figures are incomplete:** {said}. What has no price is left out of the value; statistics leave such days out.",
+            f"**The figures are incomplete:** {show.plain(said)}. What has no price is left out of the value; statistics leave such days out.",
             icon=":material/warning:",
         )
         link(here, "holdings", "Show the positions concerned")

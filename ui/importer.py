@@ -67,7 +67,7 @@ def said(user: User, portfolio: UUID) -> None:
     state = _state(portfolio)
     if not state["done"]:
         return
-    st.success(state["done"], icon=":material/check_circle:")
+    st.success(show.plain(state["done"]), icon=":material/check_circle:")
     if state["undo"]:
         number, count = state["undo"]
         _undo(user, portfolio, number, count, "last")
@@ -133,7 +133,7 @@ def wizard(user: User, portfolio: Portfolio) -> None:
             st.rerun()
         return
     if checked.unreadable:
-        st.error(f"{file.name} cannot be read: {checked.unreadable}.", icon=":material/error:")
+        st.error(f"{show.plain(file.name)} cannot be read: {show.plain(checked.unreadable)}.", icon=":material/error:")
         return
     _recognised(checked, state, digest)
     choices = _unknown(checked.unknown, checked.closed, state["key"]) if checked.unknown else {}
@@ -142,7 +142,9 @@ def wizard(user: User, portfolio: Portfolio) -> None:
     if choices:
         checked = _checked(user, portfolio, state, raw, file.name, today, column_map, choices)
         if checked.unreadable:
-            st.warning(f"{checked.unreadable[:1].upper()}{checked.unreadable[1:]}.", icon=":material/edit:")
+            st.warning(
+                f"{show.plain(checked.unreadable[:1].upper() + checked.unreadable[1:])}.", icon=":material/edit:"
+            )
             return
         for u in (u for u in checked.unknown if u.fault):
             st.warning(f"{show.plain(_called(u))} cannot be created so: {show.plain(u.fault)}.", icon=":material/edit:")
@@ -207,7 +209,7 @@ def _dry_run(
     choices: Mapping[str, Choice],
 ) -> Read:
     """Ask for the verdicts, with a progress bar."""
-    bar = st.progress(0.0, f"Reading {name}")
+    bar = st.progress(0.0, f"Reading {show.plain(name)}")
     try:
         found = imports.import_file(user.user_id, portfolio.portfolio_id, raw, name, today, column_map=column_map, choices=choices,
                                     progress=bar.progress)  # fmt: skip
@@ -385,7 +387,7 @@ def _book(
                                        column_map=column_map, choices=choices, progress=bar.progress)  # fmt: skip
         except (imports.NothingBooked, NotReadable, AccessDenied, LedgerError) as e:
             bar.empty()
-            st.error(f"Nothing was booked: {e}.", icon=":material/error:")
+            st.error(f"Nothing was booked: {show.plain(str(e))}.", icon=":material/error:")
             return
         left = [f"{_count(done.count(o))} {words}" for o, words in (("duplicate", "were in the ledger already"), ("skipped", "were left out"),
                                                                         ("refused", "were refused")) if done.count(o)]  # fmt: skip

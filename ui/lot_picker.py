@@ -47,7 +47,7 @@ def pick(n: str, cells: dict[str, str], security: Security, book: Book) -> str:
         return ""
     lots = open_lots(book, security.security_id, on)
     if not lots:
-        st.caption(f"No {security.symbol} is held on that day.")
+        st.caption(f"No {show.plain(security.symbol)} is held on that day.")
         return ""
     rule = st.segmented_control("Start from", PRESETS, default="First in", key=f"{n}_preset", persist_state="session")
     start = preset(lots, quantity or Decimal(0), str(rule)) if rule else [Decimal(0)] * len(lots)

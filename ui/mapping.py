@@ -90,7 +90,7 @@ def screen(user: User, portfolio: Portfolio, raw: bytes, name: str, of: UnknownF
     try:
         column_map = _asked(table, proposed, text, key)
     except LedgerError as e:
-        st.warning(f"{e.field.capitalize()}: {e.expected}.", icon=":material/edit:")
+        st.warning(f"{e.field.capitalize()}: {show.plain(e.expected)}.", icon=":material/edit:")
         return None
     _preview(user, portfolio, raw, name, column_map, key)
     return _keep(user, table, column_map, name, key)
@@ -107,7 +107,7 @@ def _where(text: str, of: UnknownFormat, key: str) -> Sheet | None:
     try:
         table = sheet(text, delimiter, int(line))
     except NotReadable as e:
-        st.warning(f"{e}.", icon=":material/edit:")
+        st.warning(f"{show.plain(str(e))}.", icon=":material/edit:")
         return None
     if len(table.columns) < 2 or not table.rows:
         st.warning("There is no table below this line. Try another line or separator.", icon=":material/edit:")
@@ -233,7 +233,7 @@ def _preview(user: User, portfolio: Portfolio, raw: bytes, name: str, column_map
     try:
         found = imports.import_file(user.user_id, portfolio.portfolio_id, raw, name, today, column_map=column_map)
     except (NotReadable, LedgerError) as e:
-        st.warning(f"{e}.", icon=":material/edit:")
+        st.warning(f"{show.plain(str(e))}.", icon=":material/edit:")
         return
     unknown = f", {len(found.unknown)} unknown securities (asked about in the next step)" if found.unknown else ""
     st.caption(

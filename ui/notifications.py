@@ -83,7 +83,7 @@ def _channel(user: User, channel: Channel) -> None:
                     try:
                         st.session_state[f"notices_test_{number}"] = notices.test(user, number)
                     except TooMany as error:
-                        st.warning(f"{str(error).capitalize()}.", icon=":material/hourglass_disabled:")
+                        st.warning(f"{show.plain(str(error).capitalize())}.", icon=":material/hourglass_disabled:")
             word, icon = ("Pause", "pause") if channel.active else ("Resume", "play_arrow")
             if st.button(word, icon=f":material/{icon}:", key=f"pause_{number}"):
                 _changed(user, number, active=not channel.active)
@@ -92,7 +92,7 @@ def _channel(user: User, channel: Channel) -> None:
             if st.button("Remove", icon=":material/delete:", key=f"remove_{number}", help="What was still to be sent there is dropped."):  # fmt: skip
                 with errors.told():
                     notices.remove(user, number)
-                    st.session_state["notices_said"] = f"{channel.target} is removed."
+                    st.session_state["notices_said"] = f"{_code(channel.target)} is removed."
                     st.rerun()
         if (test := st.session_state.get(f"notices_test_{number}")) is not None:
             _tested(test)
@@ -111,9 +111,9 @@ def _confirm(user: User, channel: Channel) -> None:
             try:
                 notices.confirm(user, number, code)
             except BadChannel as error:
-                st.error(f"Code: expected {error.expected}.", icon=":material/error:")
+                st.error(f"Code: expected {show.plain(error.expected)}.", icon=":material/error:")
             else:
-                st.session_state["notices_said"] = f"{channel.target} is confirmed."
+                st.session_state["notices_said"] = f"{_code(channel.target)} is confirmed."
                 st.rerun()
 
 
@@ -173,7 +173,7 @@ def _changed(user: User, number: UUID, **changes: object) -> None:
         try:
             notices.change(user, number, **changes)  # type: ignore[arg-type]
         except BadChannel as error:
-            st.error(f"{error.field.capitalize()}: expected {error.expected}.", icon=":material/error:")
+            st.error(f"{error.field.capitalize()}: expected {show.plain(error.expected)}.", icon=":material/error:")
         else:
             st.rerun()
 
@@ -206,10 +206,10 @@ def _new(user: User) -> None:
             _, secret = notices.add(user, kind, target, events, scope)
         except (BadChannel, TooMany) as error:
             said = f"{label if error.field == 'target' else error.field.capitalize()}: expected {error.expected}" if isinstance(error, BadChannel) else str(error)  # fmt: skip
-            st.error(f"{said}.", icon=":material/error:")
+            st.error(f"{show.plain(said)}.", icon=":material/error:")
             return
         st.session_state["notices_form"] = form + 1
-        st.session_state["notices_said"] = f"{target.strip()} is added. Send it a test."
+        st.session_state["notices_said"] = f"{_code(target.strip())} is added. Send it a test."
         if secret is not None:
             st.session_state["notices_secret"] = (target.strip(), secret)
         st.rerun()

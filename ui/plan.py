@@ -102,8 +102,11 @@ def _step(n: int, step: Step, known: Known | None) -> None:
         return
     if step.action == "update" and len(step.rows) == 1:
         row, old = step.rows[0], step.before[0]
-        st.table([{"Column": k, "Before": said(k, old.get(k), known), "After": said(k, v, known)} for k, v in row.items() if k not in KEYS and v != old.get(k)],
-                 hide_index=True)  # fmt: skip
+        changed = [k for k, v in row.items() if k not in KEYS and v != old.get(k)]
+        sides = {"Before": old, "After": row}
+        shows.facts(
+            {"Column": changed} | {side: [said(k, of.get(k), known) for k in changed] for side, of in sides.items()}
+        )
     elif step.action == "update":
         _rows([{**{k: said(k, v, known) for k, v in row.items() if k in KEYS},
                 **{k: f"{said(k, old.get(k), known)} → {said(k, v, known)}" for k, v in row.items() if k not in KEYS}}

@@ -6,7 +6,7 @@ import streamlit as st
 
 from db import notices, tasks
 from db.access import User
-from ui import errors
+from ui import errors, show
 
 ROLES = {"analyst": "Analysts and admins", "admin": "Admins only"}
 RIGHTS = {
@@ -43,10 +43,10 @@ def who_may(user: User) -> None:
     able = notices.approvers(user, str(chosen["approve"]))
     if eyes and len(able) < 2:
         who = f"{able[0]} alone may" if able else "nobody may"
-        st.warning(f"**{who.capitalize()} approve.** With four eyes somebody else decides than who asked: what {able[0] if able else 'anybody'} asks for "
+        st.warning(f"**{show.plain(who.capitalize())} approve.** With four eyes somebody else decides than who asked: what {show.plain(able[0]) if able else 'anybody'} asks for "
                    "would wait for ever. Give one more person the right, or leave four eyes off.", icon=":material/group_off:")  # fmt: skip
     else:
-        st.caption(f"May approve: {', '.join(able) or 'nobody'}.")
+        st.caption(f"May approve: {show.plain(', '.join(able)) or 'nobody'}.")
     if st.button("Save", type="primary", icon=":material/save:", key="policy_save", disabled=chosen == _plain(now)):
         with errors.told():
             tasks.set_policy(user, chosen)

@@ -47,9 +47,9 @@ def beside(slots: dict[str, Any], error: Exception) -> None:
     if isinstance(error, LedgerError):
         field, words = error.field, error.expected
     slots.get(field, slots[""]).markdown(
-        f":red[:material/error: {words[:1].upper()}{words[1:]}.]"
+        f":red[:material/error: {show.plain(words[:1].upper() + words[1:])}.]"
         if field in slots
-        else f":red[:material/error: {error}.]"
+        else f":red[:material/error: {show.plain(str(error))}.]"
     )
 
 
@@ -172,7 +172,7 @@ def conflict(now: Portfolio, opened: dict[str, Any]) -> None:
     changed = [f"{title}: {getattr(now, field) or 'none'}" for field, title in (("name", "name"), ("goal_value", "goal"), ("goal_on", "goal date"), ("note", "note"))
                if getattr(now, field) != getattr(opened["was"], field)]  # fmt: skip
     st.warning("**Somebody changed this portfolio, or booked in it, since you opened this form.** Nothing was saved; what you entered is still here. "
-               + (f"It now has {'; '.join(changed)}." if changed else "None of these fields changed, except perhaps the benchmark."), icon=":material/sync_problem:")  # fmt: skip
+               + (f"It now has {show.plain('; '.join(changed))}." if changed else "None of these fields changed, except perhaps the benchmark."), icon=":material/sync_problem:")  # fmt: skip
 
     form = f"edit_{now.portfolio_id}"
 
@@ -244,7 +244,7 @@ def sharing(here: Here) -> None:
 @st.dialog("Archive this portfolio?", icon=":material/archive:")
 def confirm_archive(here: Here) -> None:
     """Ask before it leaves every list."""
-    st.markdown(f"**{here.portfolio.name}** leaves every list, for everybody it is shared with. Its ledger is kept; nothing is deleted. "
+    st.markdown(f"**{show.plain(here.portfolio.name)}** leaves every list, for everybody it is shared with. Its ledger is kept; nothing is deleted. "
                 "Bringing it back is up to whoever runs the installation.")  # fmt: skip
     if st.button("Archive it", type="primary", icon=":material/archive:", key="archive_yes"):
         with errors.told():

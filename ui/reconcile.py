@@ -62,7 +62,7 @@ def said(here: Here) -> bool:
     """Say what was done last; whether the list is to be opened."""
     state = _state(here)
     if state["said"]:
-        st.success(state["said"], icon=":material/check_circle:")
+        st.success(show.plain(state["said"]), icon=":material/check_circle:")
         state["said"] = ""
     opened, state["list"] = state["list"], False
     return bool(opened)
@@ -117,11 +117,13 @@ def new(here: Here, earlier: str) -> None:
         )  # type: ignore[arg-type]
         found = _compared(here, file.getvalue(), asked)
     except NotReadable as e:
-        st.error(f"**{file.name} cannot be read.** Correct it and choose it again:", icon=":material/error:")
+        st.error(
+            f"**{show.plain(file.name)} cannot be read.** Correct it and choose it again:", icon=":material/error:"
+        )
         st.markdown("\n".join(f"- {show.plain(part)}" for part in str(e).split("; ")))
         return
     except LedgerError as e:
-        st.warning(f"{e.field.capitalize()}: {e.expected}.", icon=":material/edit:")
+        st.warning(f"{e.field.capitalize()}: {show.plain(e.expected)}.", icon=":material/edit:")
         return
     result(here, found, key)
     if not custodian:
@@ -206,7 +208,7 @@ def causes(here: Here, row: Row) -> None:
     with st.container(border=True):
         st.markdown(f"**{show.plain(row.symbol)}** · {show.plain(row.name)} · {WORDS[row.verdict]}")
         kind = Kind.MONEY if row.kind == "cash" else Kind.UNITS
-        what = f" {row.currency}" if row.kind == "cash" else " units"
+        what = f" {show.plain(row.currency)}" if row.kind == "cash" else " units"
         currency = row.currency if row.kind == "cash" else None
         sides = [
             f"ours **{show.text(row.our_units, kind, currency)}**{what}",
@@ -235,9 +237,9 @@ def causes(here: Here, row: Row) -> None:
 def one(here: Here, found: Reconciliation, may: bool) -> None:
     """One that was kept: its rows and decisions, the form for a new one, what was fixed since."""
     key = f"reconciliation_{found.reconciliation_id}"
-    st.subheader(f"{found.custodian}, {show.day(found.statement_on)}", anchor=False)
+    st.subheader(f"{show.plain(found.custodian)}, {show.day(found.statement_on)}", anchor=False)
     st.caption(
-        f"{found.file_name} · made by {found.made_by} on {show.text(found.made_at, Kind.TIME)} UTC · {found.state}"
+        f"{show.plain(found.file_name)} · made by {show.plain(found.made_by)} on {show.text(found.made_at, Kind.TIME)} UTC · {found.state}"
     )
     rows, since_, decided = st.tabs(["Rows", "Fixed since", "Decisions"], on_change="rerun", key=f"{key}_tabs")
     if rows.open:
@@ -289,7 +291,7 @@ def sign(here: Here, found: Reconciliation, chosen: Row | None, key: str) -> Non
             here.user.user_id, here.portfolio.portfolio_id, found.reconciliation_id, keys, decision, comment
         )  # type: ignore[arg-type]
     except LedgerError as e:
-        st.error(f"{e.field.capitalize()}: {e.expected}.", icon=":material/error:")
+        st.error(f"{e.field.capitalize()}: {show.plain(e.expected)}.", icon=":material/error:")
         return
     _state(here)["said"] = f"Signed: {titles[str(about)]}, {decision}."
     _state(here)["list"] = True

@@ -74,7 +74,7 @@ def _open_tasks(look: Look, s: Row) -> None:
         with st.container(horizontal=True, vertical_alignment="center", border=True, key=f"b_open_{task.task_id}"):
             st.markdown(f":{colour}[:material/{icon}:] **{show.plain(task.title)}** · {words}, asked for by {show.plain(task.requester)}", width="stretch")  # fmt: skip
             st.button("Open", on_click=scope.goto, kwargs={"task": str(task.task_id)}, key=f"security_open_{task.task_id}",
-                      help=f"Open: {task.title}")  # fmt: skip
+                      help=f"Open: {show.plain(task.title)}")  # fmt: skip
 
 
 def _figures(look: Look, s: Row, table: Table) -> None:
@@ -171,7 +171,7 @@ def _listed(title: str, columns: tuple[Column, ...], rows: list[tuple[Any, ...]]
 
 def _master(look: Look, s: Row, table: Table) -> None:
     """What it is now, what it was called, how it was classified."""
-    st.table({c.title: show.text(s[c.key], c.kind) for c in table.columns if c.key in MASTER}, border="horizontal")
+    show.facts({c.title: show.text(s[c.key], c.kind) for c in table.columns if c.key in MASTER})
     number = s["security_id"]
     past = master.past_of(look.user, number)
     since = Column("valid_from", "Since", Kind.DATE)
@@ -232,14 +232,16 @@ def _risk(look: Look, s: Row, prices: Table) -> None:
     show.cards(figures)
     for f in figures:
         if f.reason:
-            st.caption(f"{f.title} is missing: {f.reason}.")
+            st.caption(f"{f.title} is missing: {show.plain(f.reason)}.")
     beta = f"; beta against the benchmark of {show.plain(here.portfolio.name)}, in that one's currency" if here else ""
     st.caption(f"Of daily closes adjusted for splits and dividends, in its own currency{beta}.")
     if here is None:
         return
     place = _one_row(here, "risk_by_security", s)
     if place is None:
-        st.caption(f"It is not held in {here.portfolio.name}: the portfolio's risk by security does not have it.")
+        st.caption(
+            f"It is not held in {show.plain(here.portfolio.name)}: the portfolio's risk by security does not have it."
+        )
         return
     report = here.answer("risk_by_security")
     st.markdown(f"**As a position of {show.plain(here.portfolio.name)}**, on the portfolio's days, price returns")
@@ -251,7 +253,7 @@ def _compliance(here: Here, s: Row) -> None:
     """The rules that measure it: as what it counts, how far that is, whether it is named as the cause of a breach."""
     p = next((p for p in here.view.valuation.positions if p.security.security_id == s["security_id"]), None)
     if p is None:
-        st.info(f"It is not held in {here.portfolio.name}: no rule measures it.", icon=":material/inbox:")
+        st.info(f"It is not held in {show.plain(here.portfolio.name)}: no rule measures it.", icon=":material/inbox:")
         return
     rows = []
     for f in check(here.view):
@@ -272,13 +274,16 @@ def _in_full(here: Here, s: Row) -> None:
     """Its row of the report asset_360, column by column."""
     place = _one_row(here, "asset_360", s)
     if place is None:
-        st.info(f"It is not held in {here.portfolio.name}: this report has the held assets.", icon=":material/inbox:")
+        st.info(
+            f"It is not held in {show.plain(here.portfolio.name)}: this report has the held assets.",
+            icon=":material/inbox:",
+        )
         return
     report = here.answer("asset_360")
     row = next(iter(replace(report, rows=(report.rows[place],)).records()))
     base = here.portfolio.base_currency
-    st.table({f"{c.title}{f', {base}' if c.kind is Kind.MONEY else ''}": show.text(row[c.key], c.kind, base if c.kind is Kind.MONEY else None)
-              for c in report.columns if c.key != "reason"}, border="horizontal")  # fmt: skip
+    show.facts({f"{c.title}{f', {base}' if c.kind is Kind.MONEY else ''}": show.text(row[c.key], c.kind, base if c.kind is Kind.MONEY else None)
+                for c in report.columns if c.key != "reason"})  # fmt: skip
     if row["reason"]:
         st.caption(f"Missing: {show.plain(row['reason'])}.")
     explain.table(here, replace(report, rows=(report.rows[place],)), key="security_360", places=[place])

@@ -143,7 +143,7 @@ def _obstacle(here: Look, reference: Reference, i: int) -> None:
         if reference.page is None or (reference.portfolio_id is None and reference.what != "dividend"):
             return
         where = {} if reference.portfolio_id is None else {"portfolio": reference.portfolio_id}
-        of = f" of {reference.portfolio}" if reference.portfolio else ""
+        of = f" of {show.plain(reference.portfolio)}" if reference.portfolio else ""
         frame.link(
             here.present,
             reference.page,

@@ -5,6 +5,8 @@
     row = show.table(table, key="holdings", select=True)   # the place of the chosen row, or None
     rows = show.choices(table, key="proposals")            # the places of the chosen rows
     show.csv(table)                            # the download alone
+    show.facts({"Note": note})                 # a few texts under their names
+    st.caption(show.plain(name))               # what somebody typed, a file or a feed brought: as it is written
 A table shows its title only where `title=True`; `only=("symbol", …)` names the columns and their order.
 """
 
@@ -49,6 +51,11 @@ FEW, ROOM = 4, 1000  # columns of a table that has room for long text; pixels th
 LETTER, DIGIT, PADDING, AUTO = 6.6, 7.2, 20, 500  # pixels; the width up to which a browser fits a column by itself
 FITTED = 10  # rows by which a browser fits a column; of them it leaves out what is twice as wide as they are on average
 MARKED = 86  # height of a card that has a mark under it
+JOINER = "\u2060"  # takes no room and lets no line break
+# what Streamlit finds in a text after its Markdown is read, escaped or not: addresses, :icons:, arrows. A joiner inside keeps them text
+FOUND = re.compile(
+    r"(?<=:)(?=//)|(?<=[wW]{3})(?=\.)|(?<=@)(?=\w)|(?<=:)(?!\d\d:)(?=(?:[a-z0-9_+-]+|material[_/]\w+):)|(?<=[<>~-])(?=[=-])|(?<=-)(?=>)"
+)
 _numbers = itertools.count()
 NUMERIC = frozenset({Kind.MONEY, Kind.PRICE, Kind.UNITS, Kind.PERCENT, Kind.NUMBER, Kind.BPS, Kind.COUNT})
 
@@ -86,6 +93,8 @@ def text(value: Any, kind: Kind = Kind.TEXT, currency: str | None = None, signed
 
 def words(cell: Any, key: str) -> str:
     """A cell of text; a kind of transaction as one says it, where files and the API write return_of_capital."""
+    if key == "definition":
+        return _unmarked(str(cell))
     return spoken(cell) if key == "kind" and cell in CODE else str(cell)
 
 
@@ -152,26 +161,21 @@ def cards(figures: Sequence[Figure], most: int = 6, mark: Callable[[Figure], Non
 def card(f: Figure, height: Literal["stretch"] | int = "stretch") -> None:
     """One figure; on hover its formula, and why it is missing where it is. The currency stands in the head of the page."""
     share = f.key in ("cash",)
-    said = text(
-        f.value,
-        f.kind,
-        f.currency,
-        signed=f.key in SIGNED_FIGURES,
-    )
+    said = text(f.value, f.kind, f.currency, signed=f.key in SIGNED_FIGURES)
     beside = (
         None if f.change is None else text(f.change, Kind.PERCENT, signed=not share) + (" of value" if share else "")
     )
     falls = beside is not None and beside.startswith(MINUS)
     rises = beside is not None and beside.startswith("+")
-    told = [line for line in (f.formula, f.note, f"Missing: {f.reason}" if f.reason else "") if line]
+    told = [line for line in (_unmarked(f.formula or ""), f.note, f"Missing: {f.reason}" if f.reason else "") if line]
     st.metric(
-        f.title,
-        said,
+        plain(f.title),
+        plain(said) if isinstance(f.value, str) else said,
         beside,
         delta_color="red" if falls else "green" if rises else "gray",
         delta_arrow="down" if falls else "up" if rises else "off",
         height=height,
-        help="  \n".join(told) or None,
+        help="  \n".join(map(plain, told)) or None,
         border=True,
     )
 
@@ -234,9 +238,9 @@ def _table(
     picked: list[int] | None = None,
 ) -> tuple[int | None, tuple[int, str] | None]:
     if title:
-        st.subheader(shown.title, anchor=False)
+        st.subheader(plain(shown.title), anchor=False)
     if not shown.rows:
-        st.info(shown.empty, icon=":material/inbox:")
+        st.info(plain(shown.empty), icon=":material/inbox:")
         return None, None
     columns = _columns(shown, only)
     if only:
@@ -290,7 +294,7 @@ def csv(shown: Table, key: str, label: str = "CSV") -> None:
         on_click="ignore",
         type="tertiary",
         icon=":material/download:",
-        help=f"{shown.title}: {len(shown.rows):,} rows, all columns, unrounded",
+        help=f"{plain(shown.title)}: {len(shown.rows):,} rows, all columns, unrounded",
     )
 
 
@@ -299,7 +303,7 @@ def explain(*names: str) -> None:
     with st.popover("How this is computed", icon=":material/help:", type="tertiary"):
         for name in names:
             report = REPORTS[name]
-            st.markdown(f"**{report.title}.** {plain(report.definition)}")
+            st.markdown(f"**{report.title}.** {plain(_unmarked(report.definition))}")
             st.markdown("\n".join(f"- **{plain(c.title)}**: {plain(c.note)}" for c in report.columns if c.note))
         st.caption(
             f"Calculation version {VERSION}. The CSV carries it with every row; the API answers the same figures."
@@ -307,14 +311,27 @@ def explain(*names: str) -> None:
 
 
 def plain(said: str) -> str:
-    """Text for Markdown that must not be read as Markdown."""
-    return re.sub(r"([\\`*_{}\[\]<>#|$~:])", r"\\\1", said.replace("`", ""))
+    """Text for Markdown that must not be read as Markdown: no markup, lists, links, icons, emoji or arrows come of it."""
+    said = re.sub(r"(?m)^[ \t]+", "", FOUND.sub(JOINER, said))
+    said = re.sub(r"([\\`*_{}\[\]<>#|$~&]|:(?!\s))", r"\\\1", said)
+    return re.sub(r"(?m)^(\d+(?=[.)](?:\s|$))|(?=[-+=]))", r"\1\\", said)
+
+
+def _unmarked(ours: str) -> str:
+    return ours.replace("`", "")
+
+
+def facts(cells: Mapping[str, str | Sequence[str]]) -> None:
+    """Texts as they are written, in a table whose cells wrap: a row for each name, or a column for each title where they are lists."""
+    lists = any(not isinstance(said, str) for said in cells.values())
+    shown = {plain(k): plain(said) if isinstance(said, str) else [*map(plain, said)] for k, said in cells.items()}
+    st.table(shown, border="horizontal", hide_index=True if lists else None)
 
 
 def notes(shown: Table) -> None:
     """What the report says about itself."""
     for note in shown.notes:
-        st.caption(note)
+        st.caption(plain(note))
 
 
 def _columns(shown: Table, only: Sequence[str]) -> list[Column]:
@@ -338,7 +355,7 @@ def _foot(shown: Table, columns: Sequence[Column], key: str) -> None:
     if shown.total is not None:
         cells = dict(zip((c.key for c in shown.columns), shown.total, strict=True))
         said = [
-            f"{c.title} **{text(cells[c.key], c.kind, shown.context.currency, signed=c.key in SIGNED)}**"
+            f"{plain(c.title)} **{text(cells[c.key], c.kind, shown.context.currency, signed=c.key in SIGNED)}**"
             for c in columns
             if c.kind in NUMERIC and cells[c.key] is not None
         ]
@@ -387,7 +404,7 @@ def _data(
             frame[c.key] = [None if v is None else bool(v) for v in cells]
         else:
             absent = "" if c.key in REMARKS else MISSING
-            frame[c.key] = [absent if v in (None, "") else words(v, c.key).replace("`", "") for v in cells]
+            frame[c.key] = [absent if v in (None, "") else words(v, c.key) for v in cells]
         pinned = number == 0 and len(columns) > 2 and (phone or c.key in STAYS)
         room = dict(most).get(c.key, ROOM if len(columns) <= FEW else AUTO)
         width = None if phone or c.kind is not Kind.TEXT else _width(frame[c.key], room)

@@ -165,7 +165,7 @@ def _entry(user: User, task: Task, opened: UUID | None, words: str) -> None:
         st.markdown(f":{colour}[:material/{icon}:] **{show.plain(task.title)}** · {words}", width="stretch")
         if task.task_id != opened:
             st.button("Open", on_click=scope.goto, kwargs={"task": str(task.task_id)}, key=f"open_{task.task_id}",
-                      help=f"Open: {task.title}")  # fmt: skip
+                      help=f"Open: {show.plain(task.title)}")  # fmt: skip
 
 
 # --- the history -------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def _facts(user: User, task: Task) -> None:
         "Request": request or "",
         "Number": str(task.task_id),
     }
-    st.table({k: v for k, v in facts.items() if v}, border="horizontal")
+    show.facts({k: v for k, v in facts.items() if v})
     with st.container(horizontal=True):
         if task.undoes is not None:
             st.button("It undoes a task: show that", icon=":material/undo:", on_click=scope.goto, kwargs={"task": str(task.undoes)},
