@@ -34,7 +34,7 @@ from settings import settings
 from ui import session, show
 
 EVIL = "[evil](http://evil.io) *evil* :red[evil] :material/evil: <i>evil</i>"  # 80 characters are a portfolio's
-SYMBOLS = ("*EVIL*<I>EVIL</I>", "_EVIL_[EVIL](X)")  # the second was never priced
+SYMBOLS = ("*EVIL*<I>EVIL", "_EVIL_[EVIL](X)")  # the second was never priced
 LIVE = re.compile(r"(?<!\\)(\[evil\]\(|\*evil\*|_evil_|:red\[evil|<i>evil)|://evil|:material/evil:|www\.evil")
 TWICE = r"\\\\[*_\[<:]"  # a backslash that is shown
 # the fields of Streamlit's messages that its browser side reads as Markdown; `options` of these two widgets
