@@ -769,7 +769,7 @@ def test_a_symbol_that_a_newer_security_keeps_is_not_taken_away(small: Small) ->
         c.execute("UPDATE securities SET symbol = 'WAS' WHERE symbol = 'NEVER'")
         c.execute("UPDATE securities SET symbol = 'NEVER', name = 'Now' WHERE symbol = 'N0000'")
         c.execute(
-            "UPDATE portfolios SET benchmark_id = (SELECT security_id FROM securities WHERE symbol = 'NEVER') WHERE name = 'Ben''s own'"
+            "UPDATE portfolios SET archived_at = now(), benchmark_id = (SELECT security_id FROM securities WHERE symbol = 'NEVER') WHERE name = 'Ben''s own'"
         )
     plan = restored(small, kept.backup_id)
     assert any("XNYS:WAS keeps this symbol" in n for n in plan.notes)
