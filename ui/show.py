@@ -310,11 +310,11 @@ def explain(*names: str) -> None:
         )
 
 
-def plain(said: str) -> str:
+def plain(said: object) -> str:
     """Text for Markdown that must not be read as Markdown: no markup, lists, links, icons, emoji or arrows come of it."""
-    said = re.sub(r"(?m)^[ \t]+", "", FOUND.sub(JOINER, said))
-    said = re.sub(r"([\\`*_{}\[\]<>#|$~&]|:(?!\s))", r"\\\1", said)
-    return re.sub(r"(?m)^(\d+(?=[.)](?:\s|$))|(?=[-+=]))", r"\1\\", said)
+    text = re.sub(r"(?m)^[ \t]+", "", FOUND.sub(JOINER, str(said)))
+    text = re.sub(r"([\\`*_{}\[\]<>#|$~&]|:(?!\s))", r"\\\1", text)
+    return re.sub(r"(?m)^(\d+(?=[.)](?:\s|$))|(?=[-+=]))", r"\1\\", text)
 
 
 def _unmarked(ours: str) -> str:
