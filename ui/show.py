@@ -312,9 +312,9 @@ def explain(*names: str) -> None:
 
 def plain(said: object) -> str:
     """Text for Markdown that must not be read as Markdown: no markup, lists, links, icons, emoji or arrows come of it."""
-    text = re.sub(r"(?m)^[ \t]+", "", FOUND.sub(JOINER, str(said)))
-    text = re.sub(r"([\\`*_{}\[\]<>#|$~&]|:(?!\s))", r"\\\1", text)
-    return re.sub(r"(?m)^(\d+(?=[.)](?:\s|$))|(?=[-+=]))", r"\1\\", text)
+    written = re.sub(r"(?m)^[ \t]+", "", FOUND.sub(JOINER, str(said)))
+    written = re.sub(r"([\\`*_{}\[\]<>#|$~&]|:(?!\s))", r"\\\1", written)
+    return re.sub(r"(?m)^(\d+(?=[.)](?:\s|$))|(?=[-+=]))", r"\1\\", written)
 
 
 def _unmarked(ours: str) -> str:
