@@ -538,7 +538,7 @@ def test_a_mail_cannot_be_led_elsewhere_by_what_a_task_is_called(
     send()
     (mail,) = mails.got
     assert mail["Bcc"] is None
-    assert [line for _, line in mails.said if line.upper().startswith("RCPT")] == ["rcpt TO:<ben@example.org>"]
+    assert [line.upper() for _, line in mails.said if line.upper().startswith("RCPT")] == ["RCPT TO:<BEN@EXAMPLE.ORG>"]
 
 
 SENDS = """
