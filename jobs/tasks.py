@@ -72,9 +72,8 @@ class _Run:
         except (MasterError, TaskFailed) as error:
             tasks.ended(self.beside, number, self.worker.name, self.at, error)
             self.here.warning("failed", error=str(error))
-        except (
-            psycopg.OperationalError
-        ) as error:  # the database went away, or was short of something: whoever leads next takes it up
+        except psycopg.OperationalError as error:
+            # the database went away, or was short of something: whoever leads next takes it up
             tasks.interrupted(self.beside, number, self.worker.name, self.at, error)
             raise
         except Exception as error:  # noqa: BLE001  the border: one task's trouble must not reach another's

@@ -39,11 +39,8 @@ STEPS = {
 }
 KIND_WORDS = {"add": "Add", "edit": "Edit", "remove": "Remove", "reinstate": "Bring back", "symbol_change": "Symbol change", "delist": "Delist",
               "reclassify": "Reclassify", "bulk": "Bulk", "restore": "Restore"}  # fmt: skip
-UNDONE = {
-    "remove": "remove",
-    "edit": "edit",
-    "symbol_change": "edit",
-}  # kinds that can be taken back, and the right to it
+# kinds that can be taken back, and the right to it
+UNDONE = {"remove": "remove", "edit": "edit", "symbol_change": "edit"}
 SCROLL = """export default ({parentElement}) => {
   (parentElement.host ?? parentElement).scrollIntoView({block: "center"})
 }"""
