@@ -66,6 +66,15 @@ def somebody(c: Connection, name: str = "ann", role: str = "analyst") -> UUID:
     )
 
 
+def at_once(work: Callable[[int], None], many: int) -> None:
+    """So many threads do the work, each with its number; waits for all."""
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(many)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60)
+
+
 # --- what leaves a row -------------------------------------------------------------------------------------------
 
 
@@ -389,11 +398,7 @@ def test_many_writers_leave_whole_chains(database: Database) -> None:
         except (psycopg.Error, threading.BrokenBarrierError) as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join(60)
+    at_once(work, 6)
     assert failed == []
     with engine.owner() as c:
         assert audit.verify(c).findings == ()
@@ -694,11 +699,7 @@ def test_many_chains_begin_at_once(database: Database) -> None:
         except psycopg.Error as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join(60)
+    at_once(work, 6)
     assert failed == []
     with engine.owner() as c:
         done = audit.verify(c)

@@ -166,7 +166,7 @@ def verifying(user: User, names: dict[str, str], context: Context) -> None:
         return
     count = f"{done.rows:,} rows in {len(done.checks)} chains"
     if done.findings:
-        st.error(f"**The trail is not as it was written.** {count} were looked at.\n\n" + "\n".join(f"- {show.plain(str(f))}" for f in done.findings),
+        st.error(f"**The trail is not as it was written.** {count} were looked at.\n\n" + "\n".join(f"- {show.plain(f)}" for f in done.findings),
                  icon=":material/gpp_bad:")  # fmt: skip
     else:
         st.success(

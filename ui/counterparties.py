@@ -91,7 +91,7 @@ def _form(user: User, every: list[Counterparty], editing: Counterparty | None) -
                 counterparties.remove(user, number)
                 _finish(f"{show.plain(was.name)} is removed.")
             except CounterpartyUsed as error:
-                st.error(f"**{show.plain(was.name)} stays.** {show.plain(str(error))}.", icon=":material/error:")
+                st.error(f"**{show.plain(was.name)} stays.** {show.plain(error)}.", icon=":material/error:")
 
 
 def _field(name: str, was: Counterparty, countries: dict[str, str], key: str) -> str:

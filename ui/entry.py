@@ -173,7 +173,7 @@ def _tell(wrong: dict[str, LedgerError], slots: dict[str, Any], told: Any, tried
         if field in slots:
             slots[field].markdown(f":red[:material/error: {show.plain(words)}.]")
         else:
-            told.error(f"{show.plain(str(e))}.", icon=":material/error:")
+            told.error(f"{show.plain(e)}.", icon=":material/error:")
     if tried and wrong and all(field in slots for field in wrong):
         told.error(f"Nothing was booked yet: {_named(wrong, asked)}.", icon=":material/error:")
 
@@ -231,7 +231,7 @@ def _take_back(user: User, portfolio: UUID, correction: Correction, what: str) -
     try:
         corrections.undo(user.user_id, portfolio, correction, datetime.now(UTC).date())
     except (LedgerError, Conflict) as e:
-        st.error(f"Nothing was undone: {show.plain(str(e))}.", icon=":material/error:")
+        st.error(f"Nothing was undone: {show.plain(e)}.", icon=":material/error:")
         return
     tell_done(portfolio, "Undone, everything is booked as it was", what, [])
     st.rerun()
@@ -287,7 +287,7 @@ def _reverse(user: User, portfolio: UUID, ids: list[UUID], note: str, did: str, 
         st.error(f"Nothing was reversed: {show.plain(e.expected)}.", icon=":material/error:")
         return
     except AccessDenied as e:
-        st.error(f"Nothing was reversed: {show.plain(str(e))}.", icon=":material/error:")
+        st.error(f"Nothing was reversed: {show.plain(e)}.", icon=":material/error:")
         return
     _open_next(portfolio, _instance(portfolio)["kind"], did, what, [])
     st.rerun()

@@ -387,7 +387,7 @@ def _book(
                                        column_map=column_map, choices=choices, progress=bar.progress)  # fmt: skip
         except (imports.NothingBooked, NotReadable, AccessDenied, LedgerError) as e:
             bar.empty()
-            st.error(f"Nothing was booked: {show.plain(str(e))}.", icon=":material/error:")
+            st.error(f"Nothing was booked: {show.plain(e)}.", icon=":material/error:")
             return
         left = [f"{_count(done.count(o))} {words}" for o, words in (("duplicate", "were in the ledger already"), ("skipped", "were left out"),
                                                                         ("refused", "were refused")) if done.count(o)]  # fmt: skip

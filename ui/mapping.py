@@ -107,7 +107,7 @@ def _where(text: str, of: UnknownFormat, key: str) -> Sheet | None:
     try:
         table = sheet(text, delimiter, int(line))
     except NotReadable as e:
-        st.warning(f"{show.plain(str(e))}.", icon=":material/edit:")
+        st.warning(f"{show.plain(e)}.", icon=":material/edit:")
         return None
     if len(table.columns) < 2 or not table.rows:
         st.warning("There is no table below this line. Try another line or separator.", icon=":material/edit:")
@@ -233,7 +233,7 @@ def _preview(user: User, portfolio: Portfolio, raw: bytes, name: str, column_map
     try:
         found = imports.import_file(user.user_id, portfolio.portfolio_id, raw, name, today, column_map=column_map)
     except (NotReadable, LedgerError) as e:
-        st.warning(f"{show.plain(str(e))}.", icon=":material/edit:")
+        st.warning(f"{show.plain(e)}.", icon=":material/edit:")
         return
     unknown = f", {len(found.unknown)} unknown securities (asked about in the next step)" if found.unknown else ""
     st.caption(

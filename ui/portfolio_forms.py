@@ -49,7 +49,7 @@ def beside(slots: dict[str, Any], error: Exception) -> None:
     slots.get(field, slots[""]).markdown(
         f":red[:material/error: {show.plain(words[:1].upper() + words[1:])}.]"
         if field in slots
-        else f":red[:material/error: {show.plain(str(error))}.]"
+        else f":red[:material/error: {show.plain(error)}.]"
     )
 
 

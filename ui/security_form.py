@@ -188,9 +188,8 @@ def _planned(user: User, state: dict[str, Any], sent: Mapping[str, Any], editing
     except master.BadSecurity as error:
         return error.faults
     except StaleEdit as error:
-        state["was"] |= {
-            f: _entered(f, v) for f, v in error.now.items()
-        }  # said once: asked again, it goes over what is there
+        # said once: asked again, it goes over what is there
+        state["was"] |= {f: _entered(f, v) for f, v in error.now.items()}
         errors.show(error)
         return []
     except errors.KNOWN as error:
