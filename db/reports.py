@@ -209,6 +209,12 @@ def _household(user: User, scope: Scope | None, looked: Any, now: datetime) -> A
     return tax.household_of(user.user_id, looked.book)
 
 
+def forget() -> None:
+    """Empty the cache (tests)."""
+    with _lock:
+        _tables.clear()
+
+
 def task_rows(found: Sequence[tasks.Task]) -> list[tuple[Any, ...]]:
     """Tasks as the report `tasks` takes them."""
     return [

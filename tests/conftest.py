@@ -115,6 +115,16 @@ DATABASE = "ballast"
 _state = {"clean": False}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> None:
+    """Passwords are hashed with argon2id at its cheapest here: its full cost was more than half of the suite's set-up."""
+    from argon2 import PasswordHasher
+
+    from db import access
+
+    access._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[Embedded]:
     """The throw-away PostgreSQL of this test process, with the newest schema in its template database."""
@@ -216,13 +226,22 @@ def web(
     return lambda user_id=None: _here.connect("ballast_web", user_id, kind=_kind)
 
 
-def _renew(running: Embedded) -> None:
-    """Put a copy of the template in the place of the database."""
+def _renew(running: Embedded, template: str = TEMPLATE) -> None:
+    """Put a copy of a template in the place of the database."""
+    _copy(running, template, DATABASE)
+    _state["clean"] = template == TEMPLATE
+
+
+def keep_as(running: Embedded, template: str) -> None:
+    """Keep the database as it is now under a name that `_renew` can copy from."""
+    _copy(running, DATABASE, template)
+
+
+def _copy(running: Embedded, source: str, target: str) -> None:
     _forget_pools()
     with psycopg.connect(running.conninfo(dbname="postgres"), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-        connection.execute(f"CREATE DATABASE {DATABASE} TEMPLATE {TEMPLATE}")
-    _state["clean"] = True
+        connection.execute(f"DROP DATABASE IF EXISTS {target} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {target} TEMPLATE {source}")
 
 
 def _forget_pools() -> None:
@@ -231,9 +250,10 @@ def _forget_pools() -> None:
     close = getattr(engine, "close", None)
     if close is not None:
         close()
-    forget = getattr(sys.modules.get("db.books"), "forget", None)
-    if forget is not None:  # calendars and Books are kept by version, and every database starts at the same versions
-        forget()
+    for name in ("db.books", "db.reports"):  # kept by version, and every database starts at the same versions
+        forget = getattr(sys.modules.get(name), "forget", None)
+        if forget is not None:
+            forget()
 
 
 # --- things that may be missing ------------------------------------------------------------------
