@@ -14,11 +14,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.book import Action
+from core.book import Action, Book
 from core.fx import Rates, Series, day_number
+from core.ledger import CODE, UNITS
 from core.reasons import NoRate, Reason, Undefined
 
 Reinvested = Literal["cum", "ex"]
+SAME_SPLIT = 10  # days between the ex date of a split and the day it was booked at: brokers book after weekends and on pay dates
+SAME_RATIO = 0.02  # how far two ratios of one split may lie apart: a file may round
 
 
 def dividend_factor(close_before: float, cash: float) -> float | Reason:
@@ -125,3 +128,18 @@ def cash_and_splits(
         elif a.kind == "split" and a.ratio:
             ratios[day] = float(a.ratio)
     return cash, ratios
+
+
+def splits_of(book: Book, number: int) -> dict[int, float]:
+    """Every split of a security by day number, new units for one old: the feed's, and those booked that the feed does not know.
+
+    A booked split is the feed's where its ratio is the same and its day within ten days of the ex date; it counts once, on the
+    ex date, where the raw closes change.
+    """
+    _, known = cash_and_splits(book.actions.get(number, ()), book.securities[number].currency, book.rates)
+    ledger, found = book.ledger, dict(known)
+    for row in np.flatnonzero((ledger.security == number) & (ledger.kind == CODE["split"])).tolist():
+        day, ratio = int(ledger.traded_on[row]), float(ledger.ratio[row]) / UNITS
+        if not any(abs(day - on) <= SAME_SPLIT and abs(ratio / r - 1) <= SAME_RATIO for on, r in known.items()):
+            found[day] = found.get(day, 1.0) * ratio
+    return found

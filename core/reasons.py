@@ -158,6 +158,16 @@ class IncompleteValuation:
 
 
 @dataclass(frozen=True, slots=True)
+class SpansHole:
+    """The close before is missing for too large a share: the change is not that of one day."""
+
+    sessions: int
+
+    def __str__(self) -> str:
+        return f"no move of one day: prices were missing, the change spans {self.sessions} sessions"
+
+
+@dataclass(frozen=True, slots=True)
 class Undefined:
     """The formula has no value on these numbers, and no narrower reason applies."""
 
@@ -184,5 +194,6 @@ Reason = (
     | NoDrawdown
     | NotRecovered
     | IncompleteValuation
+    | SpansHole
     | Undefined
 )
