@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from core.book import Action, Before, Book, Portfolio, Quote
 from core.calendar import Sessions
 from core.fx import Rates, Series
-from core.ledger import ACTIONS, KINDS, Detail, Ledger, Security, connected, fitting, renewed
+from core.ledger import ACTIONS, KINDS, Detail, Ledger, Security, connected, fitting, from_postings, renewed
 from core.lots import Lots
 from db import engine
 
@@ -33,6 +33,10 @@ _lock = Lock()
 
 class NoSuchPortfolio(LookupError):
     """There is no such portfolio, or this person may not see it: the same answer for both."""
+
+
+class NoSuchSecurity(LookupError):
+    """No security has this number or symbol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,32 @@ def live(user: UUID, portfolio: UUID, known_at: datetime | None = None) -> Live:
     """The Book of one portfolio and its live quotes. Raises NoSuchPortfolio."""
     with engine.session(user) as c:
         return load(c, portfolio, known_at)
+
+
+def studied(user: UUID, portfolio: UUID, security: int, known_at: datetime | None = None) -> Live:
+    """The Book of a portfolio with one more security in it, held there or not: its prices, actions and FX. A portfolio of number 0
+    stands for none: a Book without entries in the security's own currency. Raises NoSuchPortfolio, NoSuchSecurity."""
+    with engine.session(user) as c:
+        (of,) = securities_of(c, [security]) or (None,)
+        if of is None:
+            raise NoSuchSecurity(f"there is no security {security}")
+        if portfolio.int:
+            found = load(c, portfolio, known_at)
+        else:
+            none = Portfolio(portfolio, "", of.currency, None, "fifo")
+            found = Live(Book(none, from_postings([]), {}, {}, Rates({}), sessions_of(c), "", known_at), {}, 0)
+        book = found.book
+        if security in book.securities:
+            return found
+        missing = sorted({of.currency, book.base} - set(book.rates.series))
+        book = book.with_other(
+            securities={**book.securities, security: of},
+            prices={**book.prices, **prices_of(c, [security], known_at)},
+            actions={**book.actions, **actions_of(c, [security], known_at)},
+            rates=Rates({**book.rates.series, **rates_of(c, missing, known_at).series}),
+        )
+        quotes = {} if known_at is not None else {**found.quotes, **_quotes(c, [security])}
+        return Live(book, quotes, found.quotes_version)
 
 
 def load(c: psycopg.Connection, portfolio: UUID, known_at: datetime | None = None) -> Live:

@@ -134,7 +134,7 @@ def asked(small: Small, name: str, portfolio: str, query: dict[str, str]) -> tup
     more = dict(query)
     if "as_of" in query:
         more["as_of"] = bar_days(small.now)[int(query["as_of"])].isoformat()
-    if "bars" in REPORTS[name].inputs:
+    if {"bars", "studied"} & set(REPORTS[name].inputs):
         more["security"] = str(small.securities["ACME"])
     if "household" in REPORTS[name].inputs:
         more["year"] = str(bar_days(small.now)[200].year)  # a wash sale was booked on that day

@@ -700,7 +700,7 @@ def test_a_symbol_change_and_a_delisting(opened: Opened, small: Small, nova: str
         ("Master data", "1900-01-01"),
         ("Transactions", "2026"),
         ("Prices", "csv"),
-        ("Risk", "As a position of"),
+        ("Risk", "Look-back of a year"),
         ("Compliance", "a cause of the breach"),
         ("In full", "Average cost of a trade"),
         ("Audit trail", "ACME"),
