@@ -222,7 +222,7 @@ def value(
         else:
             price, priced_on, previous_on = found.price, found.on, found.before_on
             fresh = priced_on >= last_session(book, security.exchange, as_of, now)
-            if _moved(book, security.exchange, found, as_of, now):
+            if is_move(book, security.exchange, found, as_of, now):
                 previous = found.before
             oldest = priced_on if oldest is None else min(oldest, priced_on)
             value_local = posted(units * price, security.currency)
@@ -281,7 +281,7 @@ def value(
     )
 
 
-def _moved(book: Book, exchange: str, found: Priced, as_of: int, now: datetime) -> bool:
+def is_move(book: Book, exchange: str, found: Priced, as_of: int, now: datetime) -> bool:
     """Whether the price against the close before is a move of today: it is of today's session, and the close of the one before."""
     if found.before is None or found.before_on is None or found.before <= 0:
         return False

@@ -725,7 +725,7 @@ def test_every_section_of_a_held_security_opens(
     other = opened("anna", f"{MARK} dollars", security=str(small.securities["NEVER"]))
     assert not other.error, other.error[0].value
     if tab == "Risk":
-        assert "too few observations" in words(other)
+        assert "It has no prices yet" in words(other)
 
 
 # --- who may -----------------------------------------------------------------------------------------

@@ -77,7 +77,8 @@ def _open_tasks(look: Look, s: Row) -> None:
 
 def _figures(look: Look, s: Row, table: Table) -> None:
     """The quote, and the position where it is held."""
-    change = float(s["price"] / s["previous_close"]) - 1 if s["price"] and s["previous_close"] else None
+    moves = look.answer("security_quote", security=s["security_id"]).column("day_change")
+    change = moves[0] if moves else None
     figures = [
         Figure("price", f"Last quote, {s['currency']}", s["price"], Kind.PRICE, None, None if s["price"] else "no feed has quoted it yet", change)
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The risk of one security over the look-back, held or not: from all its bars, beside the portfolio's benchmark."""
+"""One security, held or not: its price and its move of the day, its risk over the look-back beside the portfolio's benchmark."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from core.reports import Made, report
 from core.reports.risk import KINDS, LOOKBACK_WORDS, SHOWN
 from core.risk_figures import figures as figures_of
 from core.table import Column, Figure, Kind
+from core.valuation import is_move, price_at
 from core.view import View
 
 
@@ -51,3 +52,27 @@ def _notes(studied: View, number: int) -> Iterator[str]:
         yield f"{missing} sessions without a price are spanned: the change over the gap counts once, not as one day."
     if studied.benchmark_name:
         yield f"Benchmark: {studied.benchmark_name}, in {studied.base}."
+
+
+@report(
+    "Quote of a security",
+    Column("price", "Price", Kind.PRICE, "last price, in the security's currency"),
+    Column("priced_on", "Priced on", Kind.DATE, "trading day of that price"),
+    Column("previous", "Close before", Kind.PRICE, "in today's units: divided by what split since"),
+    Column("previous_on", "Close before of", Kind.DATE),
+    Column("day_change", "Day", Kind.PERCENT, "price against the close before, adjusted for splits"),
+    Column("reason", "Why there is no move"),
+    empty="It has no price yet.",
+)
+def security_quote(studied: View) -> Made:
+    """The price of one security (`security`) at the date, and its move of the day: none where the price or the close before is older."""
+    number, book = studied.scope.security, studied.book
+    assert number is not None
+    found = price_at(book, number, studied.as_of, studied.quotes)
+    if found is None:
+        return Made([])
+    moved = is_move(book, book.securities[number].exchange, found, studied.as_of, studied.now)
+    before = None if found.before_on is None else day_of(found.before_on)
+    why = None if moved else "there is no close before" if before is None else f"the price is of {day_of(found.on)}, the close before of {before}"
+    change = float(found.price / found.before - 1) if moved and found.before else None
+    return Made([(found.price, day_of(found.on), found.before, before, change, why)])
