@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from math import log
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from core.reasons import NoRate, Reason, Undefined
 
 Reinvested = Literal["cum", "ex"]
 SAME_SPLIT = 10  # days between the ex date of a split and the day it was booked at: brokers book after weekends and on pay dates
+CLEAR = log(1.25)  # of a split whose day the raw closes tell
 SAME_RATIO = 0.02  # how far two ratios of one split may lie apart: a file may round
 
 
@@ -133,13 +135,30 @@ def cash_and_splits(
 def splits_of(book: Book, number: int) -> dict[int, float]:
     """Every split of a security by day number, new units for one old: the feed's, and those booked that the feed does not know.
 
-    A booked split is the feed's where its ratio is the same and its day within ten days of the ex date; it counts once, on the
-    ex date, where the raw closes change.
+    A booked split is the feed's where its ratio is the same and its day within ten days of the ex date. Each counts once, on the
+    day on which the raw closes show it: feeds and brokers may say a day nearby, and some say it twice.
     """
-    _, known = cash_and_splits(book.actions.get(number, ()), book.securities[number].currency, book.rates)
-    ledger, found = book.ledger, dict(known)
+    _, stated = cash_and_splits(book.actions.get(number, ()), book.securities[number].currency, book.rates)
+    ledger, series = book.ledger, book.prices.get(number)
+    found = {shown_on(series, day, ratio): ratio for day, ratio in stated.items()}
     for row in np.flatnonzero((ledger.security == number) & (ledger.kind == CODE["split"])).tolist():
         day, ratio = int(ledger.traded_on[row]), float(ledger.ratio[row]) / UNITS
-        if not any(abs(day - on) <= SAME_SPLIT and abs(ratio / r - 1) <= SAME_RATIO for on, r in known.items()):
-            found[day] = found.get(day, 1.0) * ratio
+        if not any(abs(day - on) <= SAME_SPLIT and abs(ratio / r - 1) <= SAME_RATIO for on, r in stated.items()):
+            found[shown_on(series, day, ratio)] = ratio
     return found
+
+
+def shown_on(series: Series | None, day: int, ratio: float) -> int:
+    """The day on which raw closes show a split that is said to be of `day`: another one within ten days where they did not change
+    then, and changed there by its ratio. A split of less than a quarter drowns in the moves of a day: it stays where it is."""
+    if series is None or ratio <= 0 or abs(log(ratio)) < CLEAR:
+        return day
+    at = int(np.searchsorted(series.days, day))
+    low, high = np.searchsorted(series.days, (day - SAME_SPLIT, day + SAME_SPLIT + 1))
+    near = np.arange(max(int(low), 1), int(high))
+    if not len(near) or not 0 < at < len(series.days):
+        return day
+    off = np.abs(np.log(series.values[near] / series.values[near - 1]) + log(ratio))
+    best, mine = int(np.argmin(off)), float(np.abs(log(series.values[at] / series.values[at - 1]) + log(ratio)))
+    half = abs(log(ratio)) / 2
+    return int(series.days[near[best]]) if mine > half > float(off[best]) else day

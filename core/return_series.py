@@ -60,10 +60,14 @@ class ReturnSeries:
         """
         s = self.by_session
         out, k = s.linked.copy(), s.sessions
-        for end in np.flatnonzero((k > 1) & np.isfinite(s.linked)).tolist():
+        if len(out) and not s.session[-1] and np.isfinite(out[-1]):  # what came after the last session belongs to it
+            at = np.flatnonzero(np.isfinite(out[:-1]))
+            if len(at):
+                out[at[-1]], out[-1] = (1 + out[at[-1]]) * (1 + out[-1]) - 1, np.nan
+        for end in np.flatnonzero((k > 1) & np.isfinite(out)).tolist():
             within = np.flatnonzero(s.session[: end + 1])[-int(k[end]) :]
-            out[end] = np.nan
-            out[within] = (1 + max(s.linked[end], -1.0)) ** (1 / int(k[end])) - 1
+            r, out[end] = out[end], np.nan
+            out[within] = (1 + max(r, -1.0)) ** (1 / int(k[end])) - 1
         return out
 
     @property

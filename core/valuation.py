@@ -134,14 +134,21 @@ def price_at(book: Book, security: int, as_of: int, quotes: Mapping[int, Quote])
     if quote is not None:
         quoted = quote_day(book, security, quote)
         if quoted <= as_of and (bar is None or quoted >= bar[0]):
-            last = series.at(quoted - 1) if series is not None else None
+            last = _close_before(book, security, series, quoted) if series is not None else None
             return Priced(quote.price, quoted, *_before_quote(book, security, quote, quoted, last))
     if bar is None or series is None:
         return None
-    last = series.at(bar[0] - 1)
+    last = _close_before(book, security, series, bar[0])
     if last is None:
         return Priced(exact(bar[1]), bar[0])
     return Priced(exact(bar[1]), bar[0], _in_units_of(exact(last[1]), split_between(book, security, last[0], bar[0])), last[0])
+
+
+def _close_before(book: Book, security: int, series: Series, day: int) -> tuple[int, float] | None:
+    """(day number, close) of the last session before a day that has one: a bar of a day without a session is passed over."""
+    sessions = book.sessions.get(book.securities[security].exchange)
+    before = sessions.last_on_or_before(day - 1) if sessions is not None else None
+    return (series.at(before) if before is not None else None) or series.at(day - 1)
 
 
 def _before_quote(

@@ -109,24 +109,56 @@ def _order(d: Draft) -> tuple[date, int]:
     return d.traded_on, 0 if d.kind in ("split", "merger", "spin_off", "symbol_change") else 1
 
 
+# what a security of today was called before: (symbol of the file, up to) in order
+CHAINS = {
+    "WM": (("UW", date(1998, 7, 16)), ("WMI", date(2009, 8, 4)), ("WM", date.max)),
+    "AAA.1": (("AAA", date(2007, 5, 18)),),  # delisted; the AAA of 2020 is another company
+}
+
+
 class Lean(Market):
     """QuantConnect's sample of raw US closes, 1998 to 2021, with splits and dividends out of its factor files."""
 
     def __init__(self, shared: Path, symbols: Sequence[str]) -> None:
         folder = shared / "data/market/lean_us_daily"
-        closes: dict[str, dict[date, str]] = {s: {} for s in symbols}
+        raw: dict[str, dict[date, str]] = {}
         for row in rows(folder / "raw_daily.csv.gz"):
-            if row["symbol"] in closes:
-                closes[row["symbol"]][day(row["date"])] = row["close"]
+            raw.setdefault(row["symbol"], {})[day(row["date"])] = row["close"]
+        closes: dict[str, dict[date, str]] = {}
+        for symbol in symbols:
+            closes[symbol], after = {}, date.min
+            for name, upto in CHAINS.get(symbol, ((symbol, date.max),)):
+                closes[symbol] |= {d: c for d, c in raw[name].items() if after < d <= upto}
+                after = upto
         actions: dict[str, list[tuple[date, str, str]]] = {s: [] for s in symbols}
         for row in rows(folder / "corporate_actions.csv.gz"):
-            if row["symbol"] in actions and closes[row["symbol"]]:
+            if row["symbol"] in actions:
                 cum = day(row["last_cum_date"])
                 ex = min((d for d in closes[row["symbol"]] if d > cum), default=None)
-                if ex is not None:
+                if ex is not None and min(closes[row["symbol"]]) <= cum:
                     for kind, field in (("split", "split_ratio_new_per_old"), ("dividend", "cash_per_share")):
                         if row[field] and float(row[field]) not in (0.0, 1.0 if kind == "split" else 0.0):
                             actions[row["symbol"]].append((ex, kind, row[field]))
+        super().__init__(closes, actions, rates(shared))
+
+
+class Pystock(Market):
+    """Raw closes of US shares as they were published, 2015 to 2017: with its empty days, and the corporate actions they imply."""
+
+    def __init__(self, shared: Path, symbols: Sequence[str]) -> None:
+        folder = shared / "data/market/pystock_us_2015_2017"
+        open_days = {date(1970, 1, 1) + timedelta(days=d) for d in sessions().days.tolist()}
+        closes: dict[str, dict[date, str]] = {s: {} for s in symbols}
+        for row in rows(folder / "sp500_members_daily.csv.gz"):
+            if row["symbol"] in closes and day(row["date"]) in open_days:  # its rows of holidays are junk
+                closes[row["symbol"]][day(row["date"])] = row["close"]
+        actions: dict[str, list[tuple[date, str, str]]] = {s: [] for s in symbols}
+        for row in rows(folder / "implied_corporate_actions.csv.gz"):
+            if row["symbol"] in actions:
+                new, _, old = row["split_ratio"].partition(":")
+                value = f"{Decimal(new) / Decimal(old):f}" if row["type"] == "split" else row["implied_cash"]
+                if value and float(value) > 0:
+                    actions[row["symbol"]].append((day(row["ex_date"]), "split" if row["type"] == "split" else "dividend", value))
         super().__init__(closes, actions, rates(shared))
 
 
