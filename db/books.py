@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from core.book import Action, Before, Book, Portfolio, Quote
 from core.calendar import Sessions
-from core.fx import Rates, Series
+from core.fx import Rates, Series, day_number
 from core.ledger import ACTIONS, KINDS, Detail, Ledger, Security, connected, fitting, from_postings, renewed
 from core.lots import Lots
 from db import engine
+from settings import settings
 
 KEPT = 32  # Books in memory
 _books: OrderedDict[tuple[UUID, datetime | None], _Kept] = OrderedDict()
@@ -224,6 +225,7 @@ def _read(
         known_at,
         limits_of(c, portfolio.portfolio_id, known_at),
         actions_of(c, sorted(held), known_at),
+        risk_free=risk_free_of(c, portfolio.base_currency),
         before=_before(last, place, changed) if alike and last is not None and place is not None else None,
     )
     if alike and last is not None and stands("securities", "prices", "sessions"):
@@ -427,6 +429,16 @@ def securities_of(c: psycopg.Connection, ids: Sequence[int] | None = None) -> li
         {"ids": list(ids) if ids is not None else None},
     ).fetchall()
     return [Security(*row) for row in rows]
+
+
+def risk_free_of(c: psycopg.Connection, currency: str) -> dict[str, Series]:
+    """{currency: dated effective annual risk-free rates}: those of the database, else the constant that the settings name; empty without."""
+    rows = c.execute('SELECT "on", rate FROM risk_free_rates WHERE currency = %s ORDER BY "on"', (currency,)).fetchall()
+    if rows:
+        days, rates = zip(*rows, strict=True)
+        return {currency: Series(np.array([day_number(on) for on in days], np.int32), np.array(rates, np.float64))}
+    said = dict(settings.risk_free_rates).get(currency)
+    return {} if said is None else {currency: Series(np.array([0], np.int32), np.array([float(said)]))}
 
 
 def _series(days: bytes, values: bytes) -> Series:
