@@ -152,6 +152,8 @@ def own_grid(series: AssetSeries, sessions: Sessions | None, base: int, last: in
     if sessions is None or begins is None or not len(days):
         return _with_gaps(days)
     known = sessions.between(max(base + 1, begins), int(days[-1]))
+    if days[0] >= begins and len(known) and known[-1] == days[-1]:
+        return known
     return np.union1d(np.concatenate((_with_gaps(days[days < begins]), days[-1:])), known).astype(np.int32)
 
 

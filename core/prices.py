@@ -65,12 +65,15 @@ def growth_of_one(
     An event of a day without a bar counts at the next bar; one before the first or after the last bar does not count.
     NaN from the day on whose growth is undefined.
     """
-    paid, split = _by_bar(prices, cash, ratios)
-    close, out = prices.values, np.ones(len(prices.values))
-    for i in range(1, len(close)):
-        step = day_growth(float(close[i - 1]), float(close[i]), float(paid[i]), float(split[i]), reinvested)
-        out[i] = out[i - 1] * (np.nan if isinstance(step, Reason) else step)
-    return Series(prices.days, out)
+    paid, split = (x[1:] for x in _by_bar(prices, cash, ratios))
+    before, close = prices.values[:-1], prices.values[1:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if reinvested == "ex":
+            step = np.where(before > 0, (close + paid) * split / before, np.nan)
+        else:
+            given = paid * split
+            step = np.where((before > 0) & (given >= 0) & (given < before), close * split / (before * (1 - given / before)), np.nan)
+    return Series(prices.days, np.concatenate((np.ones(min(len(prices.values), 1)), np.cumprod(step))))
 
 
 def back_adjusted(prices: Series, cash: Mapping[int, float], ratios: Mapping[int, float]) -> Series:

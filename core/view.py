@@ -155,6 +155,7 @@ class View:
         self._series: dict[tuple[object, int], ReturnSeries] = {}
         self._assets: dict[tuple[int, str], AssetSeries] = {}
         self._measured: dict[int, Measured] = {}
+        self._beside: dict[tuple[int, bytes], ReturnSeries] = {}
 
     @property
     def base(self) -> str:
@@ -325,7 +326,10 @@ class View:
             grid = own_grid(series, sessions, base, last)
             bench, theirs = book.portfolio.benchmark_id, None
             if bench is not None and bench in book.securities and bench in book.prices:
-                theirs = on_grid(self.asset(bench), book.sessions.get(book.securities[bench].exchange), base, grid)
+                at = (base, grid.tobytes())
+                if at not in self._beside:  # most securities have the same sessions
+                    self._beside[at] = on_grid(self.asset(bench), book.sessions.get(book.securities[bench].exchange), base, grid)
+                theirs = self._beside[at]
             all_days = own_grid(series, sessions, first, last)
             own, whole = on_grid(series, sessions, base, grid), on_grid(series, sessions, first, all_days)
             self._measured[number] = measured(grid, own, all_days, whole, last - base, theirs, self.risk_free(grid))

@@ -44,18 +44,15 @@ def panel(
     periods: float = 252,
     window: int | None = WINDOW,
     minimum: int = NEEDED,
-    sessions: ArrayLike | None = None,
 ) -> Panel:
     """Volatility, Sharpe, Sortino, maximum drawdown, beta, VaR and expected shortfall of every column.
 
     Shape: (days, securities), NaN where a security has no return; the benchmark and `risk_free` (per period)
     over the same days. Definitions are those of the metrics of the same names: VaR and ES over each column's
     last `window` observations (all with None), NaN below `minimum`; infinite ratios are NaN; beta is NaN
-    without benchmark. `sessions`: the returns with what a gap spans spread over its sessions, for the figures that count those
-    (Sharpe, Sortino, maximum drawdown); None: there is no gap.
+    without benchmark.
     """
     table = floats(returns)
-    whole = table if sessions is None else floats(sessions)
     days, columns = table.shape
     rate = floats(risk_free)
     bench = np.full(days, np.nan) if benchmark is None else floats(benchmark) - rate
@@ -63,11 +60,7 @@ def panel(
     for start in range(0, columns, BLOCK):
         stop = min(start + BLOCK, columns)
         block = np.ascontiguousarray(table[:, start:stop].T)
-        found = _block(block, bench, rate, periods, window, minimum)
-        if sessions is not None:
-            spanned = _block(np.ascontiguousarray(whole[:, start:stop].T), bench, rate, periods, window, minimum)
-            found |= {name: spanned[name] for name in ("sharpe", "sortino", "max_drawdown")}
-        for name, values in found.items():
+        for name, values in _block(block, bench, rate, periods, window, minimum).items():
             out[name][start:stop] = values
     return Panel(**out)
 
