@@ -99,11 +99,11 @@ def sortino(returns: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252
     """`mean(r - target) × periods / downside deviation per year`; the target is the risk-free rate.
 
     Input: simple returns per period, missing days dropped; `risk_free` per period. The downside deviation
-    divides by all n. A pure number per year. Undefined when no return lies below the target (infinite
-    inside). Source: Sortino and Price (1994); empyrical.
+    divides by all n. A pure number per year. Undefined below two observations, and when no return lies below
+    the target (infinite inside). Source: Sortino and Price (1994); empyrical.
     """
     e = excess(returns, risk_free)
-    return ratio(float(e.mean()) * periods, downside_deviation(e, 0.0, periods)) if e.size else math.nan
+    return ratio(float(e.mean()) * periods, downside_deviation(e, 0.0, periods)) if e.size > 1 else math.nan
 
 
 @metric("Omega ratio", kind="number", minimum=1, undefined=NoLosses())

@@ -38,8 +38,8 @@ def common(returns: ArrayLike, benchmark: ArrayLike, risk_free: ArrayLike = 0.0)
 
 
 def per_period(annual: float, periods: float = 252) -> float:
-    """An effective annual rate as a rate per period: `(1 + annual) ^ (1 / periods) - 1`."""
-    return float((1 + annual) ** (1 / periods) - 1)
+    """An effective annual rate as a rate per period: `(1 + annual) ^ (1 / periods) - 1`; NaN at -100 % and below."""
+    return float((1 + annual) ** (1 / periods) - 1) if annual > -1 else math.nan
 
 
 def ratio(numerator: float, denominator: float) -> float:

@@ -21,9 +21,7 @@ from core.reasons import NoRate, Reason
 
 GOLDEN = SHARED / "golden"
 CASES = [
-    case
-    for file in sorted(GOLDEN.glob("*.json"))
-    for case in json.loads(file.read_text(encoding="utf-8"))["cases"]
+    case for file in sorted(GOLDEN.glob("*.json")) for case in json.loads(file.read_text(encoding="utf-8"))["cases"]
 ]
 MOST_REFUSED = 8  # of the 188 cases
 needs_cases = pytest.mark.skipif(not CASES, reason="the folder ../shared/golden is not beside the checkout")

@@ -110,4 +110,7 @@ def holdings_by_month(i: Inputs) -> Answers:
 @handles("sector_weights")
 def sector_weights(i: Inputs) -> Answers:
     ((segments, (wp, _, wb, _)),) = months(i["dataset"], i["by"]).values()
-    return {name: dict(zip(segments, weights.tolist(), strict=True)) for name, weights in (("portfolio", wp), ("benchmark", wb))}
+    return {
+        name: dict(zip(segments, weights.tolist(), strict=True))
+        for name, weights in (("portfolio", wp), ("benchmark", wb))
+    }

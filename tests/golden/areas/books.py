@@ -64,7 +64,9 @@ def trade(
 ) -> Draft:
     """A buy or sell of a quantity, at a price or for a whole amount."""
     cost = None if gross is None else exactly(gross)
-    return Draft(kind, on, of.currency, of, exactly(quantity), None if price is None else exactly(price), cost, exactly(fee))
+    return Draft(
+        kind, on, of.currency, of, exactly(quantity), None if price is None else exactly(price), cost, exactly(fee)
+    )
 
 
 def split(on: date, ratio: Any) -> Draft:

@@ -14,7 +14,7 @@ from core.income import withholding, yield_on_cost
 from core.ledger import Draft
 from core.prices import back_adjusted, dividend_factor, growth_of_one, symbol_on
 from core.reasons import Reason
-from core.valuation import history, value
+from core.valuation import value
 from jobs.feeds.yahoo import splits_in
 
 
@@ -104,12 +104,9 @@ def dividend_withholding(i: Inputs) -> Answers:
 
 @handles("dividend_gross_net")
 def dividend_gross_net(i: Inputs) -> Answers:
-    """A dividend of which the net came in: booked gross with its tax, it leaves the net in cash; earnings are gross."""
-    gross, tax = exactly(i["net"]) + exactly(i["tax"]), exactly(i["tax"])
-    of = trade("buy", date(2020, 1, 1), 1, 1).security
-    assert of is not None
-    paid = Draft("dividend", date(2020, 1, 2), of.currency, of, gross=gross, taxes=tax)
-    left = history(book([trade("buy", date(2020, 1, 1), 1, 1), paid], of.currency), day_number(date(2020, 1, 2)))
-    if round(float(left.total[-1] - left.value[-1, 0]) + 1 - float(exactly(i["net"])), 9):
-        raise Refused("the net is not what is left in cash")
-    return {"gross": gross, "taxes": tax, "earnings": gross}
+    """Earnings are what was paid before tax."""
+    net, tax = exactly(i["net"]), exactly(i["tax"])
+    booked = withholding(net + tax, tax)
+    if booked.net != net:
+        raise Refused(f"of {net + tax} with a tax of {tax} the product makes {booked.net} net")
+    return {"gross": booked.net + tax, "taxes": tax, "earnings": booked.net + tax}

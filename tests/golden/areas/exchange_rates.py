@@ -10,7 +10,7 @@ from core.fx import Rates, Series, day_number, day_of
 from core.money import posted
 from core.reasons import NoRate
 
-CARRIED = ("previous", "last", "carry", "carried", "latest", "before")  # what a source may call the rate of the day before
+CARRIED = ("previous", "last", "carr", "before")  # in what a source calls the rate of the day before
 
 
 @handles("fx_lookup")

@@ -15,10 +15,12 @@ from core.brokers import Record, Statement
 from core.brokers.sheet import sheet, text_of
 from core.brokers.totals import cash_of, security_of
 from core.importing import NotReadable
-from core.ledger import CASH, LedgerError, Security, post
+from core.ledger import LedgerError, Security, post
 from core.recognition import LEDGER, OWN, Recognised, UnknownFormat, recognise
 
-CURRENCIES = frozenset(["USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "NZD", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF", "HKD", "SGD", "ZAR", "ILS", "MXN", "BRL", "INR", "CNY", "KRW", "TRY"])
+CURRENCIES = frozenset(
+    ("USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "NZD", "SEK", "NOK", "DKK", "PLN", "HKD", "SGD")
+)
 TRADES = ("buy", "sell", "short", "cover")
 NAMES = {"ibkr_transaction_history": "ibkr_history"}  # of brokers, where the product has another
 
@@ -85,7 +87,12 @@ def in_percent(record: Record) -> bool:
 def laid_out(record: Record) -> Answers:
     """A record by the names of the cases; what it does not say is left out, but for a fee of 0."""
     cells = record.cells
-    row = {"date": cells["date"], "type": cells["kind"], "symbol": security_of(cells), "settle": cells.get("settlement")}
+    row = {
+        "date": cells["date"],
+        "type": cells["kind"],
+        "symbol": security_of(cells),
+        "settle": cells.get("settlement"),
+    }
     row |= {name: cells[key] for name, key in (("qty", "quantity"), ("price", "price")) if cells.get(key)}
     row = {k: float(v) if k in ("qty", "price") else v for k, v in row.items() if v}
     return row | {"amount": cash_of(record)[1], "fee": float(cells.get("fees") or 0)}
@@ -150,5 +157,5 @@ def import_balances(i: Inputs) -> Answers:
         "positions": dict(sums.units),
         "dividends": dict(sums.dividends),
         "withholding": dict(sums.withheld),
-        "trades": sum(1 for one in found.records if one.books and one.cells["kind"] in TRADES and one.cells["kind"] in CASH),
+        "trades": sum(1 for one in found.records if one.books and one.cells["kind"] in TRADES),
     }

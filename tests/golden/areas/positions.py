@@ -57,7 +57,9 @@ def position_pnl(i: Inputs) -> Answers:
     traded = [t for t in rows if t["side"] != "DIVIDEND"]
 
     def drafts(with_fees: bool) -> list[Draft]:
-        return sided([(day(t["date"]), t["side"], t["qty"], t["price"], t.get("fee", 0) if with_fees else 0) for t in traded], of)
+        return sided(
+            [(day(t["date"]), t["side"], t["qty"], t["price"], t.get("fee", 0) if with_fees else 0) for t in traded], of
+        )
 
     paid = [Draft("dividend", day(t["date"]), of.currency, of, exactly(t["qty"]), exactly(t["price"]), None, exactly(t.get("fee", 0)))
             for t in rows if t["side"] == "DIVIDEND"]  # fmt: skip
@@ -85,8 +87,9 @@ def range_start(name: str, today: date, first: date) -> date | None:
 
 @handles("period_pnl")
 def period_pnl(i: Inputs) -> Answers:
-    known_sides(i["transactions"], "BUY", "SELL")
-    drafts = [trade(t["side"].lower(), day(t["date"]), t["qty"], t["price"], fee=t.get("fee", 0)) for t in i["transactions"]]
+    rows = i["transactions"]
+    known_sides(rows, "BUY", "SELL")
+    drafts = [trade(t["side"].lower(), day(t["date"]), t["qty"], t["price"], fee=t.get("fee", 0)) for t in rows]
     today, start = day(i["today"]), day(i["range_start_exclusive"])
     meant = range_start(i["range"], today, min(d.traded_on for d in drafts))
     if meant != start:
@@ -166,13 +169,13 @@ def fx_gains(i: Inputs) -> Answers:
     for name, method in (("fifo", "fifo"), ("avg", "average")):
         full = book(drafts, "EUR", price, Rates({"USD": dated(rates)}), method)
         view = View(full, Scope(None, as_of=end), {}, NOW)
-        (held,), ((local, currency, _),) = view.valuation.positions, realised_parts(view.lots, view).values()
+        (held,), ((whole, currency, _),) = view.valuation.positions, realised_parts(view.lots, view).values()
         assert held.value_base is not None
         assert held.cost_base is not None
         assert held.rate is not None
         dollars = cost_of(view.lots)
         answers |= {
-            f"realised_{name}_eur": local + currency,
+            f"realised_{name}_eur": whole,
             f"realised_{name}_fx_part_eur": currency,
             f"realised_{name}_usd": realised_of(view.lots),
             f"unrealised_{name}_eur": posted(held.value_base, "EUR") - held.cost_base,

@@ -87,7 +87,9 @@ def ledger_valuation(i: Inputs) -> Answers:
         for n, s in enumerate(listed, 1)
     }
     end, base, rates = day_number(day(i["date"])), i["base"], Rates({"USD": dated(i["eurusd"])})
-    entries = sorted((t for t in i["ledger"]["transactions"] if day_number(day(t["date"])) <= end), key=lambda t: t["date"])
+    entries = sorted(
+        (t for t in i["ledger"]["transactions"] if day_number(day(t["date"])) <= end), key=lambda t: t["date"]
+    )
     prices = {
         held[s["name"]].security_id: dated([*s["prices"], *([s["latest"]] if s["latest"] else [])])
         for s in listed
@@ -105,7 +107,9 @@ def ledger_valuation(i: Inputs) -> Answers:
     if i.get("breakdown"):
         native, in_base = {}, {}
         for account in dict.fromkeys(t["account"] for t in entries if t["book"] == "cash"):
-            moves = [d for t in entries if t["book"] == "cash" and t["account"] == account for d in cash_side(t, base, held)]
+            moves = [
+                d for t in entries if t["book"] == "cash" and t["account"] == account for d in cash_side(t, base, held)
+            ]
             full, in_base[account] = valued(moves)
             native[account] = sum(cash_of(full, end).values(), Decimal(0))
         answers |= {"accounts_native": native, "accounts_eur": in_base}
@@ -127,7 +131,15 @@ def security_fx_cost(i: Inputs) -> Answers:
     rates = dated([[on, rate] for on, _, _, rate in i["purchases"] if rate])
     units = exactly(i["shares"]) / len(i["purchases"])
     drafts = [
-        Draft("buy", day(on), "USD", of, round(units, 10), gross=exactly(paid), fx=Decimal(1) if currency == "EUR" else None)
+        Draft(
+            "buy",
+            day(on),
+            "USD",
+            of,
+            round(units, 10),
+            gross=exactly(paid),
+            fx=Decimal(1) if currency == "EUR" else None,
+        )
         for on, currency, paid, _ in i["purchases"]
     ]
     last = max(d.traded_on for d in drafts)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from areas import Answers, Inputs, Refused, handles
-from areas.datasets import closes, column, dated, day, numbers, table
+from areas.datasets import any_day, closes, column, dated, day, numbers, table
 from core import returns as r
 from core.fx import day_number
 from core.metrics import drawdown, ratios, relative, series, tail, volatility
@@ -51,8 +51,8 @@ def aggregate_returns(i: Inputs) -> Answers:
         dates = list((month.astype("datetime64[D]") - 1).astype(object))
     if dates[0] != day(said[3]):
         raise Refused(f"the index begins on {said[3]}, the dates on {dates[0]}")
-    _, linked = r.aggregate(dates, np.nan_to_num(values), i.word("to", BUCKETS))  # a missing day counts as 0 at the source
-    return {"values": linked}
+    counted = np.nan_to_num(values)  # a missing day counts as 0 at the source
+    return {"values": r.aggregate(dates, counted, i.word("to", BUCKETS))[1]}
 
 
 # --- one series, perhaps beside a benchmark ---------------------------------------------------------------------------
@@ -173,7 +173,22 @@ def total_return(i: Inputs) -> Answers:
             if row["split_ratio_new_per_old"]:
                 splits[after] = float(row["split_ratio_new_per_old"])
     grown = float(growth_of_one(held, cash, splits).values[-1] - 1)
+    if "cross" in i:
+        theirs = _adjusted(i["cross"], i["symbol"], first, last)
+        if abs(theirs - grown) > 0.005 * (1 + grown):
+            raise Refused(f"{i['cross']} says {theirs:.6f}, the raw closes and their events {grown:.6f}")
     return {"total_return": grown, "value": grown}
+
+
+def _adjusted(dataset: str, symbol: str, first: date, last: date) -> float:
+    """The growth of the adjusted closes that another file has of the same span."""
+    rows = [{key.lower().replace(" ", "_"): cell for key, cell in row.items()} for row in table(dataset)]
+    name = next((n for n in ("adj_close", "adjusted") if n in rows[0]), None)
+    if name is None:
+        raise Refused(f"{dataset} has no adjusted closes")
+    mine = [row for row in rows if row.get("symbol", symbol) == symbol and first <= any_day(row["date"]) <= last]
+    closes_ = numbers([row[name] for row in sorted(mine, key=lambda row: any_day(row["date"]))])
+    return r.link(r.simple_returns(closes_))
 
 
 def _period(period: r.Period) -> Callable[[list[date], r.Floats], float]:

@@ -46,7 +46,9 @@ def expected_by_beta(i: Inputs) -> Answers:
 def frontier(i: Inputs) -> Answers:
     """Expected is the compound return per year, risk the sample covariance per year."""
     returns = daily(i)[1]
-    found = optimum(historical(returns, YEAR), covariance(returns, YEAR), i.word("objective", OBJECTIVES), float(i["rf"]))
+    found = optimum(
+        historical(returns, YEAR), covariance(returns, YEAR), i.word("objective", OBJECTIVES), float(i["rf"])
+    )
     if isinstance(found, Reason):
         raise Refused(str(found))
     return {"return": found.expected_return, "volatility": found.volatility, "sharpe": found.sharpe}
