@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from core import VERSION, expected, income, prices, reasons, returns
+from core import VERSION, expected, income, prices, quality, reasons, returns
 from core.attribution import brinson, linking
 from core.metrics import METRICS
 from core.optimise import expected_returns, frontier, targets
@@ -29,6 +29,7 @@ CHAPTERS = (
     ("Income", (income,)),
     ("Income to come", (expected,)),
     ("Adjusted prices", (prices,)),
+    ("Price checks", (quality,)),
 )
 
 

@@ -1,10 +1,11 @@
-"""Risk: the portfolio's figures, its riskiest securities, the spread over risk categories."""
+"""Risk: the portfolio's figures, its drawdowns and highs, rolling risk, its riskiest securities, the spread over risk categories."""
 
 import streamlit as st
 
 from ui import charts, explain, frame, scope, show
 
 CARDS = ("volatility", "sharpe", "max_drawdown", "beta", "var_95", "es_95")
+HIGHS = ("high_on", "below_high", "days_since_high", "longest_drawdown_days")
 
 here = frame.page("Risk")
 
@@ -24,6 +25,26 @@ charts.show(
     alt=f"Area chart of the drawdown. {charts.drawdown_title(growth)}.",
     only=("on", "drawdown", "growth", "benchmark"),
 )
+
+falls = here.answer("drawdowns")
+explain.table(here, falls, key="falls", title=True)
+if falls.figures:
+    explain.cards(here, falls, only=HIGHS)
+show.notes(falls)
+show.explain("drawdowns")
+
+with st.expander("Rolling risk", icon=":material/timeline:", on_change="rerun", key="rolling") as box:
+    if box.open:
+        windows = here.answer("rolling")
+        charts.show(
+            charts.rolling(windows),
+            windows,
+            key="rolling_chart",
+            here=here,
+            title=charts.rolling_title(windows),
+            alt=f"Lines: volatility over the days before each day of the period. {charts.rolling_title(windows)}.",
+        )
+        show.explain("rolling")
 
 left, right = st.columns([3, 2], gap="large")
 with left:

@@ -186,6 +186,27 @@ def drawdown(table: Table) -> go.Figure | None:
 
 
 @kept
+def rolling(table: Table) -> go.Figure | None:
+    """Volatility over the days before each day: of a quarter, of a year, and the benchmark's."""
+    lines = (("volatility", "252 days", PORTFOLIO, 2.0), ("volatility_quarter", "63 days", LOSS, 1.2), ("benchmark_volatility", "Benchmark, 252 days", BENCHMARK, 1.5))  # fmt: skip
+    on, columns = table.column("on"), {key: table.column(key) for key, *_ in lines}
+    if not any(v is not None for column in columns.values() for v in column):
+        return None
+    take = thinned(columns["volatility_quarter"])
+    figure = _plotly().Figure()
+    for key, name, colour, width in lines:
+        if any(v is not None for v in columns[key]):
+            figure.add_scatter(
+                x=[on[i] for i in take], y=[columns[key][i] for i in take], name=name, mode="lines", line={"color": colour, "width": width},
+                hovertemplate="%{y:.1%}",
+            )  # fmt: skip
+    _base(figure, 260)
+    figure.update_xaxes(type="date", hoverformat="%a %-d %b %Y", showgrid=False)
+    figure.update_yaxes(tickformat=".0%", nticks=5, rangemode="tozero")
+    return figure
+
+
+@kept
 def treemap(groups: Table, positions: Table) -> go.Figure | None:
     """Positions under their groups: size is value, colour the day's change, blue up and orange down from grey at zero."""
     if not groups.rows:
@@ -395,6 +416,15 @@ def drawdown_title(table: Table) -> str:
     deepest, now = figures["drawdown"], figures["now_drawdown"].value
     said = f"Fell {texts.percent(abs(deepest.value))} at its deepest, {deepest.note}"
     return said + ("; at its high again" if now > -0.00005 else f"; {texts.percent(abs(now))} below its high now")
+
+
+def rolling_title(table: Table) -> str:
+    """What the chart of rolling risk shows: the volatility now, over a year or as long as there is."""
+    last = next(iter(list(table.records())[-1:]), {})
+    for key, words in (("volatility", "252 days"), ("volatility_quarter", "63 days")):
+        if last.get(key) is not None:
+            return f"Volatility of {texts.percent(last[key])} over the last {words}"
+    return "Volatility of the days before each day"
 
 
 def spread_title(table: Table, by: str) -> str:

@@ -29,7 +29,6 @@ load()
 __all__ = ["REFUSED", "SHARED", "answers", "evaluate"]
 
 REFUSED: dict[str, str] = {
-    "provider_repair": "a bar that contradicts its neighbours is not repaired: nothing is guessed in a price",
     "duplicate_split": "which of two bookings of one split is right is not decided by the product: both are shown",
     "ledger_categories": "there is no statement of a period by capital gains, currency gains, earnings, fees and taxes yet",
     "component_var": "one number of a component VaR: the product answers one part per holding",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 
 from areas import Answers, Inputs, Refused, handles
@@ -13,18 +15,25 @@ from core.reasons import NoRate
 CARRIED = ("previous", "last", "carr", "before")  # in what a source calls the rate of the day before
 
 
+def rate(rates: Rates, frm: str, to: str, on: int) -> Decimal | NoRate:
+    """The rate of a day. The source takes the first one before there is one; here nobody knew it on the day: Refused."""
+    found = rates.rate(frm, to, on)
+    if isinstance(found, NoRate) and all(len(series.days) for series in rates.series.values()):
+        raise Refused(f"{found}: a later one does not stand in for it")
+    return found
+
+
 @handles("fx_lookup")
 def fx_lookup(i: Inputs) -> Answers:
-    """The source takes the first rate before there is one: `rate_or_first`; valuations ask `rate`, which says NoRate."""
-    return {"rate": Rates({"USD": dated(i["rates"])}).rate_or_first("EUR", "USD", day_number(day(i["date"])))}
+    return {"rate": rate(Rates({"USD": dated(i["rates"])}), "EUR", "USD", day_number(day(i["date"])))}
 
 
 @handles("fx_chain")
 def fx_chain(i: Inputs) -> Answers:
-    """EUR → USD → CHF, both legs seen from the dollar; before the first rate as in `fx_lookup`."""
+    """EUR → USD → CHF, both legs seen from the dollar."""
     legs = dated(i["first"])
     rates = Rates({"EUR": Series(legs.days, 1 / legs.values), "CHF": dated(i["second"])}, pivot="USD")
-    found = rates.rate_or_first("EUR", "CHF", day_number(day(i["date"])))
+    found = rate(rates, "EUR", "CHF", day_number(day(i["date"])))
     return {"rate": found if isinstance(found, NoRate) else round(found, 12)}
 
 

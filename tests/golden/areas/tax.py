@@ -9,7 +9,7 @@ from areas import Answers, Inputs, handles
 from areas.datasets import day, exactly
 from core.fx import day_number, day_of
 from core.ledger import MICRO, UNITS
-from core.tax import Parcel, Piece, holding_term, in_wash_window, wash_sales
+from core.tax import Parcel, Piece, holding_term, wash_sales
 
 
 @handles("wash_sale")
@@ -47,7 +47,15 @@ def wash_sale(i: Inputs) -> Answers:
 
 @handles("wash_window")
 def wash_window(i: Inputs) -> Answers:
-    return {"in_window": [in_wash_window(day(i["sell_date"]), day(bought)) for bought in i["buys"]]}
+    """A purchase is in the window where it takes over the loss of one share that was bought long before."""
+    sold = day_number(day(i["sell_date"]))
+    old = Parcel("old", 1, sold - 400, UNITS, 2 * MICRO, MICRO, sold)
+
+    def replaces(bought: str) -> bool:
+        pieces = wash_sales([old, Parcel("new", 1, day_number(day(bought)), UNITS, MICRO)])
+        return any(piece.disallowed for piece in pieces)
+
+    return {"in_window": [replaces(bought) for bought in i["buys"]]}
 
 
 @handles("holding_term")
