@@ -73,23 +73,6 @@ class Rates:
             return NoRate(frm if a is None else to, day_of(day))
         return b / a
 
-    def rate_or_first(self, frm: str, to: str, day: int) -> Decimal | NoRate:
-        """The same, but before the first published rate of a currency that first one: the convention of Portfolio Performance.
-
-        Valuations never ask this: a rate from later would be one that nobody knew on the day.
-        """
-
-        def leg(currency: str) -> Decimal | None:
-            known = self.series.get(currency)
-            return self._per_pivot(currency, max(day, int(known.days[0])) if known and len(known.days) else day)
-
-        if frm == to:
-            return Decimal(1)
-        a, b = leg(frm), leg(to)
-        if a is None or b is None:
-            return NoRate(frm if a is None else to, day_of(day))
-        return b / a
-
     def column(self, frm: str, to: str, days: NDArray[np.int32]) -> NDArray[np.float64]:
         """The same over many days as float64; NaN where there is no rate."""
         if frm == to:

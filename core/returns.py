@@ -20,7 +20,6 @@ from core.reasons import (
     NoSolution,
     NoTimeBetween,
     Reason,
-    ShorterHistory,
     ShorterThanAYear,
     TooFewObservations,
 )
@@ -56,14 +55,6 @@ def simple_returns(values: ArrayLike) -> Floats:
     v = floats(values)
     base = np.where(v[:-1] > 0, v[:-1], np.nan)
     return np.asarray(v[1:] / base - 1, dtype=np.float64)
-
-
-def log_returns(values: ArrayLike) -> Floats:
-    """`ln(V_t / V_(t-1))` along the first axis: n values give n - 1 returns. NaN where a value is missing or
-    not positive.
-    """
-    v = floats(values)
-    return np.diff(np.log(np.where(v > 0, v, np.nan)), axis=0)
 
 
 def daily_returns(
@@ -206,7 +197,7 @@ def period_start(as_of: date, period: Period, first: date) -> date:
     day: the day before. 1W: seven days before. 1M, 3M, 6M, 1Y, 3Y, 5Y: the same day of the earlier month, or
     that month's last day. MTD, QTD, YTD: the last day of the previous month, quarter, year. inception:
     `first`. A base on a day without trading means the last value before it. It may lie before `first`: the
-    caller then has too short a history (`period_return` says so).
+    caller then has too short a history.
     """
     match period:
         case "day":
@@ -234,47 +225,16 @@ def _months_before(day: date, months: int) -> date:
     return min(date(year, month + 1, 1) + timedelta(days=day.day - 1), after - timedelta(days=1))
 
 
-def period_return(
-    dates: ArrayLike | Sequence[date],
-    values: ArrayLike,
-    period: Period,
-    as_of: date | None = None,
-    or_since_start: bool = False,
-) -> float | Reason:
-    """`V(as_of) / V(base) - 1` of a price or index curve without flows; each the last known value on or
-    before its day.
-
-    Shape: n dates in order with n values. When the history begins after the base: `ShorterHistory`, or with
-    `or_since_start` the first value is the base (the convention of ffn).
-    """
-    v = floats(values)
-    known = np.isfinite(v)
-    days, v = days_of(dates)[known], v[known]
-    if not v.size:
-        return TooFewObservations(0, 1)
-    first: date = days[0].item()
-    last = as_of or days[-1].item()
-    base = period_start(last, period, first)
-    if base < first:
-        if not or_since_start:
-            return ShorterHistory(first, base)
-        base = first
-    at_base, at_end = (int(np.searchsorted(days, np.datetime64(day, "D"), side="right")) - 1 for day in (base, last))
-    if at_end < 0:
-        return ShorterHistory(first, last)
-    return float(v[at_end] / v[at_base] - 1) if v[at_base] > 0 else NegativeBase()
-
-
 # --- money-weighted ---
 
 
-def xirr(dates: ArrayLike | Sequence[date], amounts: ArrayLike) -> float | Reason:
-    """The money-weighted return: the rate r with `sum(amount_i / (1 + r) ^ (days_i / 365)) = 0`, effective
+def xirr(dates: ArrayLike | Sequence[date], amounts: ArrayLike, year: float = YEAR_DAYS) -> float | Reason:
+    """The money-weighted return: the rate r with `sum(amount_i / (1 + r) ^ (days_i / year)) = 0`, effective
     per year.
 
     Sign: money into the portfolio negative, money out and the closing value positive (the rate does not
-    depend on which, only on their being opposite). Actual/365 from the first date; the order of the flows
-    does not matter. With several roots it is the one found from 10 %, as in a spreadsheet. The root is
+    depend on which, only on their being opposite). Calendar days from the first date over a `year` of 365
+    (actual/365; 360 is the money market's actual/360); the order of the flows does not matter. With several roots it is the one found from 10 %, as in a spreadsheet. The root is
     checked by putting it back; where the solver misses, a bracketing search over all rates above -100 %
     decides. `TooFewObservations`, `NoSignChange`, `NoTimeBetween` or `NoSolution` when undefined.
     """
@@ -285,12 +245,14 @@ def xirr(dates: ArrayLike | Sequence[date], amounts: ArrayLike) -> float | Reaso
         return TooFewObservations(int(amount.size), 2)
     if np.all(amount > 0) or np.all(amount < 0):
         return NoSignChange()
-    years = (days - days.min()).astype(np.float64) / YEAR_DAYS
+    years = (days - days.min()).astype(np.float64) / year
     if not years.max():
         return NoTimeBetween()
     import pyxirr
 
     rate = pyxirr.xirr(days, amount, silent=True)
+    if rate is not None and rate > -1:  # the solver counts a year as 365 days
+        rate = (1 + rate) ** (year / YEAR_DAYS) - 1
     if rate is not None and math.isfinite(rate) and rate > -1 and _balances(rate, years, amount):
         return float(rate)
     return _bracketed(years, amount)

@@ -21,11 +21,6 @@ WINDOW = 30  # days before and after the day of the sale, both ends inclusive: 6
 Term = Literal["short", "long"]
 
 
-def in_wash_window(sold_on: date, bought_on: date) -> bool:
-    """Whether a purchase lies within 30 calendar days before or after a sale (trade dates): 26 U.S.C. § 1091(a)."""
-    return abs((bought_on - sold_on).days) <= WINDOW
-
-
 def holding_term(acquired: date, sold: date) -> Term:
     """Long where held more than one year: the count starts on the day after the purchase and includes the day of the sale.
 

@@ -154,7 +154,7 @@ class View:
         self._rates: dict[str, NDArray[np.float64]] = {}
         self._series: dict[tuple[object, int], ReturnSeries] = {}
         self._assets: dict[tuple[int, str], AssetSeries] = {}
-        self._measured: dict[int, Measured] = {}
+        self._measured: dict[int, Measured] = {}  # of securities by their number; of the portfolio by −1 − its first day
         self._beside: dict[tuple[int, bytes], ReturnSeries] = {}
 
     @property
@@ -297,10 +297,18 @@ class View:
         base = self.base_day(self.scope.lookback)
         return int(np.searchsorted(self.days, base, side="right")) if isinstance(base, int) else 0
 
-    @cached_property
+    @property
     def measured(self) -> Measured:
         """The series that the portfolio's figures of risk are made of."""
-        i = self.lookback_from
+        return self.measured_from(self.lookback_from)
+
+    def measured_from(self, i: int) -> Measured:
+        """The same from the i-th day of the series on."""
+        if -i - 1 not in self._measured:
+            self._measured[-i - 1] = self._measure(i)
+        return self._measured[-i - 1]
+
+    def _measure(self, i: int) -> Measured:
         base = int(self.days[i - 1]) if i else int(self.days[0]) - 1
         return measured(self.days[i:], self.own(i), self.days, self.own(), int(self.days[-1]) - base, self.of_benchmark(i), self.risk_free(self.days[i:]),
                         self._whole_benchmark())  # fmt: skip

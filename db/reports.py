@@ -44,7 +44,7 @@ _lock = Lock()
 _KEPT_INPUTS = frozenset({"view", "ledger"})  # what changes with the Book's version and the quotes alone
 OF_A_PORTFOLIO = frozenset({"view", "chart", "ledger", "reconciliations", "reconciliation"})
 # inputs that explanations work from, beside the View and the table
-EXPLAINED_WITH = frozenset({"studied", "household", "actions", "reconciliations", "story", "counterparties"})
+EXPLAINED_WITH = frozenset({"studied", "household", "actions", "bars", "reconciliations", "story", "counterparties"})
 ADMIN_ONLY = frozenset({"runs", "jobs", "feeds", "letters", "notices"})
 TASKS = 1000  # the newest, where nobody says which
 

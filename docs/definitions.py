@@ -1,4 +1,4 @@
-"""Writes docs/definitions.md from the docstrings of returns, metrics, income and adjusted prices: `python docs/definitions.py`. A
+"""Writes docs/definitions.md from the docstrings of returns, metrics and the functions of CHAPTERS: `python docs/definitions.py`. A
 test compares.
 """
 
@@ -8,8 +8,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from core import VERSION, expected, income, prices, reasons, returns
+from core import VERSION, expected, income, prices, quality, reasons, returns
+from core.attribution import brinson, linking
 from core.metrics import METRICS
+from core.optimise import expected_returns, frontier, targets
+from core.risk import component
 
 HERE = Path(__file__).resolve().parent
 HEAD = f"""# Definitions
@@ -19,6 +22,15 @@ Calculation version {VERSION}. A percent is a fraction in code and API, × 100 o
 all of them follow: simple returns, 252 sessions a year, sample deviation (n - 1), the risk-free rate subtracted per
 period; a loss in a return is negative, a metric named after a loss is positive.
 """
+CHAPTERS = (
+    ("Attribution", (brinson, linking)),
+    ("Component VaR", (component,)),
+    ("Optimal weights", (expected_returns, frontier, targets)),
+    ("Income", (income,)),
+    ("Income to come", (expected,)),
+    ("Adjusted prices", (prices,)),
+    ("Price checks", (quality,)),
+)
 
 
 def text() -> str:
@@ -35,11 +47,12 @@ def text() -> str:
         year = ", a year of them where the return is annualised" if m.a_year else ""
         facts = f"`{m.name}` · {m.kind} · version {m.version} · asks for {', '.join(m.inputs)}"
         parts.append(f"### {m.title}\n\n{facts} · observations needed: {m.minimum}{year}\n\n{m.definition}\n")
-    for title, module_ in (("Income", income), ("Income to come", expected), ("Adjusted prices", prices)):
+    for title, modules in CHAPTERS:
         parts.append(f"## {title}\n")
-        for name, function in inspect.getmembers(module_, inspect.isfunction):
-            if function.__module__ == module_.__name__ and not name.startswith("_"):
-                parts.append(f"### `{name}`\n\n{inspect.getdoc(function)}\n")
+        for module_ in modules:
+            for name, function in inspect.getmembers(module_, inspect.isfunction):
+                if function.__module__ == module_.__name__ and not name.startswith("_"):
+                    parts.append(f"### `{name}`\n\n{inspect.getdoc(function)}\n")
     parts.append("## Why a figure is undefined\n")
     for name, kind in inspect.getmembers(reasons, inspect.isclass):
         if kind.__module__ == reasons.__name__:

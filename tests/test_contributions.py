@@ -308,16 +308,11 @@ def test_what_is_undefined_says_why_in_words() -> None:
     assert "too few observations" in rows("performance", emptied)["Day"]["reason"]
 
 
-def test_a_rate_of_later_stands_in_only_where_it_is_asked_for() -> None:
-    """Portfolio Performance takes the first rate before there is one; a valuation says that there is none."""
+def test_a_rate_of_later_stands_in_for_none() -> None:
     rates = Rates({"USD": series(1.25, start=on(3)), "CHF": series(1.0, 2.0)})
-    first = day_number(on(0))
-    assert rates.rate("USD", "EUR", first) == NoRate("USD", on(0))
-    assert rates.rate_or_first("USD", "EUR", first) == Decimal("0.8")
-    assert rates.rate_or_first("USD", "CHF", first + 1) == Decimal("1.6")
-    assert rates.rate_or_first("USD", "CHF", first + 9) == rates.rate("USD", "CHF", first + 9) == Decimal("1.6")
-    assert rates.rate_or_first("GBP", "EUR", first) == NoRate("GBP", on(0))
-    assert rates.rate_or_first("GBP", "GBP", first) == 1
+    assert rates.rate("USD", "EUR", day_number(on(0))) == NoRate("USD", on(0))
+    assert rates.rate("USD", "CHF", day_number(on(2))) == NoRate("USD", on(2))
+    assert rates.rate("USD", "CHF", day_number(on(9))) == Decimal("1.6")
 
 
 # --- laws -------------------------------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ QUERIES: dict[str, list[dict[str, str]]] = {
     "value_chart": [{"period": "1D"}, {"period": "1W"}, {"period": "ALL"}],
     "growth": [{"period": "3M"}, {"period": "YTD"}, {"period": "ALL"}],
     "risk": [{"period": "ALL"}, {"as_of": "-60"}],
+    "drawdowns": [{"period": "ALL"}, {"period": "1W"}, {"as_of": "-60"}],
+    "rolling": [{"period": "ALL"}, {"as_of": "-60"}],
     "performers": [{"period": "1M"}],
     "returns_by": [{"by": "security", "period": "ALL"}, {"by": "currency", "period": "MTD"}],
     "fx_effect": [{"period": "3Y"}, {"period": "QTD"}],

@@ -100,6 +100,16 @@ def test_returns_that_are_undefined_say_why(opened: Callable[..., AppTest]) -> N
     assert "no price for NEVER" in said(opened("performance", portfolio="Broken", period="ALL"), tables=False)
 
 
+def test_rolling_risk_is_worked_out_when_it_is_opened(opened: Callable[..., AppTest]) -> None:
+    at = opened("risk", portfolio=f"{MARK} dollars", period="ALL")
+    assert "over the last 63 days" not in said(at)
+    assert "All-time high" in said(at)
+    at.session_state["rolling"] = True
+    at.run()
+    assert not at.exception
+    assert "over the last 252 days" in said(at) or "over the last 63 days" in said(at)
+
+
 @pytest.mark.parametrize("by", GROUPS)
 def test_every_grouping_opens(opened: Callable[..., AppTest], by: str) -> None:
     for page in ("allocation", "performance"):

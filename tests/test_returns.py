@@ -15,7 +15,6 @@ from core.reasons import (
     NoSignChange,
     NoTimeBetween,
     Reason,
-    ShorterHistory,
     ShorterThanAYear,
     TooFewObservations,
 )
@@ -99,11 +98,10 @@ def test_undefined_time_weighted_returns_say_why() -> None:
     assert r.twr([121], opening=110.0) == pytest.approx(0.1)
 
 
-def test_simple_and_log_returns_leave_gaps_undefined() -> None:
+def test_simple_returns_leave_gaps_undefined() -> None:
     assert r.simple_returns([100, 110, None, 99, 0, 5]) == pytest.approx(
         [0.1, math.nan, math.nan, -1, math.nan], nan_ok=True
     )
-    assert r.log_returns([1, math.e, 0]) == pytest.approx([1, math.nan], nan_ok=True)
     assert r.simple_returns([5]).size == 0
     assert r.simple_returns([[1, 10], [2, 5]]).tolist() == [[1, -0.5]]
 
@@ -166,15 +164,6 @@ def test_every_period_begins_before_today(as_of: date, period: Any) -> None:
     assert r.period_start(as_of, period, date(1980, 1, 1)) < as_of
 
 
-def test_the_return_of_a_period_starts_from_the_last_value_before_it() -> None:
-    dates = ["2023-12-29", "2024-01-02", "2024-01-31"]
-    assert r.period_return(dates, [100, 110, 121], "YTD") == pytest.approx(0.21)
-    assert r.period_return(dates, [100, 110, 121], "1Y") == ShorterHistory(date(2023, 12, 29), date(2023, 1, 31))
-    assert r.period_return(dates, [100, 110, 121], "1Y", or_since_start=True) == pytest.approx(0.21)
-    assert r.period_return([], [], "1Y") == TooFewObservations(0, 1)
-    assert r.period_return(dates, [100, 110, 121], "day", as_of=date(2024, 1, 2)) == pytest.approx(0.1)
-
-
 # --- money-weighted ---------------------------------------------------------------------------------------------
 
 
@@ -182,6 +171,13 @@ def test_xirr_of_the_spreadsheet_manual() -> None:
     """Microsoft's documentation of XIRR."""
     dates = ["2008-01-01", "2008-03-01", "2008-10-30", "2009-02-15", "2009-04-01"]
     assert r.xirr(dates, [-10000, 2750, 4250, 3250, 2750]) == pytest.approx(0.373362535, abs=1e-8)
+
+
+def test_xirr_counts_the_days_of_the_year_that_it_is_given() -> None:
+    """10 % in 360 days is 10 % a year of 360 days; of 365 days it is 1.1 ^ (365 / 360) − 1 = 10.1457 %."""
+    dates = ["2023-01-01", "2023-12-27"]
+    assert r.xirr(dates, [-100, 110], 360) == pytest.approx(0.10, abs=1e-9)
+    assert r.xirr(dates, [-100, 110]) == pytest.approx(0.101457, abs=1e-6)
 
 
 def test_undefined_money_weighted_returns_say_why() -> None:

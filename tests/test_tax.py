@@ -25,7 +25,7 @@ from core.household import Household, parcels_of, settled, warnings_before
 from core.ledger import MICRO, UNITS, Draft, Posting, Security, from_postings, post
 from core.reports.tax import sales
 from core.scope import BadScope, Scope
-from core.tax import WINDOW, Parcel, Piece, holding_term, in_wash_window, wash_sales
+from core.tax import WINDOW, Parcel, Piece, holding_term, wash_sales
 from db import access, ledger, portfolios, reports, tax
 from ui import session
 
@@ -150,8 +150,14 @@ def test_multiple_sales_are_matched_from_the_first() -> None:
 
 
 def test_the_window_has_61_days() -> None:
+    """A loss moves on where the purchase is at most 30 days away from the sale, before or after it."""
+
+    def replaces(bought: date) -> bool:
+        pieces = wash_sales([lot("old", 1, "2014-01-02", 100, "2014-07-01", 80), lot("new", 1, bought.isoformat(), 90)])
+        return bool(pieces[0].disallowed)
+
     sold = date(2014, 7, 1)
-    inside = [d for d in (sold + timedelta(days=n) for n in range(-60, 61)) if in_wash_window(sold, d)]
+    inside = [d for d in (sold + timedelta(days=n) for n in range(-60, 61)) if replaces(d)]
     assert (len(inside), inside[0], inside[-1]) == (61, date(2014, 6, 1), date(2014, 7, 31))
 
 

@@ -76,9 +76,11 @@ def kept(make: Callable[P, go.Figure | None]) -> Callable[P, go.Figure | None]:
 
 
 def show(
-    figure: go.Figure | None, table: Table, *, here: Here, key: str, alt: str, title: str = "", only: Sequence[str] = ()
-) -> None:
-    """A chart with its table and its CSV behind a second tab; the tab does no work until it is opened. The cells explain themselves."""
+    figure: go.Figure | None, table: Table, *, here: Here, key: str, alt: str, title: str = "", only: Sequence[str] = (),
+    changes: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """A chart with its table and its CSV behind a second tab; the tab does no work until it is opened. The cells explain themselves;
+    `changes`: what the table was asked with beside the page's scope."""
     if title:
         st.subheader(texts.plain(title), anchor=False)
     if figure is None or not table.rows:
@@ -88,7 +90,7 @@ def show(
     picture, rows = st.tabs(["Chart", "Table and CSV"], key=f"{key}_tabs", on_change="rerun")
     if rows.open:
         with rows:
-            explain.table(here, table, key=f"{key}_table", only=only)
+            explain.table(here, table, key=f"{key}_table", only=only, changes=changes)
     else:
         with picture:
             _drawn(figure._number, figure, key, alt)
@@ -184,6 +186,27 @@ def drawdown(table: Table) -> go.Figure | None:
     figure.update_layout(margin={"l": 0, "r": 8, "t": 8, "b": 0})
     figure.update_xaxes(type="date", hoverformat="%a %-d %b %Y", showgrid=False)
     figure.update_yaxes(tickformat=".0%", nticks=5)
+    return figure
+
+
+@kept
+def rolling(table: Table) -> go.Figure | None:
+    """Volatility over the days before each day: of a quarter, of a year, and the benchmark's."""
+    lines = (("volatility", "252 days", PORTFOLIO, 2.0), ("volatility_quarter", "63 days", LOSS, 1.2), ("benchmark_volatility", "Benchmark, 252 days", BENCHMARK, 1.5))  # fmt: skip
+    on, columns = table.column("on"), {key: table.column(key) for key, *_ in lines}
+    if not any(v is not None for column in columns.values() for v in column):
+        return None
+    take = thinned(columns["volatility_quarter"])
+    figure = _plotly().Figure()
+    for key, name, colour, width in lines:
+        if any(v is not None for v in columns[key]):
+            figure.add_scatter(
+                x=[on[i] for i in take], y=[columns[key][i] for i in take], name=name, mode="lines", line={"color": colour, "width": width},
+                hovertemplate="%{y:.1%}",
+            )  # fmt: skip
+    _base(figure, 260)
+    figure.update_xaxes(type="date", hoverformat="%a %-d %b %Y", showgrid=False)
+    figure.update_yaxes(tickformat=".0%", nticks=5, rangemode="tozero")
     return figure
 
 
@@ -399,6 +422,15 @@ def drawdown_title(table: Table) -> str:
     deepest, now = figures["drawdown"], figures["now_drawdown"].value
     said = f"Fell {texts.percent(abs(deepest.value))} at its deepest, {deepest.note}"
     return said + ("; at its high again" if now > -0.00005 else f"; {texts.percent(abs(now))} below its high now")
+
+
+def rolling_title(table: Table) -> str:
+    """What the chart of rolling risk shows: the volatility now, over a year or as long as there is."""
+    last = next(iter(list(table.records())[-1:]), {})
+    for key, words in (("volatility", "252 days"), ("volatility_quarter", "63 days")):
+        if last.get(key) is not None:
+            return f"Volatility of {texts.percent(last[key])} over the last {words}"
+    return "Volatility of the days before each day"
 
 
 def spread_title(table: Table, by: str) -> str:

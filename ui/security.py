@@ -205,6 +205,11 @@ def _transactions(here: Here, s: Row) -> None:
 
 
 def _prices(look: Look, s: Row, prices: Table) -> None:
+    doubts = look.answer("price_checks", security=s["security_id"])
+    if doubts.rows:
+        st.warning("Some closes contradict their neighbours; nothing was corrected.", icon=":material/rule:")
+        explain.table(look, doubts, key="price_checks", changes={"security": s["security_id"]})
+        show.explain("price_checks")
     explain.table(look, prices, key="security_prices", changes={"security": s["security_id"]}, rows=1_500)
 
 

@@ -56,11 +56,11 @@ def _measured(view: View, name: str, of: str) -> Explained | None:
         if of == "portfolio"
         else "the benchmark\u2019s daily total returns"
     )
-    return Explained(f"{METRICS[name].definition} Over {source}.", lambda g: figure_of(name, g, g["days"]), (_length(series),),
+    return Explained(f"{METRICS[name].definition} Over {source}.", lambda g: figure_of(name, g, g["days"]), (length(series),),
                      (*evidence.sessions(series), evidence.entries(view)))  # fmt: skip
 
 
-def _length(series: Measured) -> Term:
+def length(series: Measured) -> Term:
     return Term("days", series.span, Kind.COUNT, note="calendar days of the look-back")
 
 
@@ -77,7 +77,7 @@ def risk_figure(view: View, row: Row) -> Explained | None:
 
 @explains("risk", "var_95_money", figure=True)
 def money_at_risk(view: View, row: Row) -> Explained:
-    terms = (Term("value of the portfolio", view.valuation.total, Kind.MONEY, view.base), _length(view.measured))
+    terms = (Term("value of the portfolio", view.valuation.total, Kind.MONEY, view.base), length(view.measured))
 
     def amount(g: Given) -> Decimal | None:
         var = figure_of("var_95", g, g["days"])
@@ -126,7 +126,7 @@ def of_asset(view: View, number: int, formula: str, compute: Callable[[Given], A
     series = view.measured_asset(number)
     base = int(series.on[0]) - 1 if len(series.on) else view.as_of
     return Explained(f"{formula} Over r = close × split ÷ (close before − dividend × split) × change of the exchange rate − 1, in {view.base}.", compute,
-                     (_length(series),), (*evidence.sessions(series), evidence.asset(view, number, base), evidence.entries(view, security=number)))  # fmt: skip
+                     (length(series),), (*evidence.sessions(series), evidence.asset(view, number, base), evidence.entries(view, security=number)))  # fmt: skip
 
 
 @explains("risk_distribution", "weight", "count")

@@ -44,10 +44,13 @@ def total_return(returns: ArrayLike) -> float:
     return link(r) if r.size else math.nan
 
 
+@metric("Mean annual return", kind="percent", minimum=1, a_year=True)
 def mean_annual_return(returns: ArrayLike, periods: float = 252) -> float:
-    """`(1 + mean(r)) ^ periods - 1`: the arithmetic mean compounded over a year (LEAN's annual performance).
+    """`(1 + mean(r)) ^ periods - 1`: the arithmetic mean of a period compounded over a year.
 
-    A fraction per year; above `annual_return` by about half the variance. NaN without observations.
+    Input: simple returns per period, missing days dropped. Unit: fraction per year; above `annual_return` by
+    about half the variance. Undefined without observations; the registered metric needs a year of them.
+    Source: LEAN, `Statistics.AnnualPerformance`.
     """
     r = valid(returns)
     return float((1 + r.mean()) ** periods - 1) if r.size else math.nan
@@ -96,11 +99,11 @@ def sortino(returns: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252
     """`mean(r - target) × periods / downside deviation per year`; the target is the risk-free rate.
 
     Input: simple returns per period, missing days dropped; `risk_free` per period. The downside deviation
-    divides by all n. A pure number per year. Undefined when no return lies below the target (infinite
-    inside). Source: Sortino and Price (1994); empyrical.
+    divides by all n. A pure number per year. Undefined below two observations, and when no return lies below
+    the target (infinite inside). Source: Sortino and Price (1994); empyrical.
     """
     e = excess(returns, risk_free)
-    return ratio(float(e.mean()) * periods, downside_deviation(e, 0.0, periods)) if e.size else math.nan
+    return ratio(float(e.mean()) * periods, downside_deviation(e, 0.0, periods)) if e.size > 1 else math.nan
 
 
 @metric("Omega ratio", kind="number", minimum=1, undefined=NoLosses())
@@ -114,18 +117,6 @@ def omega(returns: ArrayLike, risk_free: ArrayLike = 0.0) -> float:
     return ratio(upper_partial_moment(returns, risk_free), lower_partial_moment(returns, risk_free))
 
 
-@metric("Upside potential ratio", kind="number", minimum=1, undefined=NoLosses())
-def upside_potential_ratio(returns: ArrayLike, risk_free: ArrayLike = 0.0) -> float:
-    """`mean(max(r - target, 0)) / sqrt(mean(min(r - target, 0)²))`: upside potential over downside
-    deviation.
-
-    Input: simple returns per period, missing days dropped; `risk_free` is the target per period. Both divide
-    by all n. A pure number ≥ 0, not annualised. Undefined without a loss. Source: Sortino, van der Meer,
-    Plantinga (1999).
-    """
-    return ratio(upper_partial_moment(returns, risk_free), downside_deviation(returns, risk_free, 1))
-
-
 @metric("Kappa 3", kind="number", minimum=1, undefined=NoLosses())
 def kappa(returns: ArrayLike, risk_free: ArrayLike = 0.0, order: float = 3) -> float:
     """`(mean(r) - target) / lower partial moment of the order ^ (1 / order)`; order 1 is omega - 1, 2 is
@@ -136,21 +127,6 @@ def kappa(returns: ArrayLike, risk_free: ArrayLike = 0.0, order: float = 3) -> f
     """
     e = excess(returns, risk_free)
     return ratio(float(e.mean()), lower_partial_moment(e, 0.0, order) ** (1 / order)) if e.size else math.nan
-
-
-@metric("Prospect ratio", kind="number", minimum=1, undefined=NoLosses())
-def prospect_ratio(returns: ArrayLike, risk_free: ArrayLike = 0.0, aversion: float = 2.25) -> float:
-    """`(mean(max(r, 0) + aversion × min(r, 0)) - target) / downside deviation`: losses weigh 2.25 times.
-
-    Input: simple returns per period, missing days dropped; `risk_free` is the target per period. A pure
-    number, not annualised. Undefined without a return below the target. Source: Watanabe (2006); Bacon, ch.
-    4.
-    """
-    r = valid(returns)
-    if not r.size:
-        return math.nan
-    felt = float(np.mean(np.maximum(r, 0) + aversion * np.minimum(r, 0)))
-    return ratio(felt - float(np.mean(floats(risk_free))), downside_deviation(returns, risk_free, 1))
 
 
 @metric("D ratio", kind="number", minimum=1)

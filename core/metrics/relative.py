@@ -12,7 +12,7 @@ from core.metrics.ratios import annual_return
 from core.metrics.registry import metric
 from core.metrics.series import common, deviation, ratio
 from core.metrics.volatility import downside_deviation, volatility
-from core.reasons import NoLosses, Undefined, ZeroVariance
+from core.reasons import Undefined, ZeroVariance
 from core.returns import Floats, floats
 
 Side = Literal["all", "up", "down"]
@@ -149,12 +149,23 @@ def r_squared(returns: ArrayLike, benchmark: ArrayLike) -> float:
     return correlation(returns, benchmark) ** 2
 
 
+@metric("Capture", kind="percent", minimum=1, undefined=Undefined("the benchmark’s annual return is zero"))
+def capture(returns: ArrayLike, benchmark: ArrayLike, periods: float = 252, count_missing: bool = False) -> float:
+    """`annual return / annual return of the benchmark`, both compound, over the common days.
+
+    Input: simple returns per period on the same days; `count_missing` counts days that either lacks
+    (empyrical). Unit: fraction, 1 is even; it says little while the two have different signs. Undefined when
+    the benchmark returned nothing. Source: empyrical, `capture`.
+    """
+    return _capture(returns, benchmark, periods, "all", count_missing)
+
+
 def _capture(returns: ArrayLike, benchmark: ArrayLike, periods: float, side: Side, count_missing: bool) -> float:
     r, b = np.broadcast_arrays(floats(returns), floats(benchmark))
-    kept = b > 0 if side == "up" else b < 0
+    kept = np.ones(r.shape, np.bool_) if side == "all" else b > 0 if side == "up" else b < 0
     if not count_missing:
-        kept &= np.isfinite(r)
-    theirs = annual_return(b[kept], periods)
+        kept = kept & np.isfinite(r) & np.isfinite(b)
+    theirs = annual_return(b[kept], periods, count_missing)
     return annual_return(r[kept], periods, count_missing) / theirs if theirs else math.nan
 
 
@@ -292,37 +303,6 @@ def m_squared(returns: ArrayLike, benchmark: ArrayLike, risk_free: ArrayLike = 0
     return rate + ratio((annual_return(r, periods) - rate) * deviation(b), deviation(r))
 
 
-def m_squared_excess(
-    returns: ArrayLike,
-    benchmark: ArrayLike,
-    risk_free: ArrayLike = 0.0,
-    periods: float = 252,
-    geometric: bool = True,
-) -> float:
-    """`(1 + M²) / (1 + B) - 1`, or `M² - B`: M² over the benchmark's annual return B. Source: Bacon, ch. 4"""
-    m = m_squared(returns, benchmark, risk_free, periods)
-    theirs = annual_return(common(returns, benchmark)[1], periods)
-    return (1 + m) / (1 + theirs) - 1 if geometric else m - theirs
-
-
-@metric("M² Sortino", kind="percent", undefined=NoLosses(), a_year=True, over="sessions")
-def m_squared_sortino(
-    returns: ArrayLike, benchmark: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252
-) -> float:
-    """`R + (R - T) / dd(r) × (dd(b) - dd(r))`: M² with downside deviations dd around the target T, the
-    risk-free rate.
-
-    Input: simple returns per period on the same days, days that either lacks dropped; the target per period,
-    and everything per year: R compound, T linear (`target × periods`). Unit: fraction per year. Undefined
-    when the portfolio has no return below the target. Source: Bacon, ch. 4.
-    """
-    r, _ = common(returns, benchmark)
-    mine, theirs = (downside_deviation(e, 0.0, periods) for e in common(returns, benchmark, risk_free))
-    annual = annual_return(r, periods)
-    reward = annual - float(np.mean(floats(risk_free))) * periods
-    return annual + ratio(reward, mine) * (theirs - mine)
-
-
 @metric("Omega excess return", kind="percent", minimum=1, a_year=True)
 def omega_excess_return(
     returns: ArrayLike, benchmark: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252
@@ -347,20 +327,3 @@ def fama_beta(returns: ArrayLike, benchmark: ArrayLike) -> float:
     """
     r, b = common(returns, benchmark)
     return ratio(deviation(r), deviation(b))
-
-
-@metric("Net selectivity", kind="percent", undefined=ZeroVariance(), a_year=True, over="sessions")
-def net_selectivity(
-    returns: ArrayLike, benchmark: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252
-) -> float:
-    """`alpha - (fama beta - beta) × (B - RF)`: what selection earned beyond paying for the diversification
-    given up.
-
-    Input: simple returns per period on the same days, days that either lacks dropped; alpha from compound
-    annual returns. Unit: fraction per year. Undefined when the benchmark does not vary. Source: Fama (1972);
-    Bacon, ch. 4.
-    """
-    theirs = annual_return(common(returns, benchmark)[1], periods)
-    rate = _annual_rate(returns, benchmark, risk_free, periods)
-    given_up = fama_beta(returns, benchmark) - beta(returns, benchmark, risk_free)
-    return alpha(returns, benchmark, risk_free, periods, "annual returns") - given_up * (theirs - rate)

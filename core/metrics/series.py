@@ -1,7 +1,7 @@
 """What several metrics share: missing days dropped, common days, excess returns, ratios over zero."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from core.reasons import Reason
-from core.returns import Dates, Floats, days_of, floats
+from core.returns import Floats, floats
 
 DUST = 1e-14
 """A deviation below this share of the largest observation is rounding, hence zero."""
@@ -37,20 +37,10 @@ def common(returns: ArrayLike, benchmark: ArrayLike, risk_free: ArrayLike = 0.0)
     return r[both], b[both]
 
 
-def on_common_days(
-    dates: ArrayLike | Sequence[date],
-    returns: ArrayLike,
-    benchmark_dates: ArrayLike | Sequence[date],
-    benchmark: ArrayLike,
-) -> tuple[Dates, Floats, Floats]:
-    """Two dated series on the dates that both have: the arrays that the relative metrics ask for."""
-    days, mine, theirs = np.intersect1d(days_of(dates), days_of(benchmark_dates), return_indices=True)
-    return days, floats(returns)[mine], floats(benchmark)[theirs]
-
-
 def per_period(annual: ArrayLike, periods: float = 252) -> Floats:
-    """Effective annual rates as rates per period: `(1 + annual) ^ (1 / periods) - 1`."""
-    return np.asarray((1 + floats(annual)) ** (1 / periods) - 1, dtype=np.float64)
+    """Effective annual rates as rates per period: `(1 + annual) ^ (1 / periods) - 1`; NaN at -100 % and below."""
+    rate = floats(annual)
+    return np.asarray(np.where(rate > -1, 1 + rate, np.nan) ** (1 / periods) - 1, dtype=np.float64)
 
 
 def ratio(numerator: float, denominator: float) -> float:

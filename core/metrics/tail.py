@@ -12,21 +12,11 @@ from numpy.typing import ArrayLike
 
 from core.metrics.registry import metric
 from core.metrics.series import deviation, ratio, valid
+from core.reasons import ZeroVariance
 from core.returns import Floats
 
 WINDOW = 252
 NEEDED = 100
-Quantile = Literal[
-    "linear",
-    "lower",
-    "higher",
-    "nearest",
-    "inverted_cdf",
-    "hazen",
-    "weibull",
-    "median_unbiased",
-    "normal_unbiased",
-]
 
 
 def last(returns: ArrayLike, window: int | None = WINDOW) -> Floats:
@@ -35,44 +25,28 @@ def last(returns: ArrayLike, window: int | None = WINDOW) -> Floats:
     return r if window is None else r[-window:]
 
 
-def value_at_risk(
-    returns: ArrayLike, confidence: float = 0.95, window: int | None = WINDOW, quantile: Quantile = "linear"
-) -> float:
+def value_at_risk(returns: ArrayLike, confidence: float = 0.95, window: int | None = WINDOW) -> float:
     """Historical VaR: `-quantile(r, 1 - confidence)` of the last `window` returns.
 
     Input: simple returns per period, missing days dropped. Unit: fraction lost over one period, a positive
     loss; negative when even that quantile is a gain. Not annualised. The quantile interpolates linearly
-    (Hyndman-Fan 7); others by name. NaN without observations; the registered metrics need 100. Source:
-    Jorion, Value at Risk, ch. 10; Hyndman and Fan (1996).
+    (Hyndman-Fan 7). NaN without observations; the registered metrics need 100. Source: Jorion, Value at Risk,
+    ch. 10; Hyndman and Fan (1996).
     """
     r = last(returns, window)
-    return -float(np.quantile(r, max(1 - confidence, 0.0), method=quantile)) if r.size else math.nan
+    return -float(np.quantile(r, max(1 - confidence, 0.0))) if r.size else math.nan
 
 
-def expected_shortfall(
-    returns: ArrayLike,
-    confidence: float = 0.95,
-    window: int | None = WINDOW,
-    tail: Literal["quantile", "weighted"] = "quantile",
-) -> float:
+def expected_shortfall(returns: ArrayLike, confidence: float = 0.95, window: int | None = WINDOW) -> float:
     """Historical expected shortfall: the mean loss in the tail beyond VaR, over the last `window` returns.
 
-    `quantile` (default): the mean of the `floor((n - 1)(1 - confidence)) + 1` lowest returns, those at or
-    below the linear quantile (empyrical's CVaR). `weighted`: exactly a share 1 - confidence of the
-    observations, the last one in part (Rockafellar and Uryasev; skfolio). Unit: fraction lost over one
+    The mean of the `floor((n - 1)(1 - confidence)) + 1` lowest returns, those at or below the linear quantile
+    (empyrical's CVaR). Input: simple returns per period, missing days dropped. Unit: fraction lost over one
     period, a positive loss; at least VaR. Not annualised. NaN without observations; the registered metrics
-    need 100. Source: Acerbi and Tasche (2002); Rockafellar and Uryasev (2002).
+    need 100. Source: Acerbi and Tasche (2002); empyrical.
     """
     r = np.sort(last(returns, window))
-    if not r.size:
-        return math.nan
-    if tail == "quantile":
-        return -float(np.mean(r[: tail_size(r.size, confidence)]))
-    share = (1 - confidence) * r.size
-    whole = min(math.floor(round(share, 9)), r.size - 1)
-    if share <= 0:
-        return -float(r[0])
-    return -float((r[:whole].sum() + (share - whole) * r[whole]) / share)
+    return -float(np.mean(r[: tail_size(r.size, confidence)])) if r.size else math.nan
 
 
 def tail_size(n: int, confidence: float) -> int:
@@ -104,9 +78,11 @@ def parametric_var(
 def parametric_shortfall(
     returns: ArrayLike, confidence: float = 0.95, window: int | None = WINDOW, ddof: int = 1
 ) -> float:
-    """Normal expected shortfall: `-mean + sd × pdf(z) / (1 - confidence)`: a positive loss per period.
+    """Normal expected shortfall: `-mean + sd × pdf(z) / (1 - confidence)` of the last `window` returns, z the
+    normal quantile.
 
-    Sample deviation (n - 1). NaN below two observations. Source: Jorion, ch. 5.
+    Input: simple returns per period, missing days dropped. Unit: fraction lost over one period, a positive
+    loss. Sample deviation (n - 1). Not annualised. NaN below two observations. Source: Jorion, ch. 5.
     """
     r = last(returns, window)
     if r.size <= ddof:
@@ -117,10 +93,11 @@ def parametric_shortfall(
 
 
 def modified_var(returns: ArrayLike, confidence: float = 0.95, window: int | None = WINDOW, ddof: int = 0) -> float:
-    """Cornish-Fisher VaR: normal VaR whose quantile is corrected for skewness S and excess kurtosis K
-    (moments).
+    """Cornish-Fisher VaR of the last `window` returns: normal VaR whose quantile is corrected for skewness S
+    and excess kurtosis K (moments).
 
-    `z' = z + (z² - 1) S / 6 + (z³ - 3z) K / 24 - (2z³ - 5z) S² / 36`; a positive loss per period. NaN when
+    `z' = z + (z² - 1) S / 6 + (z³ - 3z) K / 24 - (2z³ - 5z) S² / 36`. Input: simple returns per period,
+    missing days dropped. Unit: fraction lost over one period, a positive loss. Population deviation. NaN when
     the series does not vary. Source: Favre and Galeano (2002); Bacon, ch. 4.
     """
     r = last(returns, window)
@@ -189,6 +166,46 @@ def parametric_var_99(returns: ArrayLike) -> float:
     Input: simple daily returns. Unit: fraction, a positive loss. Undefined below 100 observations.
     """
     return parametric_var(returns, 0.99)
+
+
+@metric("Parametric expected shortfall 95 %", kind="percent", minimum=NEEDED)
+def parametric_es_95(returns: ArrayLike) -> float:
+    """`-mean + 2.062713 × sd` of the last 252 days, as if returns were normal: see `parametric_shortfall`.
+
+    Input: simple daily returns. Unit: fraction, a positive loss. Undefined below 100 observations.
+    """
+    return parametric_shortfall(returns, 0.95)
+
+
+@metric("Parametric expected shortfall 99 %", kind="percent", minimum=NEEDED)
+def parametric_es_99(returns: ArrayLike) -> float:
+    """`-mean + 2.665214 × sd` of the last 252 days, as if returns were normal: see `parametric_shortfall`.
+
+    Input: simple daily returns. Unit: fraction, a positive loss. Undefined below 100 observations.
+    """
+    return parametric_shortfall(returns, 0.99)
+
+
+@metric("Modified VaR 95 %", kind="percent", minimum=NEEDED, undefined=ZeroVariance())
+def modified_var_95(returns: ArrayLike) -> float:
+    """Parametric VaR 95 % of the last 252 days corrected for skewness and fat tails (Cornish-Fisher): see
+    `modified_var`.
+
+    Input: simple daily returns. Unit: fraction, a positive loss. Undefined below 100 observations and when
+    the series does not vary.
+    """
+    return modified_var(returns, 0.95)
+
+
+@metric("Modified VaR 99 %", kind="percent", minimum=NEEDED, undefined=ZeroVariance())
+def modified_var_99(returns: ArrayLike) -> float:
+    """Parametric VaR 99 % of the last 252 days corrected for skewness and fat tails (Cornish-Fisher): see
+    `modified_var`.
+
+    Input: simple daily returns. Unit: fraction, a positive loss. Undefined below 100 observations and when
+    the series does not vary.
+    """
+    return modified_var(returns, 0.99)
 
 
 # --- how sure ---

@@ -1,4 +1,4 @@
-"""The security master and one security's bars."""
+"""The security master, one security's bars, and where those contradict each other."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from core.book import Action
-from core.fx import Rates, Series, day_number
+from core.fx import Rates, Series, day_number, day_of
 from core.prices import back_adjusted, cash_and_splits
+from core.quality import Jump, jumps_in
 from core.reports import Made, report
 from core.table import Column, Kind
 
@@ -69,3 +70,40 @@ def prices(bars: list[tuple[Any, ...]], actions: tuple[str, list[Action]]) -> Ma
     adjusted = back_adjusted(raw, *cash_and_splits(known, currency, Rates({}))).values.tolist()
     rows = [(*bar[:6], value if isfinite(value) else None, bar[6]) for bar, value in zip(bars, adjusted, strict=True)]
     return Made(rows[::-1])
+
+
+@report(
+    "Price checks",
+    Column("on", "Date", Kind.DATE, "first close on the other level"),
+    Column("before", "Close before", Kind.PRICE, "raw, in the security's currency"),
+    Column("close", "Close", Kind.PRICE, "raw, in the security's currency"),
+    Column("times", "Times", Kind.NUMBER, "how many times too high the closes before stand beside those after"),
+    Column("what", "What it looks like"),
+    empty="No close contradicts its neighbours.",
+)
+def price_checks(bars: list[tuple[Any, ...]], actions: tuple[str, list[Action]]) -> Made:
+    """Where the closes of one security (`security`) jump by a factor that is no move of the market, newest first.
+
+    By 100, where a unit changed (pence and pounds), or by the ratio of a known split of 3:2 or more that is not in the closes
+    before it, or twice. Told, never corrected: which side is right is for somebody to say. See `jumps` in the definitions.
+    """
+    currency, known = actions
+    closes = [(day_number(bar[0]), float(bar[4])) for bar in bars]
+    cash, ratios = cash_and_splits(known, currency, Rates({}))
+    rows = [
+        (bars[j.place + 1][0], bars[j.place][4], bars[j.place + 1][4], j.factor, _said(j, ratios))
+        for j in jumps_in(closes, cash, ratios)
+    ]
+    return Made(rows)
+
+
+def _said(jump: Jump, ratios: dict[int, float]) -> str:
+    """What a jump looks like, in words."""
+    if jump.of_unit and not any(r in (jump.factor, 1 / jump.factor) for r in ratios.values()):
+        side = "high" if jump.factor > 1 else "low"
+        return (
+            f"another unit: the closes before are 100 times too {side} beside those after, as pence are beside pounds"
+        )
+    on, ratio = next((day, r) for day, r in sorted(ratios.items()) if r in (jump.factor, 1 / jump.factor))
+    way = "is not in" if ratio == jump.factor else "is twice in"
+    return f"the split of {day_of(on)} ({ratio:g} new for one old) {way} the closes before"

@@ -1,0 +1,1 @@
+"""Risk of what is held, taken apart: who carries it. The figures of a single series are `core.metrics`."""
