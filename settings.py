@@ -11,7 +11,6 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -108,7 +107,7 @@ class Settings:
     snapshot_every_minutes: int
     session_hours: int
     coverage_limit: float
-    risk_free_rates: tuple[tuple[str, Decimal], ...]
+    risk_free_rates: str
     scheduler: bool
     log_level: str
     log_format: str
@@ -209,10 +208,11 @@ def _host(text: str) -> str:
     return text
 
 
-def _rates(text: str) -> tuple[tuple[str, Decimal], ...]:
-    from core.risk_free import by_currency
-
-    return by_currency(text)
+def _rates(text: str) -> str:
+    """Pairs of currency and rate, as `core.risk_free.by_currency` reads them."""
+    if not re.fullmatch(r"[A-Za-z]{3}\s*=\s*(-?\d{1,2}(\.\d+)?\s*%|-?0?\.\d+|0)(\s*,\s*[A-Za-z]{3}\s*=\s*(-?\d{1,2}(\.\d+)?\s*%|-?0?\.\d+|0))*", text):
+        raise ValueError
+    return text
 
 
 def _folder(text: str) -> Path:
@@ -272,7 +272,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         snapshot_every_minutes=get("SNAPSHOT_EVERY_MINUTES", 5, _number(1, 1440), "use whole minutes from 1 to 1440"),
         session_hours=get("SESSION_HOURS", 12, _number(1, 8760), "use whole hours from 1 to 8760"),
         coverage_limit=get("COVERAGE_LIMIT", 0.98, _share, "use a share above 0 and up to 1, such as 0.98"),
-        risk_free_rates=get("RISK_FREE_RATES", (), _rates, "use rates by currency, such as USD=4.25%,EUR=2%"),
+        risk_free_rates=get("RISK_FREE_RATES", "", _rates, "use rates by currency, such as USD=4.25%,EUR=2%"),
         scheduler=get("SCHEDULER", True, _switch, switch),
         log_level=get("LOG_LEVEL", "info", _one_of(LOG_LEVELS), f"use one of {', '.join(LOG_LEVELS)}"),
         log_format=get("LOG_FORMAT", "console", _one_of(LOG_FORMATS), f"use one of {', '.join(LOG_FORMATS)}"),
@@ -306,8 +306,7 @@ def table(environ: Mapping[str, str]) -> str:
         value = getattr(now, name.lower())
         if isinstance(value, bool):
             return "on" if value else "off"
-        parts = [each if isinstance(each, str) else "=".join(map(str, each)) for each in value] if isinstance(value, tuple) else [str(value)]
-        text = ",".join(parts)
+        text = ",".join(value) if isinstance(value, tuple) else str(value)
         return mask(name, text) or "(empty)"
 
     rows = [("variable", "default", "current", "meaning")]

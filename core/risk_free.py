@@ -43,9 +43,9 @@ def rates_of(text: str) -> list[tuple[date, Decimal]]:
 
 
 def by_currency(text: str) -> tuple[tuple[str, Decimal], ...]:
-    """ "USD=4.25%, EUR=2%" as pairs. Raises BadRate."""
+    """ "USD=4.25%, EUR=2%" as pairs; nothing is none. Raises BadRate."""
     out = []
-    for part in text.split(","):
+    for part in filter(str.strip, text.split(",")):
         currency, is_there, rate = part.partition("=")
         if not is_there or len(currency.strip()) != 3 or not currency.strip().isalpha():
             raise BadRate(f"{part.strip()!r} is no pair of currency and rate; write USD=4.25%")

@@ -23,6 +23,7 @@ from core.calendar import Sessions
 from core.fx import Rates, Series, day_number
 from core.ledger import ACTIONS, KINDS, Detail, Ledger, Security, connected, fitting, from_postings, renewed
 from core.lots import Lots
+from core.risk_free import by_currency
 from db import engine
 from settings import settings
 
@@ -437,7 +438,7 @@ def risk_free_of(c: psycopg.Connection, currency: str) -> dict[str, Series]:
     if rows:
         days, rates = zip(*rows, strict=True)
         return {currency: Series(np.array([day_number(on) for on in days], np.int32), np.array(rates, np.float64))}
-    said = dict(settings.risk_free_rates).get(currency)
+    said = dict(by_currency(settings.risk_free_rates)).get(currency)
     return {} if said is None else {currency: Series(np.array([0], np.int32), np.array([float(said)]))}
 
 
