@@ -285,7 +285,8 @@ def _scales(
 
 def _in_parts(rows: _Rows) -> Mask:
     """Splits that need not leave whole units: those of more than one old unit."""
-    return (rows.role == 3) & (rows.scale % rows.after != 0)
+    out: Mask = (rows.role == 3) & (rows.scale % rows.after != 0)
+    return out
 
 
 def _delta(rows: _Rows) -> Ints:

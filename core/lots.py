@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from core.ledger import MICRO, UNITS, fitting
 from core.money import minor_units
 
-
 Exact = int | Fraction  # units of 1e-10 and parts of one
 
 

@@ -20,7 +20,7 @@ PAIR = re.compile(rf"({_NUMBER})\s*(?::|/|-?\s*for\s*-?)\s*({_NUMBER})", re.IGNO
 RIGHT = "new units for old ones are needed, such as 1:3 (three old become one) or 4:1, or new units for one old: 4, 0.5"
 
 
-def read(text: str, field: str = "ratio") -> Fraction | None:
+def read_ratio(text: str, field: str = "ratio") -> Fraction | None:
     """The ratio that a text says, None where it is empty. Raises LedgerError.
 
     A decimal of up to five places counts as it stands. One of more places is the ratio of which it is the rounding, where
@@ -66,18 +66,18 @@ def rounded(value: Decimal) -> Fraction | None:
     return ratio if near and ratio else None
 
 
-def said(ratio: Fraction) -> str:
+def ratio_text(ratio: Fraction) -> str:
     """A ratio as it is shown and written: new units to old ones, "1:3"."""
     new, old = ratio.as_integer_ratio()
     return f"{new}:{old}"
 
 
-def reading(text: str) -> str | None:
+def ratio_reading(text: str) -> str | None:
     """What a decimal was read as, in words: "ratio 0.5 was read as 1:2". None where the text says two numbers or a whole one."""
-    ratio = read(text)
+    ratio = read_ratio(text)
     if ratio is None or PAIR.fullmatch(text.strip()) or ratio.denominator == 1:
         return None
-    return f"ratio {text.strip()} was read as {said(ratio)}"
+    return f"ratio {text.strip()} was read as {ratio_text(ratio)}"
 
 
 def in_ten_places(ratio: Fraction) -> Decimal:
@@ -87,7 +87,8 @@ def in_ten_places(ratio: Fraction) -> Decimal:
 
 def times(units: Decimal, ratio: Fraction) -> Decimal:
     """Units after an action of this ratio, to the digits of the context of decimals."""
-    return units * ratio.numerator / ratio.denominator
+    new, old = ratio.as_integer_ratio()
+    return units * new / old
 
 
 def _places(value: Decimal) -> int:
@@ -96,7 +97,12 @@ def _places(value: Decimal) -> int:
     return max(0, -exponent)
 
 
+def is_ratio(ratio: Fraction) -> bool:
+    """Whether both numbers are above zero and of no more digits than are kept."""
+    return all(0 < number < 10**DIGITS for number in ratio.as_integer_ratio())
+
+
 def _kept(ratio: Fraction, text: str, field: str) -> Fraction:
-    if max(ratio.numerator, ratio.denominator) >= 10**DIGITS:
+    if not is_ratio(ratio):
         raise LedgerError(field, text, f"each number of a ratio has at most {DIGITS} digits")
     return ratio

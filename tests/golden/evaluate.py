@@ -1006,13 +1006,13 @@ def security_fx_cost(i: Answer) -> Answer:
 
 
 def split(on: date, ratio: Any) -> Draft:
-    return Draft("split", on, ACME.currency, ACME, ratio=exactly(ratio))
+    return Draft("split", on, ACME.currency, ACME, ratio=Fraction(str(ratio)))
 
 
 @handles("split_position")
 def split_position(i: Answer) -> Answer:
     drafts = [
-        split(day(on), exactly(a) / exactly(b)) if kind == "SPLIT" else trade(kind.lower(), day(on), a, b)
+        split(day(on), Fraction(str(a)) / Fraction(str(b))) if kind == "SPLIT" else trade(kind.lower(), day(on), a, b)
         for on, kind, a, b in i["events"]
     ]
     found = lots(drafts, "average")
