@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from math import isqrt
 
 from core.ledger import LedgerError
 
@@ -54,16 +55,22 @@ def read_ratio(text: str, field: str = "ratio") -> Fraction | None:
 def rounded(value: Decimal) -> Fraction | None:
     """The ratio of which a decimal of six places or more is the rounding (or what is left of it cut off); None: of none.
 
-    It is within one unit of the last place, at the most 1e-12, and has old units m with 2,500 m² ≤ 10^places, at most 1,000:
-    of decimals drawn at random one in four thousand is that near to such a ratio. 0.333333 and 0.3333333333 are 1:3.
+    It is within one unit of the last place (at the least 1e-12) and has m old units with 2,500 m² ≤ 10^places, up to 1,000: of
+    decimals drawn at random one in four thousand is that near to such a ratio. Or it is within half of 1e-10 and has up to 1,000
+    old units: so ratios were kept before they were two numbers. 0.333333 and 0.3333333333 are 1:3.
     """
     places = _places(value)
     if places < 6:
         return None
-    most = min(SMALL, int((Decimal(10) ** min(places, PLACES) / 2500).sqrt()))
-    ratio = Fraction(value).limit_denominator(most)
-    near = abs(Fraction(value) - ratio) < Fraction(1, 10 ** min(places, 12))
-    return ratio if near and ratio else None
+    most = min(SMALL, isqrt(10 ** min(places, PLACES) // 2500))
+    ways = [(most, Fraction(1, 10 ** min(places, 12)))]
+    if places <= PLACES:
+        ways.append((SMALL, Fraction(1, 2 * 10**PLACES)))
+    for old, off in ways:
+        ratio = Fraction(value).limit_denominator(old)
+        if ratio and abs(Fraction(value) - ratio) <= off:
+            return ratio
+    return None
 
 
 def ratio_text(ratio: Fraction) -> str:

@@ -18,7 +18,7 @@ CREATE FUNCTION ratio_exact(value numeric) RETURNS numeric[] LANGUAGE sql IMMUTA
 CREATE FUNCTION ratio_rounded(value numeric) RETURNS numeric[] LANGUAGE sql IMMUTABLE STRICT AS $$
   SELECT ARRAY[n / gcd(n, m), m / gcd(n, m)]
     FROM (SELECT m::numeric AS m, round(value * m) AS n, 10::numeric ^ scale(trim_scale(value)) AS whole FROM generate_series(1, 1000) AS m) a
-   WHERE whole >= 1000000 AND 2500 * m * m <= whole AND n > 0 AND abs(value * m - n) * whole < m ORDER BY m LIMIT 1 $$;
+   WHERE whole >= 1000000 AND n > 0 AND (abs(value * m - n) * 2e10 <= m OR (2500 * m * m <= whole AND abs(value * m - n) * whole <= m)) ORDER BY m LIMIT 1 $$;
 
 ALTER TABLE corporate_actions DISABLE TRIGGER USER;                -- what is written otherwise is no news, and no change by somebody
 ALTER TABLE action_corrections DISABLE TRIGGER USER;
