@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -19,12 +20,17 @@ from core.book import Portfolio
 from core.income import reinvested
 from core.ledger import BOOKABLE, Draft, LedgerError, Security
 from core.preview import OpenLot
+from core.ratio import ratio_reading, ratio_text
 from core.scope import Scope
 from db import corrections, engine, installation, ledger, market, tax, transfers
 from db.access import User
 
 router = APIRouter(prefix="/v1/transactions", tags=["Transactions"])
 TEXT = "^[^\\x00]*$"
+Ratio = Annotated[
+    Annotated[str, Field(max_length=100, pattern=TEXT)] | Decimal | None,
+    Field(description="new units for old ones: 1:3, 1/3, 4 or 0.5", examples=["1:3"]),
+]
 Amount = Annotated[Decimal | None, Field(description='exact: a string such as "185.50" is best', examples=["185.50"])]
 
 
@@ -52,7 +58,7 @@ class TransactionAnswer(BaseModel):
     symbol: str | None
     quantity: Exact | None
     price: Exact | None
-    ratio: Exact | None = Field(description="of a split: new units for one old")
+    ratio: str | None = Field(description="of a split, spin-off or merger: new units for old ones, 1:3")
     gross: Exact
     fees: Exact
     taxes: Exact
@@ -100,7 +106,7 @@ class NewTransaction(BaseModel):
     taxes: Amount = None
     currency: str = Field("", max_length=3, pattern=TEXT, description="default: the security's, else the portfolio's")
     fx: Amount = None
-    ratio: Amount = None
+    ratio: Ratio = None
     settlement: Day | None = None
     into: str = Field("", max_length=41, pattern=TEXT, description="what a spin-off, merger or symbol change ends in")
     fraction: Amount = Field(None, description="of a spin-off: the share of the cost that moves, 0 to 1")
@@ -152,7 +158,7 @@ class TransactionPatch(BaseModel):
     taxes: Amount = None
     currency: str = Field("", max_length=3, pattern=TEXT)
     fx: Amount = None
-    ratio: Amount = None
+    ratio: Ratio = None
     settlement: Day | None = None
     into: str | None = Field(None, max_length=41, pattern=TEXT)
     fraction: Amount = None
@@ -182,6 +188,7 @@ class Booked(BaseModel):
     portfolio_id: UUID
     booked: list[UUID]
     warnings: list[str] = Field(description="wash sales that they make, in words; never a reason to refuse")
+    read_as: list[str] = Field(description='what a decimal was read as: "ratio 0.33333333333333 was read as 1:3"')
 
 
 class Corrected(BaseModel):
@@ -192,6 +199,7 @@ class Corrected(BaseModel):
     reversal: UUID | None = Field(description="null where the very same correction had been booked before")
     booked: UUID
     along: list[UUID] = Field(description="entries that were booked again because they had chosen a lot of this one")
+    read_as: list[str] = Field(description="what a decimal was read as, as when booking")
 
 
 class NewTransfer(BaseModel):
@@ -238,6 +246,7 @@ class PostingAnswer(BaseModel):
     settles_on: date
     symbol: str | None
     quantity: Exact | None
+    ratio: str | None = Field(description="new units for old ones, 1:3")
     gross: Exact
     net: Exact
     cash_currency: str
@@ -249,6 +258,7 @@ class PreviewAnswer(BaseModel):
     portfolio_id: UUID
     postings: list[PostingAnswer]
     realised: Exact | None = Field(description="realised gain in the portfolio's currency; null where nothing is sold")
+    read_as: list[str] = Field(description="what a decimal was read as, as when booking")
     lots_before: list[LotAnswer]
     lots_after: list[LotAnswer]
 
@@ -309,7 +319,7 @@ def append_transactions(
     key = f"api:{idempotency_key}" if idempotency_key else None
     ids = ledger.append(who.user_id, found.portfolio_id, drafts, _today(), "api", key)
     said = [str(w) for w in tax.warnings_after(who.user_id, found.portfolio_id, ids, _today())]
-    return Booked(portfolio_id=found.portfolio_id, booked=ids, warnings=said)
+    return Booked(portfolio_id=found.portfolio_id, booked=ids, warnings=said, read_as=_read_as(new))
 
 
 @router.post("/preview", response_model=PreviewAnswer)
@@ -329,14 +339,22 @@ def preview_transactions(
         postings=[
             PostingAnswer(
                 kind=p.kind, traded_on=p.traded_on, settles_on=p.settles_on, symbol=d.security.symbol if d.security else None,
-                quantity=p.quantity, gross=p.gross, net=p.net, cash_currency=p.cash_currency,
+                quantity=p.quantity, ratio=ratio_text(p.ratio) if p.ratio is not None else None, gross=p.gross, net=p.net,
+                cash_currency=p.cash_currency,
             )
             for d, p in entries
         ],
+        read_as=_read_as(new),
         realised=seen.gain_base,
         lots_before=[_lot(x) for x in seen.before],
         lots_after=[_lot(x) for x in seen.after],
     )  # fmt: skip
+
+
+def _read_as(new: NewTransaction | Sequence[NewTransaction] | TransactionPatch) -> list[str]:
+    """What decimals were read as, in words."""
+    rows = new if isinstance(new, Sequence) else [new]
+    return [said for row in rows if (said := ratio_reading(row.cells().get("ratio", "")))]
 
 
 def _lot(x: OpenLot) -> LotAnswer:
@@ -387,7 +405,7 @@ def replace_transaction(
         raise LedgerError(
             "reinvest_price", new.reinvest_price, "a correction books one entry: correct the purchase by its own id"
         )
-    return _correct(who, found, transaction_id, _read(who, found, new.cells()))
+    return _correct(who, found, transaction_id, _read(who, found, new.cells()), _read_as(new))
 
 
 @router.patch("/{transaction_id}", response_model=Corrected)
@@ -400,10 +418,10 @@ def change_transaction(
     if entry is None:
         raise LedgerError("transaction", transaction_id, "there is no such transaction in this portfolio")
     cells = importing.amended(importing.cells_of(entry.draft), change.cells())
-    return _correct(who, found, transaction_id, _read(who, found, cells))
+    return _correct(who, found, transaction_id, _read(who, found, cells), _read_as(change))
 
 
-def _correct(who: User, portfolio: Portfolio, transaction: UUID, draft: Draft) -> Corrected:
+def _correct(who: User, portfolio: Portfolio, transaction: UUID, draft: Draft, read_as: list[str]) -> Corrected:
     made = corrections.correct(who.user_id, portfolio.portfolio_id, [(transaction, draft)], _today(), source="api")
     (_, booked), *along = made.steps
     assert booked is not None
@@ -413,6 +431,7 @@ def _correct(who: User, portfolio: Portfolio, transaction: UUID, draft: Draft) -
         reversal=made.reversals[0] if made.reversals else None,
         booked=booked,
         along=[new for _, new in along if new is not None],
+        read_as=read_as,
     )
 
 

@@ -82,7 +82,8 @@ def rows(sql: Engine, portfolio: UUID, mapped: bool) -> tuple[dict[str, np.ndarr
             "settles_on": np.array([day_number(x.settles_on) for x in found], np.int32),
             "with_fx": np.array([x.fx is not None for x in found], np.bool_),
             "quantity": np.array([whole(x.quantity, UNITS) for x in found], np.int64),
-            "ratio": np.array([whole(x.ratio, UNITS) for x in found], np.int64),
+            "ratio_new": np.array([int(x.ratio_new or 0) for x in found], np.int64),
+            "ratio_old": np.array([int(x.ratio_old or 0) for x in found], np.int64),
             "ids": np.array([x.transaction_id.bytes for x in found], "V16"),
         }
         for name in ("gross", "fees", "taxes", "net"):
@@ -105,7 +106,8 @@ LEDGER = (
     "kind",
     "security_id",
     "quantity",
-    "ratio",
+    "ratio_new",
+    "ratio_old",
     "gross",
     "fees",
     "taxes",

@@ -51,7 +51,7 @@ def fill(transactions: int, portfolios: int, securities: int, splits: bool = Tru
     nil, currency = np.zeros(n, np.int64), np.zeros(n, np.int16)
     day = np.sort(rng.integers(14_000, 17_650, n)).astype(np.int32)
     return Ledger(
-        portfolio, kind, security, np.where(split, 0, hundredths * (UNITS // 100)), np.where(split, 2 * UNITS, 0), gross, fees, nil,
+        portfolio, kind, security, np.where(split, 0, hundredths * (UNITS // 100)), np.where(split, 2, 0), np.where(split, 1, 0), gross, fees, nil,
         nil, currency, currency, np.zeros(n, np.bool_), day, day, np.zeros(n, "V16"), ("USD",),
     )  # fmt: skip
 
@@ -101,10 +101,10 @@ def entries(ledger: Ledger, portfolio: int) -> list[Entry]:
     """The entries of one portfolio as a program of Decimals has them in memory."""
     rows = np.flatnonzero(ledger.portfolio == portfolio)
     out = []
-    columns = (ledger.security, ledger.kind, ledger.traded_on, ledger.quantity, ledger.ratio, ledger.gross, ledger.fees)
-    for security, code, day, units, ratio, gross, fees in zip(*(x[rows].tolist() for x in columns), strict=True):
+    columns = (ledger.security, ledger.kind, ledger.traded_on, ledger.quantity, ledger.ratio_new, ledger.gross, ledger.fees)
+    for security, code, day, units, new, gross, fees in zip(*(x[rows].tolist() for x in columns), strict=True):
         kind = KINDS[code]
-        number = Decimal(ratio if kind == "split" else units) / UNITS
+        number = Decimal(new) if kind == "split" else Decimal(units) / UNITS
         amount = gross + fees if kind == "buy" else gross - fees
         out.append(((portfolio, security), kind, day, number, Decimal(amount) / MICRO))
     return out

@@ -14,6 +14,7 @@ import numpy as np
 from core.book import Action
 from core.fx import Rates, Series, day_number
 from core.prices import back_adjusted, cash_and_splits
+from core.ratio import ratio_text
 
 TOLERANCE = 0.001  # of the adjusted close
 NEAR = timedelta(days=10)  # between two ex dates of what is one dividend
@@ -125,7 +126,7 @@ def _split(factor: float) -> str | None:
     if 0.8 < factor < 1.25:
         return None
     ratio = Fraction(1 / factor).limit_denominator(20)
-    return f"{ratio.numerator}:{ratio.denominator}" if ratio and abs(log(factor * ratio)) < CLOSE else None
+    return ratio_text(ratio) if ratio and abs(log(factor * ratio)) < CLOSE else None
 
 
 def _amount(actions: Sequence[Action]) -> str:
@@ -133,8 +134,8 @@ def _amount(actions: Sequence[Action]) -> str:
 
 
 def _named(actions: Sequence[Action]) -> str:
-    said = [
-        f"dividend of {_amount([a])}" if a.kind == "dividend" else f"split of {(a.ratio or Decimal(1)).normalize():f}:1"
+    names = [
+        f"dividend of {_amount([a])}" if a.kind == "dividend" else f"split of {ratio_text(a.ratio or Fraction(1))}"
         for a in actions
     ]
-    return " and ".join(said)
+    return " and ".join(names)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -59,8 +60,8 @@ class Quote:
 class Action:
     """A corporate action of a security as its feed gave it. It takes effect at the open of `ex_on`.
 
-    `amount`: per share in `currency`, on the basis of the ex date (not adjusted for later splits). `ratio`: new units for one
-    old. `pay_on`: when a dividend is paid, None where it was not announced.
+    `amount`: per share in `currency`, on the basis of the ex date (not adjusted for later splits). `ratio`: new units for old
+    ones, 1/3 where three become one. `pay_on`: when a dividend is paid, None where it was not announced.
     """
 
     security_id: int
@@ -69,7 +70,7 @@ class Action:
     pay_on: date | None = None
     amount: Decimal | None = None
     currency: str | None = None
-    ratio: Decimal | None = None
+    ratio: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -43,6 +43,8 @@ from core.lots import (
     Lots,
     Moves,
     OpenLots,
+    level,
+    pool,
     posting_unit,
     said_units,
     shares,
@@ -215,7 +217,8 @@ class Booking:
             "kind",
             "security",
             "quantity",
-            "ratio",
+            "ratio_new",
+            "ratio_old",
             "gross",
             "fees",
             "taxes",
@@ -258,7 +261,7 @@ class Booking:
         """The open lots of a row's security, as one pool where average cost is in force."""
         lots = self.held.setdefault(self.key(n), [])
         if len(lots) > 1 and self.method(n) == "average":
-            _pool(lots)
+            pool(lots)
         return lots
 
     def method(self, n: int) -> str:
@@ -307,6 +310,10 @@ class Booking:
         """The smallest posted amounts of a row: in its currency and in the base currency."""
         return self.units_of[self.cols["currency"][n]], self.base_units[self.cols["portfolio"][n]]
 
+    def ratio(self, n: int) -> tuple[int, int]:
+        """New units and the old ones that they are for."""
+        return self.cols["ratio_new"][n], self.cols["ratio_old"][n]
+
     def moved(self, n: int, security: int, delta: int) -> None:
         """Note a change of units."""
         if delta:
@@ -322,7 +329,7 @@ class Booking:
         else:
             lots.insert(bisect_right(lots, day, key=lambda x: x.opened_on), lot)
         if len(lots) > 1 and self.method(n) == "average":
-            _pool(lots)
+            pool(lots)
         self.moved(n, security, units)
 
     def take(self, n: int) -> list[tuple[Lot, int, int, int | None]]:
@@ -342,7 +349,11 @@ class Booking:
             chosen = picks(lots, wanted, method)
         side = 1 if lots[0].units > 0 else -1
         unit, base_unit = self.steps(n)
-        out = [(lot, units, *lot.take(units, unit, base_unit)) for lot, units in chosen]
+        out = []
+        for lot, units in chosen:
+            out.append((lot, units, *lot.take(units, unit, base_unit)))
+            if lot.rest and not lot.units:
+                leave_rest(lot, lots)
         if any(not lot.units for lot, _ in chosen):
             lots[:] = [lot for lot in lots if lot.units]
         self.moved(n, self.cols["security"][n], -side * wanted)
@@ -459,7 +470,7 @@ class Booking:
     def split(self, n: int) -> None:
         lots = self.its(n)
         before = sum(lot.units for lot in lots)
-        corporate_actions.split(lots, self.cols["ratio"][n])
+        corporate_actions.split(lots, *self.ratio(n))
         self.moved(n, self.cols["security"][n], sum(lot.units for lot in lots) - before)
 
     def return_of_capital(self, n: int) -> None:
@@ -475,7 +486,7 @@ class Booking:
         into = self.target(n, lots, detail)
         assert detail.fraction is not None
         new = corporate_actions.spin_off(
-            lots, detail.into or 0, self.cols["ratio"][n], whole(detail.fraction, UNITS), *self.steps(n)
+            lots, detail.into or 0, *self.ratio(n), whole(detail.fraction, UNITS), *self.steps(n)
         )
         self.settle(n, into, new)
 
@@ -492,9 +503,7 @@ class Booking:
         self.some(n)
         into = self.target(n, lots, detail)
         price = whole(detail.price, UNITS)
-        new, paid = corporate_actions.merger(
-            lots, detail.into, self.cols["ratio"][n], price, cash, base, *self.steps(n)
-        )
+        new, paid = corporate_actions.merger(lots, detail.into, *self.ratio(n), price, cash, base, *self.steps(n))
         if cash:
             for lot, one in zip(lots, paid, strict=True):
                 self.cash_in(n, lot, one)
@@ -505,7 +514,7 @@ class Booking:
     def symbol_change(self, n: int) -> None:
         lots, detail = self.its(n), self.needed(n)
         into = self.target(n, lots, detail)
-        new, _ = corporate_actions.merger(lots, detail.into or 0, UNITS, 0, 0, 0, *self.steps(n))
+        new, _ = corporate_actions.merger(lots, detail.into or 0, 1, 1, 0, 0, 0, *self.steps(n))
         self.moved(n, self.cols["security"][n], -sum(lot.units for lot in lots))
         lots.clear()
         self.settle(n, into, new)
@@ -545,11 +554,13 @@ class Booking:
         """Lots of an action into their places."""
         if not new:
             return
-        self.moved(n, new[0].security, sum(lot.units for lot in new))
+        before = sum(lot.units for lot in into)
         into.extend(new)
         into.sort(key=lambda lot: lot.opened_on)
+        level(into)
+        self.moved(n, new[0].security, sum(lot.units for lot in into) - before)
         if len(into) > 1 and self.method(n) == "average":
-            _pool(into)
+            pool(into)
 
     def cash_in(self, n: int, lot: Lot, paid: corporate_actions.Paid) -> None:
         """Note cash that relieved the cost of a lot without taking units."""
@@ -560,16 +571,13 @@ class Booking:
         )  # fmt: skip
 
 
-def _pool(lots: list[Lot]) -> None:
-    """Make one lot of several, in place."""
-    first = lots[0]
-    first.units = sum(lot.units for lot in lots)
-    first.cost = sum(lot.cost for lot in lots)
-    bases = [lot.cost_base for lot in lots]
-    first.cost_base = None if None in bases else sum(b for b in bases if b is not None)
-    first.opened_on = min(lot.opened_on for lot in lots)
-    first.reset()
-    del lots[1:]
+def leave_rest(lot: Lot, lots: Sequence[Lot]) -> None:
+    """What a closed lot leaves of one unit goes to the next open lot, else to the one before, so that the holding changes by what
+    was taken and no other lot is counted anew; with the last lot it goes."""
+    at = next(i for i, one in enumerate(lots) if one is lot)
+    other = next((one for one in (*lots[at + 1 :], *reversed(lots[:at])) if one.units), None)
+    if other is not None:
+        other.absorb(lot.rest)
 
 
 def impossible(

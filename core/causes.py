@@ -15,6 +15,7 @@ from itertools import combinations, pairwise
 from typing import Literal
 
 from core.fx import Rates
+from core.ratio import ratio_text, times
 from core.reasons import NoRate
 
 NEAR = timedelta(days=5)  # a booking this near to the statement may stand on the other side of it there
@@ -66,7 +67,7 @@ class Entry:
     fees: Decimal
     taxes: Decimal
     with_fx: bool = False
-    ratio: Decimal | None = None  # of a split
+    ratio: Fraction | None = None  # of a split
 
     @property
     def words(self) -> str:
@@ -85,7 +86,7 @@ class Action:
     security: int
     kind: str
     ex_on: date
-    ratio: Decimal | None
+    ratio: Fraction | None
     amount: Decimal | None
     currency: str | None
 
@@ -287,16 +288,16 @@ def split(gap: Gap) -> Iterator[Cause]:
     booked = [e for e in gap.entries if e.kind == "split" and e.ratio]
     for e in booked:
         assert e.ratio is not None
-        ratio = said_ratio(Fraction(e.ratio))
+        ratio = ratio_text(e.ratio)
         if (
             e.traded_on <= gap.on
             and abs(e.traded_on - gap.on) <= SPLIT_NEAR
-            and _became(gap.theirs, gap.ours, 1 / Fraction(e.ratio), gap.tolerance)
+            and _became(gap.theirs, gap.ours, 1 / e.ratio, gap.tolerance)
         ):
             yield Cause(
                 "split", f"The {ratio} split of {e.traded_on} is booked here and not there.", True, (e.transaction_id,)
             )
-        if e.traded_on > gap.on and _became(gap.theirs, gap.ours, Fraction(e.ratio), gap.tolerance):
+        if e.traded_on > gap.on and _became(gap.theirs, gap.ours, e.ratio, gap.tolerance):
             yield Cause(
                 "split",
                 f"The {ratio} split that is booked here on {e.traded_on} is counted there already.",
@@ -308,10 +309,10 @@ def split(gap: Gap) -> Iterator[Cause]:
         assert a.ratio is not None
         if any(e.ratio == a.ratio and abs(e.traded_on - a.ex_on) <= timedelta(days=10) for e in booked):
             continue
-        if _became(gap.theirs, gap.ours, Fraction(a.ratio), gap.tolerance):
+        if _became(gap.theirs, gap.ours, a.ratio, gap.tolerance):
             yield Cause(
                 "split",
-                f"The {said_ratio(Fraction(a.ratio))} split with ex-date {a.ex_on} is known and not booked here.",
+                f"The {ratio_text(a.ratio)} split with ex-date {a.ex_on} is known and not booked here.",
                 True,
             )
     if known or booked:
@@ -332,20 +333,14 @@ def split(gap: Gap) -> Iterator[Cause]:
         if why:
             yield Cause(
                 "split_plausible",
-                f"It looks like a {said_ratio(ratio_)} split that is not booked here: the units stand in this ratio, and {why}.",
+                f"It looks like a {ratio_text(ratio_)} split that is not booked here: the units stand in this ratio, and {why}.",
                 False,
             )
 
 
-def said_ratio(ratio: Fraction) -> str:
-    """A ratio as people say it: new units to old, "4:1"."""
-    r = ratio.limit_denominator(1000)
-    return f"{r.numerator}:{r.denominator}"
-
-
 def _became(after: Decimal, before: Decimal, ratio: Fraction, tolerance: Decimal) -> bool:
     """Whether `before` units became `after` by a split; a fraction of a unit may have been paid in cash."""
-    whole = Decimal(ratio.numerator) * before / ratio.denominator
+    whole = times(before, ratio)
     return abs(after - whole) <= tolerance or (
         after == after.to_integral_value() and after != 0 and 0 < abs(whole) - abs(after) < 1 and after * whole > 0
     )
@@ -508,13 +503,13 @@ def _of_price(gap: Gap, priced_on: date | None) -> Iterator[Cause]:
             and a.ratio
             and abs(a.ex_on - gap.on) <= SPLIT_NEAR
             and (
-                abs(theirs * a.ratio / ours - 1) <= Decimal("0.05")
-                or abs(theirs / a.ratio / ours - 1) <= Decimal("0.05")
+                abs(times(theirs, a.ratio) / ours - 1) <= Decimal("0.05")
+                or abs(times(theirs, 1 / a.ratio) / ours - 1) <= Decimal("0.05")
             )
         ):
             yield Cause(
                 "split",
-                f"The prices stand in the ratio of the {said_ratio(Fraction(a.ratio))} split with ex-date {a.ex_on}: one of them is not adjusted.",
+                f"The prices stand in the ratio of the {ratio_text(a.ratio)} split with ex-date {a.ex_on}: one of them is not adjusted.",
                 True,
             )
     if gap.rates is not None and gap.currency and gap.base and gap.currency != gap.base:

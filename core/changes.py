@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from core.book import Book
 from core.fx import EPOCH, Rates, Series, day_of
-from core.ledger import KINDS, MICRO, UNITS, Impossible, Ledger, spoken
+from core.ledger import KINDS, MICRO, Impossible, Ledger, spoken
 from core.lots import said_units
 from core.methods import SPOKEN
 from core.money import posted
+from core.ratio import ratio_text
 from core.valuation import Valuation, lots_of, net_flow, value
 
 LATE = (
@@ -400,8 +401,8 @@ def entry_words(book: Book, ledger: Ledger, row: int) -> str:
         words.append(said_units(int(ledger.quantity[row])))
     elif ledger.gross[row]:
         words.append(f"{Decimal(int(ledger.gross[row])) / MICRO:,.2f} {ledger.currencies[int(ledger.currency[row])]}")
-    elif ledger.ratio[row]:
-        words.append(f"{Decimal(int(ledger.ratio[row])) / UNITS:f}".rstrip("0").rstrip(".") + ":1")
+    elif (ratio := ledger.ratio_at(row)) is not None:
+        words.append(ratio_text(ratio))
     if number:
         words.append(book.securities[number].symbol)
     return " ".join([*words, "of", str(day_of(int(ledger.traded_on[row])))])

@@ -1,8 +1,10 @@
 """Lots of first in, first out as a cumulative function: no loop over transactions, exact integers in columns.
 
-For one security of one portfolio, with units counted in today's splits, let B be the units bought up to each lot and S those
-sold up to each sale. A sale takes the lots whose stretch of B its stretch of S covers, and the cost of what is taken of a lot is
-share(its cost, units taken up to there) − share(its cost, units taken before): the very arithmetic of `core.lots.Lot.take`.
+For one security of one portfolio, with units counted at one scale (so fine that a unit of 1e-10 of any day is a whole number of
+them, whatever splits lie between), let B be the units bought up to each lot and S those sold up to each sale. A sale takes the
+lots whose stretch of B its stretch of S covers, and the cost of what is taken of a lot is share(its cost, units taken up to
+there) − share(its cost, units taken before): the very arithmetic of `core.lots.Lot.take`. A lot ends for the sale that closes it
+where the holding is rounded, at a whole 1e-10 of that day (`_snapped`): as `core.lots.level` has it.
 What does not fit that form is left to the loop of `core.booking`, security by security.
 """
 
@@ -16,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.fx import Rates
-from core.ledger import CODE, KINDS, UNITS, Ledger
+from core.ledger import CODE, KINDS, Ledger
 from core.lots import Deliveries, Disposals, Lots, Moves, OpenLots, posting_unit
 from core.methods import Dated
 
@@ -43,8 +45,8 @@ class _Rows:
     group: Ints  # 0, 1, 2 …, ascending
     role: NDArray[np.int8]
     units: Ints  # positive; 0 of a split
-    scale: Ints  # units of today for one of then; of a split for one before it
-    ratio: Ints  # of a split the units for one, else 1
+    scale: Ints  # units of the one scale for one of then; of a split for one before it
+    after: Ints  # of a split units of the one scale for one after it, else as `scale`
     amount: Ints  # cost or proceeds in posting units of the security's currency
     base: Ints  # the same of the base currency, 0 where not known; the very array where that is the only currency
     known: Mask
@@ -74,8 +76,8 @@ def fifo(
 ) -> tuple[Lots, Ints]:
     """(the lots of every security of every portfolio that this can do, the rows of the others), out of the rows that touch lots.
 
-    Done is what has purchases, sales, transfers in kind and splits by whole numbers alone, first in first out, never short or
-    oversold, within bounds that keep int64 exact. Units, money and order as `core.booking.plain`.
+    Done is what has purchases, sales, transfers in kind and splits alone, first in first out, never short or oversold, within
+    bounds that keep int64 exact; where a split leaves less than 1e-10 units of a lot or of all, the loop says what becomes of it. Units, money and order as `core.booking.plain`.
     """
     rows = moving[_by_security(ledger, moving)]
     portfolio, security = ledger.portfolio[rows], ledger.security[rows]
@@ -89,8 +91,11 @@ def fifo(
     done, cut = [], []
     for part in _blocks(group):
         found = _measured(ledger, bases, rates, rows[part], _numbered(group[part]))
-        done.append(found.row)
-        cut += [_cut(one, ledger, bases) for one in _parts(found)]
+        for one in _parts(found):
+            if _in_parts(one).any():
+                one = one.only(~_any(_too_small(one), one.group)[one.group])
+            done.append(one.row)
+            cut.append(_cut(one, ledger, bases))
     mine = np.zeros(len(ledger), np.bool_)
     mine[np.concatenate(done)] = True
     return _in_order(cut, ledger), moving[~mine[moving]]
@@ -140,11 +145,9 @@ def _out_of_form(
             out |= np.isin(portfolio.astype(np.int64) << 32 | security, numbers)
     in_order, pooled = _methods(methods, portfolio, ledger, rows)
     out |= pooled | ((role == 2) & ~in_order)
-    ratio = ledger.ratio[rows]
-    splits = role == 3
-    if splits.any():
-        its = ratio[splits]
-        out[splits] |= ((its < UNITS) | (its % UNITS != 0)).astype(np.bool_)
+    splits = rows[role == 3]
+    if len(splits):
+        out[role == 3] |= ((ledger.ratio_new[splits] < 1) | (ledger.ratio_old[splits] < 1)).astype(np.bool_)
     return out
 
 
@@ -172,11 +175,12 @@ def _measured(ledger: Ledger, bases: Sequence[str], rates: Rates, rows: Ints, gr
     units = _int64(ledger.quantity[rows], out)
     units[role == 3] = 0
     out |= (units <= 0) & (role != 3)
-    ratio = np.ones(len(rows), np.int64)
-    ratio[role == 3] = _int64(ledger.ratio[rows[role == 3]], out, role == 3) // UNITS
-    scale, big = _scales(role, ratio, group)
+    new, old = np.ones(len(rows), np.int64), np.ones(len(rows), np.int64)
+    for number, column in ((new, ledger.ratio_new), (old, ledger.ratio_old)):
+        number[role == 3] = np.maximum(_int64(column[rows[role == 3]], out, role == 3), 1)
+    scale, after, big = _scales(role, new, old, group)
     sizes = np.bincount(group, weights=np.where(role == 1, units * big, 0.0))
-    out |= ~(sizes < MOST_UNITS)[group] | ~(units * big < MOST_UNITS)
+    out |= ~(sizes < MOST_UNITS)[group] | ~(units * big < MOST_UNITS) | ~(big < MOST_UNITS)
 
     gross, net = _int64(ledger.gross[rows], out), ledger.net
     costs = _int64(ledger.fees[rows], out) + _int64(ledger.taxes[rows], out)
@@ -211,7 +215,7 @@ def _measured(ledger: Ledger, bases: Sequence[str], rates: Rates, rows: Ints, gr
     if base is not amount:
         out |= (np.abs(base) >= MOST_STEPS) | (np.abs(base.astype(np.float64)) * base_units[portfolio] >= MOST_AT_ONCE)
 
-    found = _Rows(rows, group, role, units, scale, ratio, amount, base, known)
+    found = _Rows(rows, group, role, units, scale, after, amount, base, known)
     if out.any():
         found = found.only(~_any(out, group)[group])
     held = np.cumsum(_delta(found))
@@ -237,29 +241,56 @@ def _int64(column: NDArray[Any], out: Mask, places: Any = slice(None)) -> Ints:
     return column
 
 
-def _scales(role: NDArray[np.int8], ratio: Ints, group: Ints) -> tuple[Ints, NDArray[np.float64]]:
-    """The product of the splits from each row on, exact and as a float that says where that is beyond int64."""
+def _scales(
+    role: NDArray[np.int8], new: Ints, old: Ints, group: Ints
+) -> tuple[Ints, Ints, NDArray[np.float64]]:
+    """(`scale`, `after`, how large they are: infinite where that is beyond int64) of each row.
+
+    A unit of then counts as much as the new units of all later splits times the old ones of all earlier splits, over what all
+    rows of its group have in common.
+    """
     scale, big = np.ones(len(role), np.int64), np.ones(len(role))
     splits = np.flatnonzero(role == 3)
     if not len(splits):
-        return scale, big
+        return scale, scale, big
     counts = np.bincount(group[splits], minlength=int(group[-1]) + 1)
     mine = np.flatnonzero(counts[group] > 0)
     its, so_far = group[mine], np.cumsum(role[mine] == 3) - (role[mine] == 3)
     before = so_far - so_far[_starts(its)][_numbered(its)]  # splits of its group before each row
+    in_parts = bool((old[splits] > 1).any())
     for place in range(min(int(counts.max()), MOST_SPLITS)):
         at = mine[(role[mine] == 3) & (before == place)]
         factor = np.ones(len(counts), np.int64)
-        factor[group[at]] = ratio[at]
-        later = np.where(before <= place, factor[its], 1)
-        scale[mine] *= later
-        big[mine] *= later
+        factor[group[at]] = new[at]
+        by = np.where(before <= place, factor[its], 1)
+        if in_parts:
+            factor = np.ones(len(counts), np.int64)
+            factor[group[at]] = old[at]
+            by = np.where(before > place, factor[its], by)
+        scale[mine] *= by
+        big[mine] *= by
     big[counts[group] > MOST_SPLITS] = np.inf
-    return scale, big
+    scale[~(big < MOST_UNITS)] = 1
+    after = scale.copy()
+    after[splits] = scale[splits] // new[splits] * old[splits]
+    if in_parts:
+        fit = big[splits] / new[splits] * old[splits]
+        big[splits] = np.maximum(big[splits], fit)
+        after[splits[~(fit < MOST_UNITS)]] = 1
+        starts = _starts(group)
+        common = np.gcd(np.gcd.reduceat(scale, starts), np.gcd.reduceat(after, starts))[group]
+        scale, after, big = scale // common, after // common, big / common
+    return scale, after, big
+
+
+def _in_parts(rows: _Rows) -> Mask:
+    """Splits that need not leave whole units: those of more than one old unit."""
+    out: Mask = (rows.role == 3) & (rows.scale % rows.after != 0)
+    return out
 
 
 def _delta(rows: _Rows) -> Ints:
-    """What each row does to the units, in today's units."""
+    """What each row does to the units, at the one scale."""
     sign = np.where(rows.role == 1, 1, np.where(rows.role == 2, -1, 0))
     return rows.units * rows.scale * sign
 
@@ -274,23 +305,102 @@ def _parts(rows: _Rows) -> list[_Rows]:
     return [rows.only(part == number) for number in np.unique(part)]
 
 
-def _cut(rows: _Rows, ledger: Ledger, bases: Sequence[str]) -> _Cut:
-    """Lay the stretches of sales over the stretches of lots; see the head of this module."""
+@dataclass(frozen=True, slots=True)
+class _Stretches:
+    """Where lots and sales lie, one group behind the other: lots by what was bought, sales by what was sold before."""
+
+    opening: Ints  # rows
+    taking: Ints
+    lots: Ints  # their sizes
+    sales: Ints
+    lot_end: Ints
+    sale_end: Ints
+    offset: Ints  # of each group
+    sold: Ints
+
+
+def _stretches(rows: _Rows) -> _Stretches:
     size = rows.units * rows.scale
     opening, taking = np.flatnonzero(rows.role == 1), np.flatnonzero(rows.role == 2)
-    starts = _starts(rows.group)
+    groups = len(_starts(rows.group))
     lots, sales = size[opening], size[taking]
-    lot_end = np.cumsum(lots)
-    lot_start = lot_end - lots
-    bought = np.zeros(len(starts) + 1, np.int64)
+    bought = np.zeros(groups + 1, np.int64)
     np.add.at(bought, rows.group[opening] + 1, lots)
-    offset = np.cumsum(bought)[:-1]  # where each group begins
-    gone = np.cumsum(sales)
-    sold = np.zeros(len(starts), np.int64)
+    offset = np.cumsum(bought)[:-1]
+    sold = np.zeros(groups, np.int64)
     np.add.at(sold, rows.group[taking], sales)
     shift = offset - (np.cumsum(sold) - sold)
-    sale_end = gone + shift[rows.group[taking]]
+    sale_end = np.cumsum(sales) + shift[rows.group[taking]]
+    return _Stretches(opening, taking, lots, sales, np.cumsum(lots), sale_end, offset, sold)
+
+
+def _rounded(units: Ints, scale: Ints) -> Ints:
+    """Units of the one scale in whole ones of a day, halves upwards."""
+    out: Ints = (2 * units + scale) // (2 * scale)
+    return out
+
+
+def _closed(rows: _Rows, s: _Stretches) -> Ints:
+    """Of each sale how many lots are closed by then, those of the groups before counted along: what of them is left is rounded to 0."""
+    upto = np.searchsorted(s.lot_end, s.sale_end + (rows.scale[s.taking] + 1) // 2)
+    count = np.bincount(rows.group[s.opening], minlength=len(s.offset))
+    out: Ints = np.maximum.accumulate(np.minimum(upto, np.cumsum(count)[rows.group[s.taking]]))
+    return out
+
+
+def _snapped(rows: _Rows, s: _Stretches) -> Ints:
+    """Where each lot ends for the sale that closes it: at a whole unit of its day. One that is still open ends where it ends."""
+    end = s.lot_end.copy()
+    sale = np.searchsorted(_closed(rows, s), np.arange(len(end)), side="right")
+    there = np.flatnonzero(sale < len(s.taking))
+    there = there[rows.group[s.taking[sale[there]]] == rows.group[s.opening[there]]]
+    sale = sale[there]
+    start, scale = s.sale_end[sale] - s.sales[sale], rows.scale[s.taking[sale]]
+    end[there] = start + _rounded(end[there] - start, scale) * scale
+    return end
+
+
+def _too_small(rows: _Rows) -> Mask:
+    """Rows of what the loop must do: a split leaves less than half a unit of 1e-10 of a lot, or less than that is held."""
+    starts = _starts(rows.group)
+    delta = _delta(rows)
+    held = np.cumsum(delta)
+    held -= (held - delta)[starts][rows.group]
+    out: Mask = (held > 0) & (2 * held < rows.after)
+    most = np.maximum.reduceat(np.maximum(rows.scale, rows.after), starts)[rows.group]
+    in_parts = _any(_in_parts(rows), rows.group)[rows.group]
+    out |= in_parts & (rows.role == 1) & (rows.units * rows.scale.astype(np.float64) < 2.0 * most)
+    s = _stretches(rows)
+    splits = np.flatnonzero((rows.role == 3) & in_parts & (held > 0) & ~out)
+    if not len(splits):
+        return out
+    sales = np.cumsum(rows.role == 2)[splits]  # up to each split
+    group = rows.group[splits]
+    first = np.searchsorted(rows.group[s.opening], group)  # the first lot of its group
+    there = (sales > 0) & (rows.group[s.taking[sales - 1]] == group) if len(s.taking) else np.zeros(len(splits), np.bool_)
+    last = np.where(there, sales - 1, 0)
+    front, sold = first, s.offset[group]
+    if len(s.taking):
+        front = np.where(there, np.maximum(_closed(rows, s)[last], first), first)
+        sold = np.where(there, s.sale_end[last], sold)
+    left = s.lot_end[np.minimum(front, len(s.lot_end) - 1)] - sold
+    out[splits] |= 2 * left < rows.after[splits]
+    return out
+
+
+def _cut(rows: _Rows, ledger: Ledger, bases: Sequence[str]) -> _Cut:
+    """Lay the stretches of sales over the stretches of lots; see the head of this module."""
+    s = _stretches(rows)
+    opening, taking, lots, sales = s.opening, s.taking, s.lots, s.sales
+    in_parts = bool(_in_parts(rows).any())
+    lot_end = _snapped(rows, s) if in_parts else s.lot_end
+    lot_start = s.lot_end - lots
+    sale_end = s.sale_end
     sale_start = sale_end - sales
+    if in_parts:
+        same_group = _goes_on(rows.group[opening])
+        lot_start = np.where(same_group, np.append(0, lot_end[:-1]), lot_start) if len(lots) else lot_start
+        lots = s.lot_end - lot_start
 
     # pieces: one for each lot that a sale touches
     first = np.searchsorted(lot_end, sale_start, side="right")
@@ -307,6 +417,8 @@ def _cut(rows: _Rows, ledger: Ledger, bases: Sequence[str]) -> _Cut:
     base_unit = np.array([posting_unit(b) for b in bases])[ledger.portfolio[rows.row]]
     one_currency = rows.base is rows.amount
     part, whole = upto - lot_start[lot], lots[lot]
+    if in_parts:
+        part = np.where(upto == lot_end[lot], whole, part)
     same_lot, same_sale = _goes_on(lot), _goes_on(sale)
     cost = _steps(_shares(rows.amount[out_of], part, whole), same_lot) * unit[out_of]
     cost_base = cost
@@ -336,11 +448,16 @@ def _cut(rows: _Rows, ledger: Ledger, bases: Sequence[str]) -> _Cut:
     left = Deliveries(*common, cost, base_cost, known, opening_row)
 
     # what is left of the lots
-    end_of_sold = (offset + sold)[rows.group[opening]]
-    taken_of = np.clip(end_of_sold - lot_start, 0, lots)
-    still = taken_of < lots
+    end_of_sold = (s.offset + s.sold)[rows.group[opening]]
+    still = lot_end > end_of_sold
     at = opening[still]
-    opened, taken_of, whole = rows.row[at], taken_of[still], lots[still]
+    opened, whole = rows.row[at], lots[still]
+    taken_of = np.maximum(end_of_sold - lot_start, 0)[still]
+    units = whole - taken_of
+    if in_parts:
+        last = rows.after[np.append(_starts(rows.group)[1:], len(rows.group)) - 1]
+        upto = _rounded((s.lot_end - end_of_sold)[still], last[rows.group[at]])
+        units = _steps(upto, _goes_on(rows.group[at]))
     amount, base, known = rows.amount[at], rows.base[at], rows.known[at]
     base = np.where(known, base, 0)
     open_lots = OpenLots(
@@ -348,13 +465,10 @@ def _cut(rows: _Rows, ledger: Ledger, bases: Sequence[str]) -> _Cut:
         ledger.portfolio[opened],
         ledger.security[opened],
         ledger.traded_on[opened],
-        whole - taken_of,
+        units,
         (amount - _shares(amount, taken_of, whole)) * unit[at],
         (base - _shares(base, taken_of, whole)) * base_unit[at],
         known,
-        whole,
-        amount * unit[at],
-        base * base_unit[at],
     )
     if delivered.any():
         closed, left = closed.only(~delivered), left.only(delivered)
@@ -368,7 +482,10 @@ def _moves(rows: _Rows) -> Ints:
     delta = _delta(rows)
     held = np.cumsum(delta)
     held -= (held - delta)[_starts(rows.group)][rows.group]
-    return np.where(rows.role == 3, held // rows.scale * (rows.ratio - 1), delta // rows.scale)
+    out: Ints = delta // rows.scale
+    splits = np.flatnonzero(rows.role == 3)
+    out[splits] = _rounded(held[splits], rows.after[splits]) - _rounded(held[splits], rows.scale[splits])
+    return out
 
 
 def _in_order(parts: Sequence[_Cut], ledger: Ledger) -> Lots:

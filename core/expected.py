@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from statistics import median
 
 from core.book import Book
@@ -26,8 +27,9 @@ from core.income import (
     whole_sum,
     yield_on_cost,
 )
-from core.ledger import CODE, UNITS, Security
+from core.ledger import CODE, Security
 from core.money import posted
+from core.ratio import times
 from core.reasons import NoRate, Reason
 
 MONTHS = {"monthly": 1, "quarterly": 3, "semi-annual": 6, "annual": 12}  # between two payments
@@ -92,7 +94,7 @@ def per_share_history(book: Book, security: int, as_of: int, own: Sequence[Divid
     def today(amount: Decimal, on: date) -> Decimal:
         for day, ratio in splits.items():
             if day > on:
-                amount /= ratio
+                amount = times(amount, 1 / ratio)
         return amount.quantize(PLACES)
 
     currency = book.securities[security].currency
@@ -108,7 +110,7 @@ def per_share_history(book: Book, security: int, as_of: int, own: Sequence[Divid
     return sorted(out, key=lambda p: p.on)
 
 
-def _splits(book: Book, security: int, as_of: int) -> dict[date, Decimal]:
+def _splits(book: Book, security: int, as_of: int) -> dict[date, Fraction]:
     """Splits up to a day: those announced and those booked, one a day."""
     out = {
         a.ex_on: a.ratio
@@ -117,7 +119,9 @@ def _splits(book: Book, security: int, as_of: int) -> dict[date, Decimal]:
     }
     ledger = book.ledger.upto(as_of)
     for row in ((ledger.security == security) & (ledger.kind == CODE["split"])).nonzero()[0].tolist():
-        out[day_of(int(ledger.traded_on[row]))] = Decimal(int(ledger.ratio[row])) / UNITS
+        ratio = ledger.ratio_at(row)
+        assert ratio is not None
+        out[day_of(int(ledger.traded_on[row]))] = ratio
     return out
 
 

@@ -1,7 +1,7 @@
 """A whole ledger as one CSV that can be imported again: the same entries, ids, reversals, corrections and chosen lots.
 
 Columns are those of core.importing, then its LEDGER: id, reverses, corrects, place, link, key. Rows stand in booking order. Decimals
-are plain (no exponent, no zeros behind), text is UTF-8, lines end with CR LF (RFC 4180). What is not in it: who recorded an
+are plain (no exponent, no zeros behind), ratios two numbers (1:3), text is UTF-8, lines end with CR LF (RFC 4180). What is not in it: who recorded an
 entry and when, which are facts of one installation, and links to entries of other portfolios.
 """
 
@@ -18,10 +18,11 @@ from uuid import UUID
 
 from core import importing
 from core.ledger import TRADES, TRANSFERS, Draft, LedgerError, Posting, Security, post
+from core.ratio import ratio_text
 
 COLUMNS = (*importing.COLUMNS, *importing.LEDGER)
 _AMOUNTLESS = frozenset({"split", "spin_off", "symbol_change", "reversal"})
-_NUMBERS = ("quantity", "price", "fx", "ratio", "fraction", "basis", "basis_base")
+_NUMBERS = ("quantity", "price", "fx", "fraction", "basis", "basis_base")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ def cells_of(entry: Entry) -> dict[str, str]:
     for name in _NUMBERS:
         if (value := getattr(p, name)) is not None:
             cells[name] = plain(value)
+    if p.ratio is not None:
+        cells["ratio"] = ratio_text(p.ratio)
     return {name: text for name, text in cells.items() if text}
 
 

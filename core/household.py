@@ -150,7 +150,9 @@ def _splits(household: Household, as_of: int) -> dict[int, tuple[tuple[int, Frac
         for row in np.flatnonzero(ledger.kind == CODE["split"]).tolist():
             security = int(ledger.security[row])
             days = found.setdefault(named.get(security, security), {})
-            days[int(ledger.traded_on[row])] = Fraction(int(ledger.ratio[row]), UNITS).limit_denominator(10_000)
+            ratio = ledger.ratio_at(row)
+            assert ratio is not None
+            days[int(ledger.traded_on[row])] = ratio
     return {security: tuple(sorted(days.items())) for security, days in found.items()}
 
 

@@ -2,7 +2,7 @@
 
 Columns, in any order and case: see COLUMNS. `date` and `kind` are required; what else is needed depends on the kind.
 `into` names the security that a spin-off, merger or symbol change ends in, `lots` the chosen lots as id:units;id:units,
-`counterparty` the name of whom it went through.
+`counterparty` the name of whom it went through, `ratio` new units for old ones: 1:3, 4:1, or a number (core.ratio).
 A file with LEDGER too is a whole ledger (core.exporting): its entries keep their ids and what refers to them.
 """
 
@@ -19,6 +19,7 @@ from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
 from core.ledger import Draft, LedgerError, Security
+from core.ratio import ratio_text, read_ratio
 
 COLUMNS = (
     "date",
@@ -204,7 +205,7 @@ def drafted(
         fees=number("fees", cells.get("fees", "")) or Decimal(0),
         taxes=number("taxes", cells.get("taxes", "")) or Decimal(0),
         fx=number("fx", cells.get("fx", "")),
-        ratio=number("ratio", cells.get("ratio", "")),
+        ratio=read_ratio(cells.get("ratio", "")),
         settles_on=day("settlement", settlement) if settlement else None,
         into=into,
         fraction=number("fraction", cells.get("fraction", "")),
@@ -220,7 +221,7 @@ def drafted(
 
 def cells_of(d: Draft) -> dict[str, str]:
     """A draft as text cells, which `draft` reads back; empty ones are left out."""
-    numbers = ("quantity", "price", "gross", "fees", "taxes", "fx", "ratio", "fraction", "basis", "basis_base")
+    numbers = ("quantity", "price", "gross", "fees", "taxes", "fx", "fraction", "basis", "basis_base")
     cells = {
         "date": d.traded_on.isoformat(),
         "kind": d.kind,
@@ -233,6 +234,8 @@ def cells_of(d: Draft) -> dict[str, str]:
     if d.into is not None:
         cells["into"] = f"{d.into.exchange}:{d.into.symbol}"
     cells |= {name: plain(value) for name in numbers if (value := getattr(d, name)) is not None}
+    if d.ratio is not None:
+        cells["ratio"] = ratio_text(d.ratio)
     for name in ("fees", "taxes"):
         if cells[name] == "0":
             del cells[name]

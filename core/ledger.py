@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from core.fx import day_number
 from core.money import posted
 
-UNITS = 10**10  # quantities and ratios travel as integers of 1e-10, as NUMERIC(28,10) stores them
+UNITS = 10**10  # quantities travel as integers of 1e-10, as NUMERIC(28,10) stores them
 MICRO = 10**6  # posted money travels as integers of 1e-6, as NUMERIC(28,6) stores it
 
 KINDS = (
@@ -136,7 +137,7 @@ class Draft:
     fees: Decimal = Decimal(0)
     taxes: Decimal = Decimal(0)
     fx: Decimal | None = None
-    ratio: Decimal | None = None
+    ratio: Fraction | None = None  # new units for one old
     settles_on: date | None = None
     into: Security | None = None  # what a spin-off, merger or symbol change ends in
     fraction: Decimal | None = None  # spin-off: the share of the cost that moves, 0 to 1
@@ -159,7 +160,7 @@ class Posting:
     security_id: int | None
     quantity: Decimal | None
     price: Decimal | None
-    ratio: Decimal | None
+    ratio: Fraction | None
     gross: Decimal
     fees: Decimal
     taxes: Decimal
@@ -176,6 +177,16 @@ class Posting:
     acquired_on: date | None = None
     lots: tuple[tuple[UUID, Decimal], ...] = ()
     counterparty: str = ""
+
+    @property
+    def ratio_new(self) -> int | None:
+        """The new units of its ratio."""
+        return None if self.ratio is None else self.ratio.numerator
+
+    @property
+    def ratio_old(self) -> int | None:
+        """The old units that they are for."""
+        return None if self.ratio is None else self.ratio.denominator
 
     @property
     def detail(self) -> Detail | None:
@@ -202,7 +213,6 @@ class Detail:
 _DECIMALS = (
     ("quantity", 10),
     ("price", 10),
-    ("ratio", 10),
     ("fx", 10),
     ("fraction", 10),
     ("gross", 6),
@@ -281,7 +291,7 @@ def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Pos
         d.security.security_id if d.security else None,
         d.quantity,
         d.price,
-        d.ratio,
+        None if d.ratio is None else Fraction(d.ratio),
         gross,
         fees,
         taxes,
@@ -393,11 +403,9 @@ def _gross(d: Draft, in_kind: bool) -> Decimal:
     """The posted gross amount of a draft; checks what the kind needs."""
     if d.kind in ("split", "spin_off", "merger"):
         stock = d.kind != "merger" or d.into is not None
-        what = {"split": "new units for one old, 4 for 4:1", "spin_off": "units received for one held"}.get(
-            d.kind, "new units for one old"
-        )
+        what = "units received for those held" if d.kind == "spin_off" else "new units for old ones"
         if stock and (d.ratio is None or d.ratio <= 0):
-            raise LedgerError("ratio", d.ratio, f"{named(d.kind)} needs its ratio: {what}")
+            raise LedgerError("ratio", d.ratio, f"{named(d.kind)} needs its ratio: {what}, such as 4:1 or 1:3")
     elif d.ratio is not None:
         raise LedgerError("ratio", d.ratio, f"{named(d.kind)} has no ratio: leave it empty")
     if d.kind in ACTIONS and d.quantity is not None:
@@ -455,15 +463,16 @@ def _gross(d: Draft, in_kind: bool) -> Decimal:
 class Ledger:
     """The effective transactions (reversed ones and reversals left out), one array per column, in booking order.
 
-    Quantities and ratios are integers of 1e-10, money integers of 1e-6: int64, or Python ints (dtype object) where a
-    value does not fit. Ordered by trade date, corporate actions first, then as recorded. `details` has what few rows have.
+    Quantities are integers of 1e-10, money integers of 1e-6: int64, or Python ints (dtype object) where a value does not
+    fit. `ratio_new` units for `ratio_old` old ones, both 0 where there is no ratio. Ordered by trade date, corporate actions first, then as recorded. `details` has what few rows have.
     """
 
     portfolio: NDArray[np.int16]
     kind: NDArray[np.int8]
     security: NDArray[np.int32]  # 0: none
     quantity: NDArray[np.int64]
-    ratio: NDArray[np.int64]
+    ratio_new: NDArray[np.int64]
+    ratio_old: NDArray[np.int64]
     gross: NDArray[np.int64]
     fees: NDArray[np.int64]
     taxes: NDArray[np.int64]
@@ -485,6 +494,11 @@ class Ledger:
         n = int(np.searchsorted(self.traded_on, day, side="right"))
         return self if n == len(self) else self.only(np.arange(n))
 
+    def ratio_at(self, row: int) -> Fraction | None:
+        """New units for one old of a row, None where it has none."""
+        old = int(self.ratio_old[row])
+        return Fraction(int(self.ratio_new[row]), old) if old else None
+
     def only(self, rows: NDArray[np.int64]) -> Ledger:
         """Some of its rows, in the order given."""
         details = self.details
@@ -501,7 +515,8 @@ COLUMNS = (
     "kind",
     "security",
     "quantity",
-    "ratio",
+    "ratio_new",
+    "ratio_old",
     "gross",
     "fees",
     "taxes",
@@ -513,6 +528,7 @@ COLUMNS = (
     "settles_on",
     "ids",
 )
+EXACT = ("quantity", "ratio_new", "ratio_old", "gross", "fees", "taxes", "net")  # int64, or Python ints
 _DTYPES: dict[str, Any] = {
     "portfolio": np.int16,
     "kind": np.int8,
@@ -586,7 +602,8 @@ def from_postings(postings: Iterable[Posting], portfolio: int = 0, ids: Sequence
     }
     arrays: dict[str, Any] = {name: np.array(values, dtype=_DTYPES[name]) for name, values in columns.items()}
     arrays["quantity"] = fitting([whole(p.quantity, UNITS) for p in rows])
-    arrays["ratio"] = fitting([whole(p.ratio, UNITS) for p in rows])
+    for name in ("ratio_new", "ratio_old"):
+        arrays[name] = fitting([getattr(p, name) or 0 for p in rows])
     for name in ("gross", "fees", "taxes", "net"):
         arrays[name] = fitting([whole(getattr(p, name), MICRO) for p in rows])
     details = {i: p.detail for i, p in enumerate(rows) if p.detail is not None}
@@ -631,7 +648,7 @@ def renewed(ledger: Ledger, more: Ledger, gone: Collection[bytes]) -> tuple[Ledg
         for name in ("currency", "cash_currency"):
             changed[name] = np.searchsorted(used, getattr(both, name)).astype(np.int16)
         changed["currencies"] = tuple(both.currencies[i] for i in used.tolist())
-    for name in ("quantity", "ratio", "gross", "fees", "taxes", "net"):
+    for name in EXACT:
         if getattr(both, name).dtype == object:
             changed[name] = fitting(getattr(both, name).tolist())
     return replace(both, **changed), place

@@ -1,7 +1,8 @@
 """Lots: what is still held and what it cost, every disposal with its gain, and the exact arithmetic of cutting a cost.
 
 They come out of the ledger in `core.booking`. A lot keeps its total cost: the first units taken of it carry their posted
-share, the rest stays (NUMBERS 2).
+share, the rest stays (NUMBERS 2). A holding is counted in units of 1e-10: what a split or the like leaves of such a part is kept
+beside its lots (`Lot.rest`), and what is rounded is the holding, once; its lots add up to it (`level`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
+from fractions import Fraction
 from functools import cached_property
+from math import floor
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +20,8 @@ from numpy.typing import NDArray
 
 from core.ledger import MICRO, UNITS, fitting
 from core.money import minor_units
+
+Exact = int | Fraction  # units of 1e-10 and parts of one
 
 
 @dataclass(slots=True)
@@ -26,6 +31,7 @@ class Lot:
 
     `whole_…` is the lot as it was when its cost was last set; what is taken of it carries
     share(whole_cost, units taken so far) − what went before, so that no cent is lost however often it is cut.
+    Its exact size is units + rest; `rest` and `whole_units` are of the loop that books: what comes of it has whole units.
     """
 
     portfolio: int
@@ -35,29 +41,96 @@ class Lot:
     cost: int
     cost_base: int | None  # None: there was no rate on the day it was bought
     row: int  # the ledger row that opened it
-    whole_units: int = 0
+    whole_units: Exact = 0
     whole_cost: int = 0
     whole_base: int | None = None
+    rest: Exact = 0
 
     def __post_init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """What is there now is the whole from here on."""
-        self.whole_units, self.whole_cost, self.whole_base = self.units, self.cost, self.cost_base
+        self.whole_units, self.whole_cost, self.whole_base = self.units + self.rest, self.cost, self.cost_base
 
     def take(self, units: int, unit: int, base_unit: int) -> tuple[int, int | None]:
-        """Take `units` (positive) out; the cost that goes with them, in both currencies."""
+        """Take `units` (positive) out; the cost that goes with them, in both currencies: with the last of them all that is left."""
         side = 1 if self.units > 0 else -1
-        gone = self.whole_units - self.units + side * units
-        cost = self.cost - (self.whole_cost - share(self.whole_cost, gone, self.whole_units, unit))
         self.units -= side * units
+        gone, whole = self.whole_units - self.units - self.rest if self.units else self.whole_units, self.whole_units
+        if not isinstance(gone, int) or not isinstance(whole, int):
+            gone, whole = gone.numerator * whole.denominator, whole.numerator * gone.denominator
+        cost = self.cost - (self.whole_cost - share(self.whole_cost, gone, whole, unit))
         self.cost -= cost
         if self.cost_base is None or self.whole_base is None:
             return cost, None
-        base = self.cost_base - (self.whole_base - share(self.whole_base, gone, self.whole_units, base_unit))
+        base = self.cost_base - (self.whole_base - share(self.whole_base, gone, whole, base_unit))
         self.cost_base -= base
         return cost, base
+
+    def scale(self, new: int, old: int) -> None:
+        """`new` units for `old`, exactly; `units` counts whole ones, `level` makes them those of the holding."""
+        if not (self.rest or self.units * new % old or self.whole_units * new % old):
+            self.units, self.whole_units = self.units * new // old, self.whole_units * new // old
+            return
+        size = (self.units + self.rest) * Fraction(new, old)
+        self.units = floor(size)
+        self.rest = _plain(size - self.units)
+        self.whole_units = _plain(self.whole_units * Fraction(new, old))
+
+    def absorb(self, part: Exact) -> None:
+        """Take in what a closed lot leaves of one unit; it has no cost."""
+        self.rest = _plain(self.rest + part)
+        self.whole_units = _plain(self.whole_units + part)
+
+    def join(self, other: Lot) -> None:
+        """Take in another lot: its units and its cost."""
+        self.units += other.units
+        self.rest = _plain(self.rest + other.rest)
+        self.cost += other.cost
+        self.cost_base = None if self.cost_base is None or other.cost_base is None else self.cost_base + other.cost_base
+        self.reset()
+
+
+def _plain(number: Exact) -> Exact:
+    return number.numerator if number.denominator == 1 else number
+
+
+def level(lots: list[Lot]) -> None:
+    """Count a holding's units anew, in place: the whole is rounded (halves away from zero, at least one unit of 1e-10), its lots
+    are the differences of the rounded sums, so that they add up to it. A lot of which nothing is left to count goes into the next one,
+    its cost with it.
+    """
+    if not any(lot.rest for lot in lots):
+        return
+    side = 1 if sum(lot.units + lot.rest for lot in lots) > 0 else -1
+    so_far, counted = Fraction(0), 0
+    kept: list[Lot] = []
+    for i, lot in enumerate(lots):
+        size = lot.units + lot.rest
+        so_far += side * size
+        upto = floor(so_far + Fraction(1, 2))
+        if i == len(lots) - 1:
+            upto = max(upto, 1)
+        lot.units = side * (upto - counted)
+        lot.rest = _plain(size - lot.units)
+        counted = upto
+        if kept and not (kept[-1].units and lot.units):
+            before = kept.pop()
+            lot, gone = (lot, before) if lot.units else (before, lot)
+            lot.join(gone)
+        kept.append(lot)
+    lots[:] = kept
+
+
+def pool(lots: list[Lot]) -> None:
+    """Make one lot of several, in place."""
+    first = lots[0]
+    for lot in lots[1:]:
+        first.join(lot)
+        first.opened_on = min(first.opened_on, lot.opened_on)
+    first.reset()
+    del lots[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,41 +253,23 @@ class OpenLots(Columns):
     cost: NDArray[np.int64]
     cost_base: NDArray[np.int64]
     known: NDArray[np.bool_]
-    whole_units: NDArray[np.int64]
-    whole_cost: NDArray[np.int64]
-    whole_base: NDArray[np.int64]
 
     @classmethod
     def of_lots(cls, lots: Iterable[Lot]) -> OpenLots:
         """The columns of lots."""
         return cls.of(
             [
-                (x.row, x.portfolio, x.security, x.opened_on, x.units, x.cost, x.cost_base or 0, x.cost_base is not None, x.whole_units,
-                 x.whole_cost, x.whole_base or 0)
+                (x.row, x.portfolio, x.security, x.opened_on, x.units, x.cost, x.cost_base or 0, x.cost_base is not None)
                 for x in lots
             ]
-        )  # fmt: skip
+        )
 
     def objects(self) -> tuple[Lot, ...]:
         """The lots themselves."""
-        out = []
-        for (
-            row,
-            portfolio,
-            security,
-            day,
-            units,
-            cost,
-            base,
-            known,
-            whole_units,
-            whole_cost,
-            whole_base,
-        ) in self.lists():
-            lot = Lot(portfolio, security, day, units, cost, base if known else None, row)
-            lot.whole_units, lot.whole_cost, lot.whole_base = whole_units, whole_cost, whole_base if known else None
-            out.append(lot)
-        return tuple(out)
+        return tuple(
+            Lot(portfolio, security, day, units, cost, base if known else None, row)
+            for row, portfolio, security, day, units, cost, base, known in self.lists()
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

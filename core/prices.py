@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from core.book import Action, Book
 from core.fx import Rates, Series, day_number
-from core.ledger import CODE, UNITS
+from core.ledger import CODE
 from core.reasons import NoRate, Reason, Undefined
 
 Reinvested = Literal["cum", "ex"]
@@ -145,7 +145,7 @@ def splits_of(book: Book, number: int) -> dict[int, float]:
     ledger, series = book.ledger, book.prices.get(number)
     found = {shown_on(series, day, ratio): ratio for day, ratio in stated.items()}
     for row in np.flatnonzero((ledger.security == number) & (ledger.kind == CODE["split"])).tolist():
-        day, ratio = int(ledger.traded_on[row]), float(ledger.ratio[row]) / UNITS
+        day, ratio = int(ledger.traded_on[row]), float(ledger.ratio_at(row) or 1)
         if not any(abs(day - on) <= SAME_SPLIT and abs(ratio / r - 1) <= SAME_RATIO for on, r in stated.items()):
             found[shown_on(series, day, ratio)] = ratio
     return found

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from core.causes import Action, Cause, Entry, Gap
 from core.fx import Rates, Series, day_number, day_of, exact
 from core.ledger import KINDS, MICRO, UNITS, LedgerError, Security
 from core.money import posted
+from core.ratio import times
 from core.reasons import NoRate
 from core.statement import Line
 from core.valuation import lots_of
@@ -214,14 +216,15 @@ def ours(book: Book, on: date, securities: Mapping[int, Security], actions: Sequ
         of_row.setdefault(row, []).append((security, units))
     traded: dict[int, Decimal] = {s: sum((u for d, u in its if d <= on), Decimal(0)) for s, its in moved.items()}
     settled = dict(traded)
-    splits = [(int(ledger.security[i]), int(ledger.traded_on[i]), Decimal(int(ledger.ratio[i])) / UNITS)
+    splits = [(int(ledger.security[i]), int(ledger.traded_on[i]), ledger.ratio_at(i) or Fraction(1))
               for i in np.flatnonzero(ledger.kind == KINDS.index("split")).tolist()]  # fmt: skip
     for row in np.flatnonzero((ledger.traded_on <= day) & (ledger.settles_on > day)).tolist():
         for security, units in of_row.get(row, ()):
+            since = Fraction(1)
             for s, split_on, ratio in splits:
                 if s == security and int(ledger.traded_on[row]) < split_on <= day:
-                    units *= ratio
-            settled[security] -= units
+                    since *= ratio
+            settled[security] -= times(units, since).quantize(Decimal(1) / UNITS)
     cash: dict[str, dict[str, Decimal]] = {"traded_on": {}, "settles_on": {}}
     for name, by in cash.items():
         done = getattr(ledger, name) <= day
@@ -244,7 +247,7 @@ def _entries(
     ledger = book.ledger
     kind, own = KINDS[int(ledger.kind[row])], int(ledger.security[row])
     number = str(UUID(bytes=bytes(ledger.ids[row])))
-    ratio = Decimal(int(ledger.ratio[row])) / UNITS if kind == "split" else None
+    ratio = ledger.ratio_at(row) if kind == "split" else None
     money = {n: Decimal(int(getattr(ledger, n)[row])) / MICRO for n in ("net", "gross", "fees", "taxes")}
     for i, (security, units) in enumerate(moved or [(own, Decimal(0))]):
         symbol = known[security].symbol if security in known else ""

@@ -20,6 +20,7 @@ import psycopg
 
 from core.master import PlanOutdated
 from core.plans import MANUAL, Plan, Row
+from core.ratio import read_ratio
 from core.removal import for_everybody, obstacles
 from core.restoring import KEYS, TYPED, Key, NothingToRestore, State, came_since, restoration
 from db import engine, master, tasks
@@ -130,7 +131,7 @@ def restore_of(c: psycopg.Connection, backup: UUID, today: str) -> Plan:
     """The plan of a restore on an open connection that acts for somebody."""
     found, raw = _content(c, backup)
     try:
-        then = _state((r["table"], r["row"]) for r in map(_read, gzip.decompress(raw).splitlines()))
+        then = _state((r["table"], _as_now(r["row"])) for r in map(_read, gzip.decompress(raw).splitlines()))
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as e:
         raise BackupDamaged(f"the backup of {found.taken_at:%Y-%m-%d %H:%M} UTC cannot be read: {e}") from e
     now = _state((table, _read(row)) for table, row in _lines(c, then))
@@ -187,6 +188,16 @@ def _lines(c: psycopg.Connection, beside: State | None = None) -> list[tuple[str
 def _read(line: str | bytes) -> Any:
     """JSON with its numbers as they are written."""
     return json.loads(line, parse_float=str)
+
+
+def _as_now(row: Row) -> Row:
+    """A row with the columns that there are now: of before 0004 a ratio is one decimal."""
+    if "ratio" not in row:
+        return row
+    row = dict(row)
+    ratio = read_ratio(str(row.pop("ratio") or ""))
+    new, old = (None, None) if ratio is None else ratio.as_integer_ratio()
+    return row | {"ratio_new": new, "ratio_old": old}
 
 
 def _state(rows: Any) -> State:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from threading import Lock
 from typing import Any
 from uuid import UUID
@@ -323,7 +324,8 @@ _PACKED: dict[str, tuple[str, str]] = {
     "kind": ("int2send((array_position(%(kinds)s, kind) - 1)::int2)", ">i2"),
     "security": ("int4send(coalesce(security_id, 0))", ">i4"),
     "quantity": ("int8send((coalesce(quantity, 0) * 10000000000)::int8)", ">i8"),
-    "ratio": ("int8send((coalesce(ratio, 0) * 10000000000)::int8)", ">i8"),
+    "ratio_new": ("int8send(coalesce(ratio_new, 0)::int8)", ">i8"),
+    "ratio_old": ("int8send(coalesce(ratio_old, 0)::int8)", ">i8"),
     "gross": ("int8send((gross * 1000000)::int8)", ">i8"),
     "fees": ("int8send((fees * 1000000)::int8)", ">i8"),
     "taxes": ("int8send((taxes * 1000000)::int8)", ">i8"),
@@ -345,7 +347,7 @@ _NATIVE = {
     "traded_on": np.int32,
     "settles_on": np.int32,
 }
-_EXACT = {"quantity": 10, "ratio": 10, "gross": 6, "fees": 6, "taxes": 6, "net": 6}
+_EXACT = {"quantity": 10, "ratio_new": 0, "ratio_old": 0, "gross": 6, "fees": 6, "taxes": 6, "net": 6}
 
 
 def ledger_of(
@@ -468,12 +470,13 @@ def actions_of(
 ) -> dict[int, tuple[Action, ...]]:
     """Corporate actions per security, oldest first; as they were known at a time (None: now)."""
     out: dict[int, list[Action]] = {}
-    for row in c.execute(
-        "SELECT security_id, kind, ex_on, pay_on, amount, currency, ratio "
+    for number, kind, ex_on, pay_on, amount, currency, ratio in c.execute(
+        "SELECT security_id, kind, ex_on, pay_on, amount, currency, ratio_new || '/' || ratio_old "
         "FROM actions_known(%(ids)s, coalesce(%(known)s::timestamptz, 'infinity')) ORDER BY security_id, ex_on, kind",
         {"ids": list(ids), "known": known_at},
     ).fetchall():
-        out.setdefault(row[0], []).append(Action(*row))
+        action = Action(number, kind, ex_on, pay_on, amount, currency, Fraction(ratio) if ratio else None)
+        out.setdefault(number, []).append(action)
     return {number: tuple(mine) for number, mine in out.items()}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -340,6 +341,8 @@ def _entries(c: psycopg.Connection, portfolio: UUID, ids: Sequence[UUID]) -> dic
         if values["kind"] == "reversal":
             raise LedgerError("transaction", number, "a reversal cannot be changed: book the transaction again instead")
         values["lots"] = tuple((UUID(lot), Decimal(units)) for lot, units in values["lots"] or [])
+        new, old = (values.pop(name) for name in ("ratio_new", "ratio_old"))
+        values["ratio"] = None if new is None else Fraction(int(new), int(old))
         posting = Posting(**values, reference="")
         draft = draft_of(posting, known.get(posting.security_id or 0), known.get(posting.into_id or 0))
         out[number] = Entry(number, posting, draft, by, at, is_reversed, corrects, link, place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ def export(user: UUID, portfolio: UUID) -> str:
     with engine.session(user) as c:
         books.portfolio_of(c, portfolio)
         rows = c.execute(
-            """SELECT t.kind, t.traded_on, t.settles_on, t.security_id, t.quantity, t.price, t.ratio, t.gross, t.fees, t.taxes, t.currency, t.fx,
+            """SELECT t.kind, t.traded_on, t.settles_on, t.security_id, t.quantity, t.price, t.ratio_new || '/' || t.ratio_old, t.gross, t.fees, t.taxes, t.currency, t.fx,
                       t.net, t.cash_currency, t.note, '', t.into_id, t.fraction, t.basis, t.basis_base, t.acquired_on, t.lots,
                       t.transaction_id, t.idempotency_key, s.symbol, s.exchange, s.isin, s.name, i.exchange || ':' || i.symbol, t.reverses,
                       t.corrects, x.transaction_id, t.link, k.name
@@ -35,4 +36,6 @@ def export(user: UUID, portfolio: UUID) -> str:
 def _entry(row: Sequence[Any], link: UUID | None) -> Entry:
     lots = tuple((UUID(lot), importing.number("lots", units)) for lot, units in row[21] or [])
     number, key, symbol, exchange, isin, name, into, reverses, corrects, place, _, through = row[22:]
-    return Entry(number, Posting(*row[:21], lots, through or ""), key, symbol or "", exchange or "", isin or "", name or "", into or "", reverses, corrects, place, link)  # type: ignore[call-arg]  # fmt: skip
+    ratio = Fraction(row[6]) if row[6] else None
+    posting = Posting(*row[:6], ratio, *row[7:21], lots, through or "")  # type: ignore[call-arg]
+    return Entry(number, posting, key, symbol or "", exchange or "", isin or "", name or "", into or "", reverses, corrects, place, link)  # fmt: skip

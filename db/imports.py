@@ -34,6 +34,7 @@ from core.ledger import (
     around,
     spoken,
 )
+from core.ratio import PAIR, in_ten_places, ratio_reading, read_ratio
 from core.recognition import LEDGER, OWN, Recognised, recognise, settled
 from db import engine, import_maps
 from db.import_securities import Choice, Names, Unknown
@@ -275,7 +276,7 @@ class _Judge:
         if meant.error or into.error:
             raise meant.error or into.error  # type: ignore[misc]
         draft = importing.drafted(record.cells, meant.security, into.security, self.desk.currencies, self.base)
-        return complete(self.desk, draft, self.today), "book", ""
+        return complete(self.desk, draft, self.today), "book", ratio_reading(record.cells.get("ratio", "")) or ""
 
     def _restored(self, n: int, record: Record, key: str) -> tuple[Posting | None, Outcome, str]:
         """A row of a whole ledger: it keeps its id."""
@@ -304,7 +305,7 @@ class _Judge:
             posting = replace(posting, counterparty=called(posting.counterparty, self.desk.counterparties))
         for name in ("reverses", "corrects", "place", "link"):
             exporting.identity(record.cells, name)
-        return posting, "book", ""
+        return posting, "book", ratio_reading(record.cells.get("ratio", "")) or ""
 
     def _as_the_holdings_allow(self, found: list[tuple[Posting | None, Outcome, str]], new: dict[int, Posting]) -> None:
         """Refuse, in place, what the holdings do not allow, and what belongs to a refused record."""
@@ -447,7 +448,17 @@ def content_of(record: Record, form: str) -> tuple[str, ...]:
         return own if through else own[:-1]
     name = cells.get("name", "") if not (cells.get("symbol") or cells.get("isin")) else ""
     gross = "" if cells.get("price") and cells.get("quantity") else cells.get("gross", "")
-    return (form, name, *(gross if n == "gross" else cells.get(n, "") for n in _CONTENT))
+    cells = {**cells, "gross": gross, "ratio": _ratio_of_before(cells.get("ratio", ""))}
+    return (form, name, *(cells.get(n, "") for n in _CONTENT))
+
+
+def _ratio_of_before(text: str) -> str:
+    """A ratio as it stood in keys before it was two numbers, so that a file booked then is known: 1/3 as 0.3333333333."""
+    try:
+        ratio = read_ratio(text) if PAIR.fullmatch(text) else None
+    except LedgerError:
+        return text
+    return text if ratio is None else importing.plain(in_ten_places(ratio))
 
 
 def costs_of(record: Record) -> str:
@@ -502,7 +513,7 @@ class _Keys:
         return f"{bare}^{self._last[bare] + 1}" if bare in self._last else key
 
 
-_STAGED = ("kind", "security_id", "quantity", "price", "ratio", "gross", "fees", "taxes", "currency", "fx", "net", "cash_currency",
+_STAGED = ("kind", "security_id", "quantity", "price", "ratio_new", "ratio_old", "gross", "fees", "taxes", "currency", "fx", "net", "cash_currency",
            "traded_on", "settles_on", "note", "into_id", "fraction", "basis", "basis_base", "acquired_on")  # fmt: skip
 _REFERS = ("counterparty_id", "lots", "reverses", "corrects", "link", "idempotency_key", "transaction_id")
 

@@ -252,7 +252,8 @@ STAGED = (
     "security_id",
     "quantity",
     "price",
-    "ratio",
+    "ratio_new",
+    "ratio_old",
     "gross",
     "fees",
     "taxes",
@@ -367,7 +368,7 @@ def transactions(
     """The ledger as people read it, newest first, with reversals: see `core.reports.transactions` for the columns."""
     with engine.session(user) as c:
         return c.execute(
-            """SELECT t.transaction_id, t.traded_on, t.settles_on, t.kind, s.symbol, t.quantity, t.price, t.ratio, t.gross, t.fees, t.taxes,
+            """SELECT t.transaction_id, t.traded_on, t.settles_on, t.kind, s.symbol, t.quantity, t.price, t.ratio_new || ':' || t.ratio_old, t.gross, t.fees, t.taxes,
                       t.net, t.cash_currency, t.currency, t.fx, t.note, t.source, u.display_name, t.recorded_at,
                       EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id
                                  AND (%(known)s::timestamptz IS NULL OR r.recorded_at <= %(known)s)), t.reverses,

@@ -234,14 +234,16 @@ def upsert_actions(c: psycopg.Connection, actions: Sequence[Action], provider: s
     if actions:
         recording(c)
     for a in actions:
+        pair = (None, None) if a.ratio is None else a.ratio.as_integer_ratio()
         changed += c.execute(
-            """INSERT INTO corporate_actions AS x (security_id, kind, ex_on, pay_on, amount, currency, ratio, provider)
-               VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+            """INSERT INTO corporate_actions AS x (security_id, kind, ex_on, pay_on, amount, currency, ratio_new, ratio_old, provider)
+               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
                ON CONFLICT (security_id, kind, ex_on) DO UPDATE SET pay_on = coalesce(EXCLUDED.pay_on, x.pay_on), amount = EXCLUDED.amount,
-                      currency = EXCLUDED.currency, ratio = EXCLUDED.ratio, provider = EXCLUDED.provider
-                WHERE (x.amount, x.currency, x.ratio) IS DISTINCT FROM (EXCLUDED.amount, EXCLUDED.currency, EXCLUDED.ratio)
+                      currency = EXCLUDED.currency, ratio_new = EXCLUDED.ratio_new, ratio_old = EXCLUDED.ratio_old, provider = EXCLUDED.provider
+                WHERE (x.amount, x.currency, x.ratio_new, x.ratio_old)
+                      IS DISTINCT FROM (EXCLUDED.amount, EXCLUDED.currency, EXCLUDED.ratio_new, EXCLUDED.ratio_old)
                    OR x.pay_on IS DISTINCT FROM coalesce(EXCLUDED.pay_on, x.pay_on)""",
-            (a.security_id, a.kind, a.ex_on, a.pay_on, a.amount, a.currency, a.ratio, provider),
+            (a.security_id, a.kind, a.ex_on, a.pay_on, a.amount, a.currency, *pair, provider),
         ).rowcount
     if changed:
         touch(c, "actions")

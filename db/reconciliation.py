@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -131,9 +132,9 @@ def _sides(c: psycopg.Connection, book: Book, day: date, lines: Sequence[Line]) 
     wanted = {x.security for x in found if x.security is not None} | set(book.securities)
     known: dict[int, Security] = {s.security_id: s for s in listed if s.security_id in wanted}
     actions = [
-        Action(*row)
-        for row in c.execute(
-            "SELECT security_id, kind, ex_on, ratio, amount, currency FROM corporate_actions WHERE security_id = ANY (%s) AND ex_on BETWEEN %s AND %s "
+        Action(number, kind, ex_on, Fraction(ratio) if ratio else None, amount, currency)
+        for number, kind, ex_on, ratio, amount, currency in c.execute(
+            "SELECT security_id, kind, ex_on, ratio_new || '/' || ratio_old, amount, currency FROM corporate_actions WHERE security_id = ANY (%s) AND ex_on BETWEEN %s AND %s "
             "ORDER BY ex_on, security_id",
             (sorted(wanted), day - AROUND, day + AROUND),
         ).fetchall()

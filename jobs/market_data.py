@@ -20,6 +20,7 @@ from core.book import Action
 from core.calendar import Sessions
 from core.ledger import Security
 from core.profiles import Profile
+from core.ratio import is_ratio
 from db import engine, market, runs
 from db.market import Bar, QuoteRow
 from jobs.feeds import Feed, FeedError, Resting, chain
@@ -101,7 +102,8 @@ class Feeds:
         """The dividends and splits of these securities; most have none, so nothing counts as missing."""
 
         def sound(a: Action) -> bool:
-            return first <= a.ex_on <= last and _above_zero([x for x in (a.amount, a.ratio) if x is not None])
+            sizes = [x for x in (a.amount,) if x is not None]
+            return first <= a.ex_on <= last and _above_zero(sizes) and (a.ratio is None or is_ratio(a.ratio))
 
         answer = self._ask(
             securities,

@@ -1,10 +1,13 @@
-"""Random ledgers of every kind and method, for the laws. What is held is counted here by itself, beside the product."""
+"""Random ledgers of every kind and method, for the laws. What is held is counted here by itself, beside the product: in fractions,
+rounded to 1e-10 units where a statement would say it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
+from fractions import Fraction
+from math import floor
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -58,6 +61,8 @@ KINDS = (
     *("return_of_capital", "spin_off", "merger", "symbol_change", "fx"),
 )
 cents = st.integers(1, 500_00).map(lambda n: Decimal(n) / 100)
+RATIOS = [Fraction(n, m) for n, m in ((2, 1), (3, 1), (1, 2), (3, 2), (1, 3), (2, 3), (1, 12), (7, 3), (12, 1))]
+STEP = Decimal(1).scaleb(-10)
 fractions = st.sampled_from([Decimal(1), Decimal("0.5"), Decimal("0.25"), Decimal("0.125"), Decimal("0.375")])
 
 
@@ -84,6 +89,12 @@ def book_of(
                 {}, "1")  # fmt: skip
 
 
+def counted(exact: Fraction) -> Decimal:
+    """Units as a holding has them: rounded to 1e-10, halves away from zero; of something at least that much."""
+    size = max(floor(abs(exact) / Fraction(STEP) + Fraction(1, 2)), 1) if exact else 0
+    return (size if exact > 0 else -size) * STEP
+
+
 @st.composite
 def methods(draw: st.DrawFn) -> tuple[tuple[int, str], ...]:
     """One cost method, or two, the second from some day on."""
@@ -97,26 +108,26 @@ def methods(draw: st.DrawFn) -> tuple[tuple[int, str], ...]:
 def ledgers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS, choosing: bool = True, most: int = 25) -> Told:
     """A funded ledger that the holdings of every day allow. `choosing`: some sales choose their lots."""
     dated = draw(methods())
-    held = dict.fromkeys(SECURITIES, Decimal(0))
+    held = dict.fromkeys(SECURITIES, Fraction(0))
     out = [post(Draft("deposit", FIRST, BASE, gross=Decimal(100_000)), BASE, FIRST, FIRST)]
     for day in sorted(draw(st.lists(st.integers(1, DAYS - 1), max_size=most))):
         on = FIRST + timedelta(days=day)
         for draft in _drafts(draw, draw(st.sampled_from(kinds)), on, held, out, dated if choosing else None):
             out.append(post(draft, BASE, on, FIRST + timedelta(days=DAYS)))
-    return Told(tuple(out), dated, held)
+    return Told(tuple(out), dated, {number: counted(exact) for number, exact in held.items()})
 
 
 def _drafts(
     draw: st.DrawFn,
     kind: str,
     on: date,
-    held: dict[int, Decimal],
+    held: dict[int, Fraction],
     out: list[Posting],
     dated: tuple[tuple[int, str], ...] | None,
 ) -> list[Draft]:
     """What one event books, the count of what is held moved along; nothing where it could not be booked."""
     security = SECURITIES[draw(st.sampled_from(sorted(SECURITIES)))]
-    number, units = security.security_id, held[security.security_id]
+    number, units = security.security_id, counted(held[security.security_id])
     fees = draw(st.sampled_from([Decimal(0), Decimal("1.37"), Decimal(2)]))
     fx = draw(st.sampled_from([None, Decimal("0.93")])) if security.currency == "USD" else None
     if kind in ("interest", "fee", "tax", "deposit", "withdrawal"):
@@ -134,7 +145,7 @@ def _drafts(
         if (units > 0 and kind == "short") or (units < 0 and kind != "short"):
             return []
         quantity = Decimal(draw(st.integers(1, 90_000))) / 1000
-        held[number] += -quantity if kind == "short" else quantity
+        held[number] += Fraction(-quantity if kind == "short" else quantity)
         brings = {}
         if kind == "transfer_in":
             acquired = on - timedelta(days=draw(st.integers(0, 60)))
@@ -146,11 +157,11 @@ def _drafts(
         return [Draft(kind, on, security.currency, security, quantity, draw(cents), fees=fees, fx=fx, **brings)]
     if (units <= 0) if kind != "cover" else (units >= 0):
         return []
-    quantity = abs(units) * draw(fractions)
-    if -quantity.as_tuple().exponent > 10:
-        quantity = abs(units)
+    quantity = (abs(units) * draw(fractions)).quantize(STEP, ROUND_DOWN) or abs(units)
     lots = _chosen(draw, number, quantity, on, out, dated) if dated is not None and draw(st.integers(0, 3)) == 0 else ()
-    held[number] += quantity if kind == "cover" else -quantity
+    held[number] += Fraction(quantity if kind == "cover" else -quantity)
+    if quantity == abs(units):
+        held[number] = Fraction(0)  # all of it: nothing stays of what was rounded
     return [
         Draft(
             kind,
@@ -167,12 +178,12 @@ def _drafts(
 
 
 def _action(
-    draw: st.DrawFn, kind: str, on: date, security: Security, held: dict[int, Decimal], out: list[Posting]
+    draw: st.DrawFn, kind: str, on: date, security: Security, held: dict[int, Fraction], out: list[Posting]
 ) -> list[Draft]:
     """A corporate action: it comes first on its day, so it needs a day without earlier entries."""
     number, units = security.security_id, held[security.security_id]
-    ratio = draw(st.sampled_from([Decimal(2), Decimal(3), Decimal("0.5"), Decimal("1.5")]))
-    if any(p.traded_on == on for p in out) or -(units * ratio).normalize().as_tuple().exponent > 9:
+    ratio = draw(st.sampled_from(RATIOS))
+    if any(p.traded_on == on for p in out):
         return []
     if kind == "split":
         held[number] *= ratio
@@ -184,7 +195,7 @@ def _action(
         held[into.security_id] += units * ratio
         share = Decimal(draw(st.integers(0, 1000))) / 1000
         return [Draft(kind, on, security.currency, security, into=into, ratio=ratio, fraction=share)]
-    held[number] = Decimal(0)
+    held[number] = Fraction(0)
     if kind == "symbol_change":
         held[into.security_id] += units
         return [Draft(kind, on, security.currency, security, into=into)]

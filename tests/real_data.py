@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -100,9 +101,9 @@ class Market:
         return replace(made, **changes)
 
 
-def ratio_of(text: str) -> Any:
+def ratio_of(text: str) -> Fraction:
     """A split ratio as an Action has it."""
-    return Decimal(text)
+    return Fraction(text)
 
 
 def _order(d: Draft) -> tuple[date, int]:

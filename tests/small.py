@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -199,7 +200,7 @@ def _market(database: Database, now: datetime) -> dict[str, int]:
             c,
             [
                 Action(numbers["ACME"], "dividend", days[78], days[80], Decimal("0.1365"), "USD"),
-                Action(numbers["ACME"], "split", days[60], ratio=Decimal(3)),
+                Action(numbers["ACME"], "split", days[60], ratio=Fraction(3)),
                 Action(numbers["ACME"], "dividend", today + timedelta(days=20), today + timedelta(days=34), Decimal("0.16"), "USD"),
                 Action(numbers["RHEIN"], "dividend", today + timedelta(days=40), None, Decimal("1.25"), "EUR"),
             ],

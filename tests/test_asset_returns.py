@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from uuid import uuid4
 
@@ -80,7 +81,7 @@ def test_a_split_is_no_move_of_the_day() -> None:
     """800 after 4:1, 124.8075 of the day before in today's units: +4.2325 × 800."""
     days = MANY[:30]
     prices = {d: 499.23 if d < days[20] else 129.04 for d in days}
-    booked = [deposit(FIRST, 200_000), buy(FIRST, 200, 499.23), Draft("split", days[20], "USD", ACME, ratio=Decimal(4))]
+    booked = [deposit(FIRST, 200_000), buy(FIRST, 200, 499.23), Draft("split", days[20], "USD", ACME, ratio=Fraction(4))]
     v = view(book(booked, {1: prices}), days[20])
     assert table(v, "movers").rows == ((("ACME", "Acme", Decimal("129.04"), pytest.approx(129.04 / 124.8075 - 1), Decimal("3386.00"))),)
     assert table(v, "holdings").column("day_change") == [pytest.approx(129.04 / 124.8075 - 1)]
@@ -91,7 +92,7 @@ def test_a_benchmark_that_splits_returns_what_it_returned() -> None:
     days = MANY[:80]
     flat = {d: 30.0 if d < days[40] else 10.0 for d in days}
     held = dict.fromkeys(days, 50.0)
-    split = Action(2, "split", days[40], ratio=Decimal(3))
+    split = Action(2, "split", days[40], ratio=Fraction(3))
     v = view(book([deposit(days[1], 1000), buy(days[1], 10, 50)], {1: held, 2: flat}, {2: (split,)}, benchmark=2), days[-1], period="ALL")
     assert v.span("ALL").benchmark == pytest.approx(0, abs=1e-12)
     assert table(v, "growth").column("benchmark")[-1] == pytest.approx(1)
@@ -180,8 +181,8 @@ def test_an_old_price_has_not_moved_today() -> None:
 def test_a_quote_on_the_day_of_a_split_knows_the_close_before_in_its_own_units() -> None:
     days = MANY[:30]
     closes = dict.fromkeys(days[:29], 400.0)
-    split = Action(1, "split", days[29], ratio=Decimal(4))
-    booked = [deposit(FIRST, 50_000), buy(FIRST, 100, 400), Draft("split", days[29], "USD", ACME, ratio=Decimal(4))]
+    split = Action(1, "split", days[29], ratio=Fraction(4))
+    booked = [deposit(FIRST, 50_000), buy(FIRST, 100, 400), Draft("split", days[29], "USD", ACME, ratio=Fraction(4))]
     now = datetime.combine(days[29], datetime.min.time(), UTC) + timedelta(hours=18)
     for before in (Decimal(400), Decimal(100), None):  # feeds say it raw, or divided already, or not at all
         quote = Quote(Decimal(101), before, "regular", "test", now)
@@ -193,7 +194,7 @@ def test_a_quote_on_the_day_of_a_split_knows_the_close_before_in_its_own_units()
 def test_a_split_that_is_said_twice_or_a_day_off_counts_once_where_the_closes_show_it() -> None:
     days = MANY[:20]
     closes = {d: 700.0 if d < days[10] else 100.0 for d in days}
-    twice = (Action(1, "split", days[9], ratio=Decimal(7)), Action(1, "split", days[10], ratio=Decimal(7)))
+    twice = (Action(1, "split", days[9], ratio=Fraction(7)), Action(1, "split", days[10], ratio=Fraction(7)))
     for actions in (twice, twice[:1], twice[1:]):
         of = book([deposit(FIRST, 1000)], {1: closes}, {1: actions})
         assert splits_of(of, 1) == {day_number(days[10]): 7.0}
@@ -219,11 +220,7 @@ def test_a_split_moves_nothing(at: int, ratio: tuple[int, int], where: str, on: 
     units = Decimal(abs(sign) * 30)
     entries = [deposit(FIRST, 20_000, base), Draft(kind, FIRST, "USD", ACME, units, Decimal(100))]
     cut = {d: c / (n if i >= at else 1) for i, (d, c) in enumerate(plain.items())}
-    split = Draft("split", days[at], "USD", ACME, ratio=Decimal(ratio[0]) / ratio[1]) if ratio != (1, 3) else None
-    if split is None:
-        ratio, n = (1, 2), 0.5
-        cut = {d: c / (n if i >= at else 1) for i, (d, c) in enumerate(plain.items())}
-        split = Draft("split", days[at], "USD", ACME, ratio=Decimal("0.5"))
+    split = Draft("split", days[at], "USD", ACME, ratio=Fraction(*ratio))
     known = {1: (Action(1, "split", days[at], ratio=split.ratio),)} if where != "booked" else {}
     one = view(book(entries, {1: plain, 2: other}, base=base, benchmark=2, rates=fx), days[on], period="ALL", lookback="ALL")
     two = view(book([*entries, split], {1: cut, 2: other}, known, base=base, benchmark=2, rates=fx), days[on], period="ALL", lookback="ALL")

@@ -1017,7 +1017,7 @@ def test_the_trail_of_one_thing(small: Small) -> None:
     with engine.jobs(user=small.anna) as c:
         c.execute("UPDATE securities SET name = 'Bolts' WHERE security_id = %s", (number,))
         c.execute(
-            "INSERT INTO corporate_actions (security_id, kind, ex_on, ratio, provider) VALUES (%s, 'split', '2001-01-01', 2, 'manual')",
+            "INSERT INTO corporate_actions (security_id, kind, ex_on, ratio_new, ratio_old, provider) VALUES (%s, 'split', '2001-01-01', 2, 1, 'manual')",
             (number,),
         )
     found = list(audit.of(small.user("ben"), "securities", number).records())

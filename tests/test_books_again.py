@@ -7,6 +7,7 @@ import random
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ class Desk:
         if kind in ("dividend", "return_of_capital"):
             return Draft(kind, on, security.currency, security, gross=amount + 1)
         if into is not None or kind == "split":
-            ratio = None if kind == "symbol_change" else Decimal(dice.choice(["2", "3", "0.5"]))
+            ratio = None if kind == "symbol_change" else Fraction(dice.choice(["2", "3", "1/2", "1/3", "2/3"]))
             fraction = Decimal("0.25") if kind == "spin_off" else None
             return Draft(kind, on, security.currency, security, into=into, ratio=ratio, fraction=fraction)
         units = Decimal(dice.randrange(1, 400)) / 4

@@ -1074,7 +1074,7 @@ def checked(raw: bytes) -> None:
     for r in found.records if found else ():
         assert r.books or r.skipped or r.error
         if r.books:
-            for name in ("quantity", "price", "gross", "fees", "taxes", "fx", "ratio"):
+            for name in ("quantity", "price", "gross", "fees", "taxes", "fx"):
                 importing.number(name, r.cells.get(name, ""))
             importing.day("date", r.cells["date"])
     lines = [n for r in found.records for n in r.lines] if found else []

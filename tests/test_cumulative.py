@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
+from math import floor
 from unittest import mock
 
 import numpy as np
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 from core import booking, cumulative
 from core.booking import derive, plain
 from core.fx import Rates, Series, day_number, posted_steps
-from core.ledger import CODE, UNITS, Detail, Impossible, Ledger, fitting, from_postings, joined
+from core.ledger import CODE, EXACT, UNITS, Detail, Impossible, Ledger, fitting, from_postings, joined
 from core.lots import Lots, held, posting_unit, share, totals
 from core.reasons import NoRate
 from tests.ledgers import BASE, FIRST, RATES, Told, ledgers
@@ -105,7 +107,8 @@ def odd_ledgers(draw: st.DrawFn, most: int = 40, oversell: bool = False) -> tupl
     methods = [draw(st.sampled_from(["fifo", "fifo", "fifo", "specific", "average", "lifo", "hifo"])) for _ in bases]
     currency_of = [draw(st.integers(0, 4)) for _ in range(4)]
     usual = draw(st.booleans())  # amounts and units of one size, so that nothing falls out of form
-    left: dict[tuple[int, int], int] = {}
+    in_parts = draw(st.booleans())  # splits that leave parts of a unit
+    left: dict[tuple[int, int], Fraction] = {}
     rows: list[dict[str, int]] = []
     spread = draw(st.sampled_from([0, 5, 39]))
     for day in sorted(draw(st.lists(st.integers(100, 100 + spread), max_size=most))):
@@ -117,33 +120,29 @@ def odd_ledgers(draw: st.DrawFn, most: int = 40, oversell: bool = False) -> tupl
         size = st.integers(1, 10**5).map(lambda n: n * 10**5) if usual else units
         money = st.integers(0, 10**6) if usual else amounts
         row = {"portfolio": key[0], "security": key[1], "kind": CODE[kind], "traded_on": day, "currency": currency_of[key[1] - 1],
-               "quantity": 0, "ratio": 0, "gross": draw(money) * step, "fees": draw(st.sampled_from([0, 0, 7])) * step, "taxes": 0,
+               "quantity": 0, "ratio_new": 0, "ratio_old": 0, "gross": draw(money) * step, "fees": draw(st.sampled_from([0, 0, 7])) * step, "taxes": 0,
                "net": draw(st.sampled_from([0, 12_340_000, -5_000_000])), "with_fx": int(draw(st.integers(0, 4)) == 0)}  # fmt: skip
         if draw(st.integers(0, 30)) == 0:
             row["gross"] += 1  # not a posted amount
-        there = left.get(key, 0)
+        exact = left.get(key, Fraction(0))
+        there = max(1, floor(exact + Fraction(1, 2))) if exact else 0
         if kind in ("buy", "transfer_in"):
             row["quantity"] = draw(size)
-            left[key] = there + row["quantity"]
+            left[key] = exact + row["quantity"]
         elif kind == "split":
             if rows and rows[-1]["traded_on"] == day and rows[-1]["kind"] != CODE["split"]:
                 continue
-            ratio = draw(st.sampled_from([2, 2, 3, 10, 1, 1000]))
-            exact = draw(st.integers(0, 9)) > 0
-            if not exact and there % 2:
-                continue
-            row["ratio"], row["gross"], row["fees"] = ratio * UNITS if exact else UNITS // 2, 0, 0
-            left[key] = there * ratio if exact else 0
-            if not exact:
-                row["ratio"] = UNITS * 2
-                left[key] = there * 2
+            new = draw(st.sampled_from([2, 2, 3, 10, 1, 1000, 2**40]))
+            old = draw(st.sampled_from([1, 1, 1, 2, 3, 12, 7, 1000, 2**40])) if in_parts else 1
+            row["ratio_new"], row["ratio_old"], row["gross"], row["fees"] = new, old, 0, 0
+            left[key] = exact * Fraction(new, old)
         elif oversell and draw(st.integers(0, 9)) == 0:
             row["quantity"] = min(there + draw(units), 2**63 - 1)
         elif there:
             row["quantity"] = draw(
                 st.sampled_from([there, max(1, there // 2), max(1, there // 7), min(there, draw(size))])
             )
-            left[key] = there - row["quantity"]
+            left[key] = exact - row["quantity"] if row["quantity"] < there else Fraction(0)
         else:
             continue
         rows.append(row)
@@ -155,7 +154,7 @@ def _ledger(rows: list[dict[str, int]]) -> Ledger:
         return np.array([row[name] for row in rows], dtype)
 
     exact = {
-        name: fitting([row[name] for row in rows]) for name in ("quantity", "ratio", "gross", "fees", "taxes", "net")
+        name: fitting([row[name] for row in rows]) for name in EXACT
     }
     ids = np.frombuffer(b"".join(i.to_bytes(16, "big") for i in range(len(rows))), "V16")
     return Ledger(
@@ -194,7 +193,7 @@ def test_columns_do_what_they_are_for() -> None:
     for i in range(300):
         kind = "split" if i == 200 else "sell" if i % 3 == 2 and i > 8 else "buy"
         rows.append({"portfolio": i % 2, "security": 1 + i % 4, "kind": CODE[kind], "traded_on": 100 + i // 10, "currency": 4,
-                     "quantity": 0 if kind == "split" else UNITS * (1 if kind == "sell" else 3), "ratio": 2 * UNITS if kind == "split" else 0,
+                     "quantity": 0 if kind == "split" else UNITS * (1 if kind == "sell" else 3), "ratio_new": 2 if kind == "split" else 0, "ratio_old": 1 if kind == "split" else 0,
                      "gross": 0 if kind == "split" else 100_010_000 * (i % 7 + 1), "fees": 0, "taxes": 0, "net": 0, "with_fx": 0})  # fmt: skip
     ledger = _ledger(rows)
     lots, left = cumulative.fifo(ledger, ["fifo", "lifo"], ["EUR", "EUR"], ODD, booking.moving(ledger))
@@ -212,7 +211,7 @@ def test_more_units_than_int64_holds_are_cut_in_parts() -> None:
     for security in range(1, 31):
         for kind, quantity in (("buy", 2**58), ("buy", 2**59), ("sell", 2**59 + 12_345)):
             rows.append({"portfolio": 0, "security": security, "kind": CODE[kind], "traded_on": 110, "currency": 1, "quantity": quantity,
-                         "ratio": 0, "gross": 123_456_780_000 * security, "fees": 10_000, "taxes": 0, "net": 0, "with_fx": 0})  # fmt: skip
+                         "ratio_new": 0, "ratio_old": 0, "gross": 123_456_780_000 * security, "fees": 10_000, "taxes": 0, "net": 0, "with_fx": 0})  # fmt: skip
     ledger = _ledger(rows)
     lots, left = cumulative.fifo(ledger, ["fifo"], ["EUR"], ODD, booking.moving(ledger))
     assert not len(left)
@@ -282,7 +281,7 @@ def test_sums_beyond_int64_stay_exact() -> None:
 
 def test_a_row_with_details_goes_through_the_loop() -> None:
     row = {"portfolio": 0, "security": 1, "kind": CODE["transfer_in"], "traded_on": day_number(FIRST), "currency": 1, "quantity": UNITS,
-           "ratio": 0, "gross": 10_000_000, "fees": 0, "taxes": 0, "net": 0, "with_fx": 0}  # fmt: skip
+           "ratio_new": 0, "ratio_old": 0, "gross": 10_000_000, "fees": 0, "taxes": 0, "net": 0, "with_fx": 0}  # fmt: skip
     ledger = replace(_ledger([row]), details={0: Detail(None, None, None, Decimal(7), None, None, ())})
     assert by_columns(ledger, ["fifo"], ["EUR"], ODD).still.cost.tolist() == [7_000_000]
 

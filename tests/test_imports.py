@@ -164,7 +164,8 @@ def counted(rows: list[Mapping[str, str]]) -> tuple[Counter[str], dict[str, Deci
         for name in {row["symbol"], row["isin"]} - {""}:
             units[name] += sign * Decimal(row["quantity"] or 0)
             if row["kind"] == "split":
-                units[name] *= Decimal(row["ratio"])
+                new, old = row["ratio"].split(":")
+                units[name] *= Decimal(new) / Decimal(old)
     return kinds, units
 
 
@@ -800,7 +801,8 @@ def test_a_whole_ledger_goes_out_and_in_again_byte_for_byte(desk: Desk) -> None:
         "kind",
         "security",
         "quantity",
-        "ratio",
+        "ratio_new",
+        "ratio_old",
         "gross",
         "fees",
         "taxes",

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -105,7 +106,7 @@ def test_what_withholding_leaves() -> None:
 def test_who_held_it_before_the_ex_date_gets_it() -> None:
     """100 bought, 2:1 split, 50 sold on the ex date: 200 units had the right to 0.50 each."""
     made = book(
-        draft("buy", "2026-03-02", "100", "40"), draft("split", "2026-03-10", ratio=D(2)), draft("sell", "2026-03-12", "50", "20"),
+        draft("buy", "2026-03-02", "100", "40"), draft("split", "2026-03-10", ratio=Fraction(2)), draft("sell", "2026-03-12", "50", "20"),
         paid("2026-03-20", "100.00", taxes=D("15.00"), fees=D("1.00")),
         actions=[announced("2026-03-12", "0.50", "2026-03-20"), announced("2026-06-12", "0.50", "2026-06-20")],
     )  # fmt: skip
@@ -335,7 +336,7 @@ def test_a_symbol_has_its_days() -> None:
 
 def test_actions_adjust_in_the_security_s_currency() -> None:
     euros = Action(1, "dividend", on("2026-03-02"), None, D("0.80"), "EUR")
-    split = Action(1, "split", on("2026-03-03"), ratio=D(2))
+    split = Action(1, "split", on("2026-03-03"), ratio=Fraction(2))
     assert cash_and_splits([euros, split], "USD", RATES) == ({at("2026-03-02"): 1.0}, {at("2026-03-03"): 2.0})
     unknown, _ = cash_and_splits([euros], "USD", Rates({}))
     assert np.isnan(unknown[at("2026-03-02")])

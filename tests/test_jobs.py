@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from threading import Event, Timer
 from types import SimpleNamespace
 from typing import Any
@@ -436,7 +437,7 @@ def test_actions_are_kept_once_and_what_is_unusable_is_left_out(
     soon = NOW.date() + timedelta(days=9)
     given = [
         Action(number, "dividend", soon, soon + timedelta(days=14), Decimal("0.25"), "USD"),
-        Action(number, "split", NOW.date(), ratio=Decimal(4)),
+        Action(number, "split", NOW.date(), ratio=Fraction(4)),
         Action(number, "dividend", soon + timedelta(days=90), None, Decimal("0.25"), "XXX"),  # no such currency
         Action(number, "dividend", soon + timedelta(days=91), None, Decimal(0), "USD"),  # nothing is paid
     ]
@@ -446,9 +447,9 @@ def test_actions_are_kept_once_and_what_is_unusable_is_left_out(
         assert actions.actions(NOW)(c) == {"changed": 2, "given": 3, "unknown_currencies": ["XXX"]}
     with engine.jobs() as c:
         assert actions.actions(NOW)(c)["changed"] == 0
-    assert rows(database, "SELECT kind, ex_on, amount, ratio FROM corporate_actions ORDER BY kind") == [
-        ("dividend", soon, Decimal("0.25"), None),
-        ("split", NOW.date(), None, Decimal(4)),
+    assert rows(database, "SELECT kind, ex_on, amount, ratio_new, ratio_old FROM corporate_actions ORDER BY kind") == [
+        ("dividend", soon, Decimal("0.25"), None, None),
+        ("split", NOW.date(), None, 4, 1),
     ]
     use(monkeypatch, Given(error="no answer"))
     with pytest.raises(FeedError, match="no answer"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def table(closes: tuple[float, ...], *actions: Action) -> tuple[Table, dict[str,
 
 
 def split(day: int, ratio: str) -> Action:
-    return Action(1, "split", START + timedelta(days=day), ratio=Decimal(ratio))
+    return Action(1, "split", START + timedelta(days=day), ratio=Fraction(ratio))
 
 
 def test_pence_that_turn_to_pounds_are_told() -> None:

@@ -500,7 +500,7 @@ def small(server: Any) -> Iterator[Small]:
         ledger.append(made.anna, made.portfolios["Desk"], drafts(made, made.anna, rows, "USD"), made.now.date())
         with made.database.owner() as c:
             c.execute(
-                "INSERT INTO corporate_actions (security_id, kind, ex_on, ratio, provider) VALUES (%s, 'split', %s, 4, 'test')",
+                "INSERT INTO corporate_actions (security_id, kind, ex_on, ratio_new, ratio_old, provider) VALUES (%s, 'split', %s, 4, 1, 'test')",
                 (made.securities["ACME"], days[19]),
             )
         yield made

@@ -23,6 +23,7 @@ from core.booking import impossible
 from core.fx import Rates, Series, day_number
 from core.ledger import UNITS, Draft, LedgerError, Posting, Security, from_postings, joined, post
 from core.lots import Lots
+from core.ratio import read_ratio
 from core.scope import Scope
 from core.valuation import cash_of
 from core.view import View
@@ -68,6 +69,16 @@ class Scenario:
 
     def book(self, words: list[str]) -> None:
         on, kind, rest = date.fromisoformat(words[0]), words[1], words[2:]
+        refuse, self.refuse = self.refuse, None
+        if refuse is None:
+            self.postings.append(self.accept(self.draft(on, kind, rest)))
+            return
+        with pytest.raises(LedgerError) as refused:
+            self.accept(self.draft(on, kind, rest))
+        assert refused.value.field == refuse
+        self.checked += 1
+
+    def draft(self, on: date, kind: str, rest: list[str]) -> Draft:
         given = self.options(rest)
         if kind in ("buy", "sell", "short", "cover") or (
             kind.startswith("transfer") and len(rest) > 1 and rest[1] in self.securities
@@ -82,20 +93,12 @@ class Scenario:
             security = self.securities[rest[0]]
             given |= {"security": security, "currency": security.currency}
             if len(rest) > 1 and rest[1] != "into":
-                given["ratio"] = Decimal(rest[1])
+                given["ratio"] = read_ratio(rest[1])
         elif kind in ("dividend", "return_of_capital"):
             given |= {"gross": Decimal(rest[0]), "security": self.securities[rest[1]], "currency": rest[2]}
         else:
             given |= {"gross": Decimal(rest[0]), "currency": rest[1]}
-        draft = Draft(kind=kind, traded_on=on, **given)  # type: ignore[arg-type]
-        refuse, self.refuse = self.refuse, None
-        if refuse is None:
-            self.postings.append(self.accept(draft))
-            return
-        with pytest.raises(LedgerError) as refused:
-            self.accept(draft)
-        assert refused.value.field == refuse
-        self.checked += 1
+        return Draft(kind=kind, traded_on=on, **given)  # type: ignore[arg-type]
 
     def options(self, rest: list[str]) -> dict[str, object]:
         """What follows the main words: `fee 1.00`, `into NEWCO` …; taken out of `rest`."""

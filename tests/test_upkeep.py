@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -426,7 +427,7 @@ def paid(i: int, amount: str) -> Action:
 
 
 def split(i: int, ratio: str) -> Action:
-    return Action(1, "split", DAYS[i], ratio=Decimal(ratio))
+    return Action(1, "split", DAYS[i], ratio=Fraction(ratio))
 
 
 @pytest.mark.parametrize(

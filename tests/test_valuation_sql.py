@@ -29,7 +29,7 @@ WITH booked AS (
      AND NOT EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id)),
 held AS (
   SELECT security_id, sum(CASE kind WHEN 'buy' THEN quantity ELSE -quantity END
-           * (SELECT pg_temp.product(s.ratio) FROM booked s WHERE s.kind = 'split' AND s.security_id = b.security_id AND s.traded_on > b.traded_on)) AS units
+           * (SELECT pg_temp.product(s.ratio_new / s.ratio_old) FROM booked s WHERE s.kind = 'split' AND s.security_id = b.security_id AND s.traded_on > b.traded_on)) AS units
     FROM booked b WHERE kind IN ('buy', 'sell') GROUP BY security_id),
 priced AS (
   SELECT h.security_id, h.units, s.currency,

@@ -127,7 +127,7 @@ def test_what_will_be_booked_is_said_then_booked_then_undone(opened: Opened, sma
         (
             "spin_off",
             {"symbol": "XNYS:ACME"},
-            "complete **Spun off**, **New units for one held**, **Share of the cost**",
+            "complete **Spun off**, **New units for those held**, **Share of the cost**",
         ),
         ("exchange", {}, "complete **Amount given**, **Amount received**"),
     ],

@@ -160,7 +160,8 @@ def _frame(records: Iterable[Mapping[str, Any]], words: Sequence[str]) -> pd.Dat
             continue
         what = " ".join(x for x in (spoken(r["kind"]), r["symbol"] or "", f"→ {r['into']}" if r["into"] else "", r["currency"]) if x)  # fmt: skip
         cells: dict[str, Any] = {"date": r["traded_on"], "what": what}
-        cells |= {name: _text(r[name], 2 if name in AMOUNTS else 0) for name in (*TEXTS, *OTHERS)}
+        cells |= {name: _text(r[name], 2 if name in AMOUNTS else 0) for name in (*TEXTS, *OTHERS) if name != "ratio"}
+        cells["ratio"] = r["ratio"] or ""
         rows[UUID(r["transaction_id"])] = cells | {
             "settlement": r["settles_on"],
             "counterparty": r["counterparty"] or "",

@@ -15,6 +15,7 @@ from core import importing
 from core.book import Book, Portfolio
 from core.ledger import ACTIONS, DISPOSING, TRANSFERS, LedgerError, spoken
 from core.preview import Effect, effect
+from core.ratio import ratio_reading
 from core.table import Column, Kind
 from db import corrections, counterparties, engine, installation, ledger, market, reports, tax, transfers
 from db.access import AccessDenied, User
@@ -147,6 +148,8 @@ def _words(
             words += f", with {lots} and their cost, {show.money(seen.cost_delivered, posting.currency)}"
         return words
     words = "; and ".join(sentence(p, d) for d, p in checked.entries)
+    if said := ratio_reading(cells.get("ratio", "")):
+        words += f" ({said})"
     gain = lot_picker.realised(seen, book.base) if seen is not None else ""
     return f"{words}, {gain}" if gain else words
 

@@ -20,6 +20,7 @@ from core.book import Book
 from core.calendar import settlement_date
 from core.income import reinvested
 from core.ledger import INTO, TRADES, Draft, LedgerError, Posting, Security, named, post, spoken
+from core.ratio import read_ratio
 from core.table import Kind
 from ui import show
 
@@ -64,7 +65,7 @@ ASKED = {
     "taxes": ("Taxes (optional)", "0.30", "Withheld or paid, as a positive amount."),
     "currency": ("Currency", "", "The currency of the amount."),
     "fx": ("FX rate (optional)", "1.0843", "Leave empty where cash moves in the amount's own currency."),
-    "ratio": ("New units for one old", "4", "4 for a 4:1 split, 0.1 for a 1:10 consolidation."),
+    "ratio": ("New units for old ones", "4:1", "4:1 for a split in four, 1:10 for a consolidation; 4 and 0.1 are read as these."),
     "fraction": ("Share of the cost", "0.25", "How much of the cost moves to the new security, from 0 to 1."),
     "basis": ("Cost carried in (optional)", "1500.00", "What these units cost; empty: their market value."),
     "acquired": ("Bought on (optional)", "", "When these units were bought; empty: on the trade date."),
@@ -91,8 +92,8 @@ REINVESTMENT = {"reinvest_price": "price", "reinvest_units": "quantity"}  # and 
 ALSO = {
     ("price", "transfer_in_kind"): "Market price",
     ("price", "transfer_out_kind"): "Market price",
-    ("ratio", "spin_off"): "New units for one held",
-    ("ratio", "merger"): "New units for one old (optional)",
+    ("ratio", "spin_off"): "New units for those held",
+    ("ratio", "merger"): "New units for old ones (optional)",
     ("into", "merger"): "Becomes (optional)",
     ("into", "spin_off"): "Spun off",
     ("gross", "merger"): "Cash received (optional)",
@@ -156,7 +157,9 @@ def check(cells: dict[str, str], known: dict[str, Security], currencies: frozens
     wrong: dict[str, LedgerError] = {}
     for name in FIELDS[form]:
         try:
-            if name in NUMBERS:
+            if name == "ratio":
+                read_ratio(cells.get(name, ""))
+            elif name in NUMBERS:
                 importing.number(name, cells.get(name, ""))
             if name not in (*OPTIONAL, *LEFT_OPEN.get(form, ())) and not cells.get(name):
                 wrong[name] = LedgerError(name, None, _missing(name, form))
@@ -312,16 +315,16 @@ def sentence(p: Posting, draft: Draft) -> str:
 
 def _action(p: Posting, draft: Draft) -> str:
     symbol, into = draft.security.symbol if draft.security else "", draft.into.symbol if draft.into else ""
-    ratio = show.text(p.ratio, Kind.UNITS)
+    new, old = p.ratio.as_integer_ratio() if p.ratio is not None else (0, 0)
     on = show.day(p.traded_on)
     if p.kind == "split":
-        return f"split of {symbol} on {on}: {ratio} new for one old, no cash moves"
+        return f"{new}:{old} split of {symbol} on {on}: {new} new for {old} old, no cash moves"
     if p.kind == "symbol_change":
         return f"{symbol} becomes {into} on {on}, one for one, no cash moves"
     if p.kind == "spin_off":
         moved = show.percent(float(p.fraction or 0))
-        return f"spin-off of {into} from {symbol} on {on}: {ratio} for each unit held, {moved} of the cost moves, no cash moves"
-    gets = [f"{ratio} {into} for each {symbol}"] if into else []
+        return f"spin-off of {into} from {symbol} on {on}: {new} {into} for {old} {symbol} held, {moved} of the cost moves, no cash moves"
+    gets = [f"{new} {into} for {old} {symbol}"] if into else []
     gets += [show.money(p.gross, p.currency) + " in cash"] if p.gross else []
     return ", ".join([f"merger of {symbol}: {' and '.join(gets)}", *_paid(p)])
 

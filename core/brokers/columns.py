@@ -11,6 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +32,7 @@ from core.brokers.sheet import (
 from core.importing import NotReadable
 from core.ledger import BOOKABLE, INTO, TRADES, LedgerError, sides
 from core.money import MINOR_QUOTES, posted
+from core.ratio import LONGEST, PAIR, read_ratio, times
 
 # beside the ledger's kinds, what a map may answer for a word: the sign decides
 RULES = {
@@ -325,10 +327,10 @@ def normal(values: Mapping[str, str], m: ColumnMap) -> list[dict[str, str]]:
     if kind == "fx":
         return [*conversion(cells, found), *costs]
     if kind == "split":
-        ratio = split_ratio(split_text) or number("ratio", values.get("ratio", ""), m.decimal)
+        ratio = split_ratio(split_text) or ratio_cell(values, m)
         return [filled(cells, ratio=ratio, units_added=found.get("units_added"))]
     money(kind, found, m, currency)
-    cells["ratio"] = plain(ratio) if (ratio := number("ratio", values.get("ratio", ""), m.decimal)) else ""
+    cells["ratio"] = ratio_cell(values, m)
     if kind == "reinvest":
         found["gross"] = abs(found["gross"] or Decimal(0)) or None
         income = filled(cells, kind="dividend", gross=found["gross"])
@@ -423,11 +425,19 @@ def unit_in_last_place(price: Decimal) -> Decimal:
     return min(Decimal(1).scaleb(int(price.as_tuple().exponent)), Decimal("0.01"))
 
 
-def filled(cells: Mapping[str, str], **changes: str | Decimal | None) -> dict[str, str]:
+Cell = str | Decimal | Fraction | None
+
+
+def filled(cells: Mapping[str, str], **changes: Cell) -> dict[str, str]:
     """The cells with these changes, in our order, without the empty ones."""
-    texts = {name: plain(fitted(name, v)) if isinstance(v, Decimal) else v or "" for name, v in changes.items()}
-    every = {**cells, **texts}
+    every = {**cells, **{name: _written(name, value) for name, value in changes.items()}}
     return {name: every[name] for name in CELLS if every.get(name)}
+
+
+def _written(name: str, value: Cell) -> str:
+    if isinstance(value, Fraction):
+        return str(value)
+    return plain(fitted(name, value)) if isinstance(value, Decimal) else value or ""
 
 
 def fitted(name: str, value: Decimal) -> Decimal:
@@ -436,24 +446,38 @@ def fitted(name: str, value: Decimal) -> Decimal:
     return value if value == value.to_integral_value() else value.quantize(step, context=WIDE)
 
 
-_RATIO = re.compile(r"(\d+(?:\.\d+)?)\s*(?::|/|-?\s*for\s*-?)\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
-
-
-def split_ratio(text: str) -> Decimal | None:
-    """New units for one old, of 4:1, 4/1 or 4-for-1; None where a text says none."""
-    found = _RATIO.search(text)
-    if not found or not Decimal(found[2]) or not Decimal(found[1]):
+def split_ratio(text: str) -> Fraction | None:
+    """New units for old ones, of 4:1, 4/1 or 4-for-1; None where a text says none."""
+    found = PAIR.search(text)
+    if not found or len(found[0]) > LONGEST or not Decimal(found[2]) or not Decimal(found[1]):
         return None
     return as_ratio(Decimal(found[1]), Decimal(found[2]))
 
 
-def as_ratio(new: Decimal, old: Decimal) -> Decimal:
-    """new / old with the ten decimals of a ratio."""
-    return rate_of(new, old)
+def ratio_cell(values: Mapping[str, str], m: ColumnMap) -> str:
+    """The ratio in its own column: two numbers, or one, which stays as the file has it. Raises LedgerError."""
+    text = values.get("ratio", "")
+    if found := split_ratio(text):
+        return str(found)
+    value = number("ratio", text, m.decimal)
+    return plain(value) if value else ""
+
+
+def as_ratio(new: Decimal, old: Decimal) -> Fraction:
+    """The ratio of what came in to what went out, as a file states the units: 10 for 30 are 1:3."""
+    return Fraction(new) / Fraction(old)
+
+
+def ratio_of(record: Record) -> Fraction | None:
+    """The ratio in a record's cells; None where there is none that can be booked."""
+    try:
+        return read_ratio(record.cells.get("ratio", ""))
+    except LedgerError:
+        return None
 
 
 def rate_of(what: Decimal, of: Decimal) -> Decimal:
-    """what / of with ten decimals, as the ledger keeps rates and ratios."""
+    """what / of with ten decimals, as the ledger keeps rates."""
     return WIDE.divide(what, of).quantize(Decimal(1).scaleb(-10), context=WIDE)
 
 
@@ -519,7 +543,7 @@ def in_order(records: Iterable[Record]) -> list[Record]:
     return [record for _, record in sorted(keyed, key=lambda pair: pair[0])]
 
 
-def joined(record: Record, others: Iterable[Record], **changes: str | Decimal | None) -> Record:
+def joined(record: Record, others: Iterable[Record], **changes: Cell) -> Record:
     """A record that takes the lines of others in, with these cells changed."""
     lines = sorted({*record.lines, *(n for other in others for n in other.lines)})
     return replace(record, lines=tuple(lines), cells=filled(record.cells, **changes))
@@ -575,6 +599,8 @@ def with_ratios(records: list[Record]) -> list[Record]:
             else:
                 held[key] = before + added
                 r = replace(r, cells=filled(r.cells, ratio=ratio))
+        elif kind == "split" and r.books:
+            held[key] = times(held[key], ratio_of(r) or Fraction(1))
         elif kind in ("buy", "cover", "transfer_in"):
             held[key] += quantity
         elif kind in ("sell", "short", "transfer_out"):
@@ -595,7 +621,7 @@ def with_sides(records: list[Record]) -> list[Record]:
         kind, quantity = r.cells.get("kind", ""), amount_of(r, "quantity") if r.books else Decimal(0)
         if not quantity or kind not in (*TRADES, "transfer_in", "transfer_out"):
             if kind == "split" and r.books:
-                held[key] *= amount_of(r, "ratio") or 1
+                held[key] = times(held[key], ratio_of(r) or Fraction(1))
             out.append(r)
             continue
         units = quantity if kind in ("buy", "cover", "transfer_in") else -quantity
@@ -614,15 +640,16 @@ def with_sides(records: list[Record]) -> list[Record]:
     return out
 
 
-def simple_ratio(new: Decimal, old: Decimal) -> Decimal | None:
-    """new / old where it is a ratio of small whole numbers (to the rounding of fractional units), else None."""
-    exact = new / old
-    for below in range(1, 11):
-        above = (exact * below).to_integral_value()
-        if 0 < above <= 1000 and abs(exact * below - above) * old <= Decimal("0.00001") * below:
-            return as_ratio(above, Decimal(below))
-    if 0 < exact < 1 and (1 / exact).to_integral_value() * exact == 1:
-        return as_ratio(Decimal(1), (1 / exact).to_integral_value())
+def simple_ratio(new: Decimal, old: Decimal) -> Fraction | None:
+    """new / old where it is a ratio of small whole numbers (to the rounding of fractional units), else None.
+
+    Small: one of them up to 10, the other up to 1000.
+    """
+    exact = as_ratio(new, old)
+    for small in range(1, 11):
+        for ratio in (Fraction(round(exact * small), small), Fraction(small, round(small / exact) or 1) if exact > 0 else None):
+            if ratio and max(ratio.as_integer_ratio()) <= 1000 and abs(ratio - exact) * Fraction(old) <= Fraction(1, 100_000):
+                return ratio
     return None
 
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from core.brokers.columns import (
+    Cell,
     ColumnMap,
     NothingToBook,
     amount_of,
@@ -207,7 +208,7 @@ def exchange(both: list[Record]) -> Record:
     text = core_of(both[0].cells.get("note", ""))
     cash_in = sum((amount_of(r, "gross") for r in both), Decimal(0))
     parent = re.match(r"([\w. ]+?)\s?\(([A-Z]{2}[A-Z0-9]{9}\d)\)", text)
-    quiet: dict[str, str | Decimal | None] = {"quantity": "", "gross": "", "price": "", "note": text}
+    quiet: dict[str, Cell] = {"quantity": "", "gross": "", "price": "", "note": text}
     terms = re.search(r"(\d+(?:\.\d+)?) FOR (\d+(?:\.\d+)?)", text)
     ratio = (
         as_ratio(Decimal(terms[1]), Decimal(terms[2])) if terms and Decimal(terms[2]) and Decimal(terms[1]) else None

@@ -8,10 +8,10 @@ are two rows, the old security under its CUSIP.
 from __future__ import annotations
 
 from collections import defaultdict
-from decimal import Decimal
 
 from core.brokers.columns import (
     SKIP,
+    Cell,
     ColumnMap,
     Values,
     amount_of,
@@ -113,7 +113,7 @@ def group(records: list[Record]) -> list[Record]:
                 continue
         gets, gives = new[0], old[0]
         ratio = as_ratio(amount_of(gets, "quantity"), -amount_of(gives, "quantity"))
-        shared: dict[str, str | Decimal | None] = {"quantity": "", "price": "", "gross": ""}
+        shared: dict[str, Cell] = {"quantity": "", "price": "", "gross": ""}
         if action == "Reverse Split":
             one = joined(gets, [gives], kind="split", ratio=ratio, **shared)
         else:

@@ -6,11 +6,13 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from fractions import Fraction
 
-from core.brokers.columns import amount_of, filled
+from core.brokers.columns import amount_of, filled, ratio_of
 from core.brokers.registry import Record, Statement
 from core.ledger import ACTIONS, CASH, TRADES, TRANSFERS
 from core.money import posted
+from core.ratio import times
 
 IN_ITS_OWN = TRADES | ACTIONS  # without a currency in the file, the security's
 
@@ -63,17 +65,17 @@ def balances(statement: Statement) -> Balances:
         cells, kind, of = record.cells, record.cells["kind"], security_of(record.cells)
         currency, amount = cash_of(record)
         cash[currency] += amount
-        quantity, ratio = amount_of(record, "quantity"), amount_of(record, "ratio")
+        quantity, ratio = amount_of(record, "quantity"), ratio_of(record) or Fraction(kind == "symbol_change")
         if kind in ("buy", "cover", "transfer_in"):
             units[of] += quantity
         elif kind in ("sell", "short", "transfer_out"):
             units[of] -= quantity
         elif kind == "split":
-            units[of] *= ratio
+            units[of] = times(units[of], ratio)
         elif kind in ("merger", "symbol_change"):
-            units[cells.get("into", "")] += units.pop(of, Decimal(0)) * (ratio or (kind == "symbol_change"))
+            units[cells.get("into", "")] += times(units.pop(of, Decimal(0)), ratio)
         elif kind == "spin_off":
-            units[cells.get("into", "")] += units[of] * ratio
+            units[cells.get("into", "")] += times(units[of], ratio)
         if kind == "dividend":
             dividends[of] += amount_of(record, "gross")
         if of and kind in ("dividend", "tax"):

@@ -22,7 +22,7 @@ from core.table import Column, Kind
     Column("taxes", "Taxes", Kind.MONEY, wide_only=True),
     Column("currency", "Currency", wide_only=True),
     Column("fx", "FX", Kind.PRICE, "base currency for one unit, where cash moved in the base currency", wide_only=True),
-    Column("ratio", "Ratio", Kind.PRICE, "of a split: new units for one old", wide_only=True),
+    Column("ratio", "Ratio", note="of a split, spin-off or merger: new units for old ones, 1:3", wide_only=True),
     Column("settles_on", "Settles", Kind.DATE, wide_only=True),
     Column("into", "Into", note="what a spin-off, merger or symbol change ends in", wide_only=True),
     Column("fraction", "Cost share", Kind.NUMBER, "of a spin-off: the share of the cost that moves", wide_only=True),

@@ -2,7 +2,8 @@
 
 `XNYS_ACME.csv` or `ACME.csv`: columns date, close and, where known, open, high, low, volume, adj_close, currency; the last day is the
 quote. `fx.csv`: date, currency, rate (units per 1 EUR). `actions.csv`: symbol, kind (dividend or split), ex_on and amount per
-share (currency and pay_on where known, exchange where several list the symbol) or ratio (new shares for one old).
+share (currency and pay_on where known, exchange where several list the symbol) or ratio (new shares for old ones: 4:1, 1:3, or a
+number as `core.ratio` reads it).
 `securities.csv`: symbol and, where known, exchange, name, currency, asset_class, sector, industry, country, isin,
 dividend_frequency, price, previous_close, quoted_at: what is proposed when somebody adds a security; without the file, or for what
 it leaves out, the price files tell symbol and last close. Commas, a decimal point, dates as 2026-01-31, columns in any order.
@@ -16,15 +17,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from core.book import Action
-from core.ledger import Security
+from core.ledger import LedgerError, Security
 from core.money import major_quote
 from core.profiles import Profile, allowed, asked, meant
+from core.ratio import read_ratio
 from core.taxonomy import ASSET_CLASSES, FREQUENCIES, closest, country_of, plain, sector_of
 from db.market import Bar, QuoteRow
 from jobs.feeds import FeedError
@@ -231,7 +234,7 @@ def _action(line: _Line, security: Security) -> Action:
     """A line of actions.csv."""
     kind, on = line.cells["kind"].lower(), _day(line, "ex_on")
     if kind == "split":
-        return Action(security.security_id, kind, on, ratio=_positive(line, "ratio"))
+        return Action(security.security_id, kind, on, ratio=_ratio(line))
     if kind != "dividend":
         raise FeedError(f"csv: {line.where}: kind {line.cells['kind']!r} is not dividend or split")
     pay_on = _day(line, "pay_on") if line.cells.get("pay_on") else None
@@ -367,6 +370,16 @@ def _positive(line: _Line, name: str) -> Decimal:
     if number <= 0:
         raise FeedError(f"csv: {line.where}: {name} {line.cells[name]!r} is not above zero")
     return number
+
+
+def _ratio(line: _Line) -> Fraction:
+    try:
+        ratio = read_ratio(line.cells.get("ratio", ""))
+    except LedgerError as error:
+        raise FeedError(f"csv: {line.where}: {error}") from error
+    if ratio is None:
+        raise FeedError(f"csv: {line.where}: ratio '' is missing: new shares for old ones, such as 4:1 or 1:3")
+    return ratio
 
 
 def _close_of(exchange: str, on: date) -> datetime:

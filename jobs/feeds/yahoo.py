@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -30,6 +31,7 @@ from core.book import Action
 from core.ledger import Security
 from core.money import major_quote
 from core.profiles import TWO_YEARS, Profile, allowed, asked, asset_class_of, dividend_frequency, exchange_of
+from core.ratio import times
 from core.taxonomy import ASSET_CLASSES, country_of, sector_of
 from db.market import Bar, QuoteRow
 from jobs.feeds import FeedError
@@ -287,15 +289,15 @@ def bars_in(reply: Any, security: Security, first: date, last: date) -> list[Bar
     for on, row in _rows(reply):
         if not first <= on <= last:
             continue
-        ratio = Decimal(1)
+        since = Fraction(1)
         for day, each in splits:
             if day > on:
-                ratio *= each
+                since *= each
         volume = row.pop("volume", None)
         adjusted = row.pop("adjusted", None)
-        prices = {k: (major_quote(v, currency)[0] * ratio).quantize(PLACES, ROUND_HALF_EVEN) for k, v in row.items()}
+        prices = {k: times(major_quote(v, currency)[0], since).quantize(PLACES, ROUND_HALF_EVEN) for k, v in row.items()}
         if prices["close"] > 0:
-            shares = None if volume is None else (volume / ratio).quantize(Decimal("0.01"))
+            shares = None if volume is None else times(volume, 1 / since).quantize(Decimal("0.01"))
             theirs = None if adjusted is None else major_quote(adjusted, currency)[0].quantize(PLACES) or None
             found.append(Bar(security.security_id, on, volume=shares, adjusted=theirs, **prices))
     return found
@@ -309,7 +311,7 @@ def actions_in(reply: Any, security: Security) -> list[Action]:
     if result is None or not currency or major_quote(Decimal(1), currency)[1] != security.currency:
         return []
     splits, number = splits_in(result), security.security_id
-    found = [Action(number, "split", on, ratio=ratio.quantize(PLACES)) for on, ratio in splits]
+    found = [Action(number, "split", on, ratio=ratio) for on, ratio in splits]
     paid: dict[date, Decimal] = {}
     for event in ((result.get("events") or {}).get("dividends") or {}).values():
         amount, on = _price(event.get("amount")), _day_at(result["meta"], event["date"])
@@ -318,7 +320,7 @@ def actions_in(reply: Any, security: Security) -> list[Action]:
     for on, amount in paid.items():
         for day, ratio in splits:
             if day > on:
-                amount *= ratio
+                amount = times(amount, ratio)
         found.append(Action(number, "dividend", on, None, amount.quantize(PLACES), security.currency))
     return sorted(found, key=lambda a: (a.ex_on, a.kind))
 
@@ -452,11 +454,11 @@ def _rows(reply: Any) -> list[tuple[date, dict[str, Decimal]]]:
     return sorted(rows.items(), key=lambda each: each[0])
 
 
-def splits_in(result: Mapping[str, Any]) -> list[tuple[date, Decimal]]:
-    """(first day on the new basis, new shares for one old) of every split event in a chart's result, oldest first."""
+def splits_in(result: Mapping[str, Any]) -> list[tuple[date, Fraction]]:
+    """(first day on the new basis, new shares for old ones) of every split event in a chart's result, oldest first."""
     found = []
     for event in ((result.get("events") or {}).get("splits") or {}).values():
-        new, old = Decimal(str(event["numerator"])), Decimal(str(event["denominator"]))
+        new, old = Fraction(str(event["numerator"])), Fraction(str(event["denominator"]))
         if new > 0 and old > 0:
             found.append((_day_at(result["meta"], event["date"]), new / old))
     return sorted(found)

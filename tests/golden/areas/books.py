@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -71,7 +72,7 @@ def trade(
 
 def split(on: date, ratio: Any) -> Draft:
     """New units for one old."""
-    return Draft("split", on, ACME.currency, ACME, ratio=exactly(ratio))
+    return Draft("split", on, ACME.currency, ACME, ratio=Fraction(str(ratio)))
 
 
 def sided(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -190,7 +191,7 @@ def fx_gains(i: Inputs) -> Answers:
 
 def with_splits(events: list[list[Any]]) -> list[Draft]:
     return [
-        split(day(on), exactly(a) / exactly(b)) if kind == "SPLIT" else trade(kind.lower(), day(on), a, b)
+        split(day(on), Fraction(str(a)) / Fraction(str(b))) if kind == "SPLIT" else trade(kind.lower(), day(on), a, b)
         for on, kind, a, b in events
     ]
 
@@ -212,7 +213,7 @@ def split_return(i: Inputs) -> Answers:
     before, after = day(i["prev"]), day(i["ex"])
     drafts = [
         trade("buy", before, i["shares_before"], i["raw_close_prev"], of=of),
-        Draft("split", after, of.currency, of, ratio=exactly(i["ratio"])),
+        Draft("split", after, of.currency, of, ratio=Fraction(str(i["ratio"]))),
     ]
     answers: Answers = {"shares_after": units_of(lots(drafts))}
     if i["raw_close_ex"] is not None:
