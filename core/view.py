@@ -17,7 +17,16 @@ from core.book import Book, Quote
 from core.fx import Series, day_number, day_of
 from core.ledger import MICRO
 from core.lots import Lots
-from core.reasons import NoBenchmark, NoPrice, NoRate, Reason, ShorterHistory, TooFewObservations
+from core.reasons import (
+    MisbookedSplit,
+    NoBenchmark,
+    NoPrice,
+    NoRate,
+    Reason,
+    ShorterHistory,
+    TooFewObservations,
+    UnbookedSplit,
+)
 from core.returns import (
     Flows,
     Period,
@@ -33,6 +42,7 @@ from core.returns import (
     twr,
 )
 from core.scope import Scope
+from core.unbooked import Unbooked, checked, unbooked_splits, unsound_from
 from core.valuation import (
     History,
     Valuation,
@@ -151,10 +161,15 @@ class View:
         """The date looked at."""
         return day_of(self.as_of)
 
+    @property
+    def unbooked_splits(self) -> tuple[Unbooked, ...]:
+        """Splits that the feeds know and the ledger does not have, or has otherwise; dividends too: `core.unbooked.unbooked`."""
+        return unbooked_splits(self.book, self.as_of)
+
     @cached_property
     def valuation(self) -> Valuation:
-        """Exact, to the cent."""
-        return value(self.book, self.as_of, self.quotes, self.now, self.coverage_limit)
+        """Exact, to the cent; not complete while a split of what was held is not booked."""
+        return checked(value(self.book, self.as_of, self.quotes, self.now, self.coverage_limit), self.unbooked_splits)
 
     @cached_property
     def lots(self) -> Lots:
@@ -206,6 +221,8 @@ class View:
         coverage = self.past.coverage.copy()
         if len(coverage):
             coverage[-1] = self.valuation.coverage
+        if (wrong_from := unsound_from(self.unbooked_splits)) is not None:
+            coverage[self.days >= wrong_from] = 0.0
         return np.where(coverage >= self.coverage_limit, self.returns, np.nan)
 
     @cached_property
@@ -307,9 +324,11 @@ class View:
 
     # --- what is not known ---
 
-    def lacking(self, i: int) -> NoRate | NoPrice | None:
-        """Why a value or flow from the i-th day of the series on is not known: a currency without a rate, or a security
-        without any price that was bought or sold. None where all is."""
+    def lacking(self, i: int) -> NoRate | NoPrice | UnbookedSplit | MisbookedSplit | None:
+        """Why a value or flow from the i-th day of the series on is not known: a split that is not booked, a currency without a
+        rate, or a security without any price that was bought or sold. None where all is."""
+        if (split := next((f for f in self.unbooked_splits if f.is_unsound), None)) is not None:
+            return split.reason
         for number in self.past.securities:
             reason = self.lacking_of(number, i)
             if reason is not None:
