@@ -88,6 +88,7 @@ class Action:
     ratio: Decimal | None
     amount: Decimal | None
     currency: str | None
+    pay_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,8 @@ class Gap:
     currency: str = ""
     base: str = ""
     rates: Rates | None = None
+    unbooked: Sequence[tuple[date, Fraction]] = ()  # splits up to the day that are known and not booked: ex date, ratio
+    completed: Decimal | None = None  # ours, had they been booked
 
     @property
     def difference(self) -> Decimal:
@@ -281,21 +284,43 @@ def sign(gap: Gap) -> Iterator[Cause]:
 
 
 def split(gap: Gap) -> Iterator[Cause]:
-    """A split that one side has not booked: a known one, one in our ledger, or a usual ratio that the prices bear out."""
-    if not gap.ours or not gap.theirs:
+    """A split that one side has not booked: a known one of whatever age, one in our ledger, or a usual ratio that the prices bear out."""
+    named = [*_unbooked_here(gap), *_booked_here(gap)]
+    yield from named
+    dated = [e.traded_on for e in gap.entries if e.kind == "split"] + [a.ex_on for a in gap.actions if a.kind == "split"]
+    if not named and not any(abs(on - gap.on) <= SPLIT_NEAR for on in dated):
+        yield from _plausible(gap)
+
+
+def _unbooked_here(gap: Gap) -> Iterator[Cause]:
+    """Splits that the feeds know and the ledger does not have: all of them together, or one of them."""
+    if gap.completed is not None and _are(gap.theirs, gap.completed, gap.tolerance):
+        known = [f"the {said_ratio(ratio)} split with ex-date {on}" for on, ratio in gap.unbooked]
+        verb = "is" if len(known) == 1 else "are"
+        yield Cause("split", f"T{' and '.join(known)[1:]} {verb} known and not booked here.", True)
         return
     booked = [e for e in gap.entries if e.kind == "split" and e.ratio]
-    for e in booked:
-        assert e.ratio is not None
+    coming = [
+        (a.ex_on, Fraction(a.ratio))
+        for a in gap.actions
+        if a.kind == "split" and a.ratio and gap.on < a.ex_on <= gap.on + SPLIT_NEAR
+        and not any(e.ratio == a.ratio and abs(e.traded_on - a.ex_on) <= timedelta(days=10) for e in booked)
+    ]  # fmt: skip
+    for on, ratio in (*gap.unbooked, *coming):
+        if gap.ours and gap.theirs and _became(gap.theirs, gap.ours, ratio, gap.tolerance):
+            yield Cause("split", f"The {said_ratio(ratio)} split with ex-date {on} is known and not booked here.", True)
+
+
+def _booked_here(gap: Gap) -> Iterator[Cause]:
+    """Splits of the ledger that the custodian does not count, or counts already; an old one is a guess."""
+    for e in gap.entries:
+        if e.kind != "split" or not e.ratio or not gap.ours or not gap.theirs:
+            continue
         ratio = said_ratio(Fraction(e.ratio))
-        if (
-            e.traded_on <= gap.on
-            and abs(e.traded_on - gap.on) <= SPLIT_NEAR
-            and _became(gap.theirs, gap.ours, 1 / Fraction(e.ratio), gap.tolerance)
-        ):
-            yield Cause(
-                "split", f"The {ratio} split of {e.traded_on} is booked here and not there.", True, (e.transaction_id,)
-            )
+        if e.traded_on <= gap.on and _became(gap.theirs, gap.ours, 1 / Fraction(e.ratio), gap.tolerance):
+            near = gap.on - e.traded_on <= SPLIT_NEAR
+            text = f"The {ratio} split of {e.traded_on} is booked here and not there."
+            yield Cause("split", text, near, (e.transaction_id,))
         if e.traded_on > gap.on and _became(gap.theirs, gap.ours, Fraction(e.ratio), gap.tolerance):
             yield Cause(
                 "split",
@@ -303,21 +328,12 @@ def split(gap: Gap) -> Iterator[Cause]:
                 True,
                 (e.transaction_id,),
             )
-    known = [a for a in gap.actions if a.kind == "split" and a.ratio and abs(a.ex_on - gap.on) <= SPLIT_NEAR]
-    for a in known:
-        assert a.ratio is not None
-        if any(e.ratio == a.ratio and abs(e.traded_on - a.ex_on) <= timedelta(days=10) for e in booked):
-            continue
-        if _became(gap.theirs, gap.ours, Fraction(a.ratio), gap.tolerance):
-            yield Cause(
-                "split",
-                f"The {said_ratio(Fraction(a.ratio))} split with ex-date {a.ex_on} is known and not booked here.",
-                True,
-            )
-    if known or booked:
-        return
+
+
+def _plausible(gap: Gap) -> Iterator[Cause]:
+    """A ratio that splits really have, where the prices say the same."""
     for ratio_ in RATIOS + [1 / r for r in RATIOS]:
-        if not _became(gap.theirs, gap.ours, ratio_, gap.tolerance):
+        if not gap.ours or not gap.theirs or not _became(gap.theirs, gap.ours, ratio_, gap.tolerance):
             continue
         factor = Decimal(ratio_.numerator) / ratio_.denominator
         why = ""
@@ -345,9 +361,13 @@ def said_ratio(ratio: Fraction) -> str:
 
 def _became(after: Decimal, before: Decimal, ratio: Fraction, tolerance: Decimal) -> bool:
     """Whether `before` units became `after` by a split; a fraction of a unit may have been paid in cash."""
-    whole = Decimal(ratio.numerator) * before / ratio.denominator
-    return abs(after - whole) <= tolerance or (
-        after == after.to_integral_value() and after != 0 and 0 < abs(whole) - abs(after) < 1 and after * whole > 0
+    return _are(after, Decimal(ratio.numerator) * before / ratio.denominator, tolerance)
+
+
+def _are(units: Decimal, after: Decimal, tolerance: Decimal) -> bool:
+    """Whether units are what splits left of them; a fraction of a unit may have been paid in cash."""
+    return abs(units - after) <= tolerance or (
+        units == units.to_integral_value() and units != 0 and 0 < abs(after) - abs(units) < 1 and units * after > 0
     )
 
 

@@ -6,7 +6,7 @@ A split of the ledger is the counterpart of a feed's of the same ratio within te
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -121,7 +121,7 @@ def unbooked(book: Book, as_of: int) -> tuple[Unbooked, ...]:
     key = ("unbooked", as_of)
     if key not in book.derived:
         book.make_room()
-        found = [*unbooked_splits(book, as_of), *_dividends(book, as_of)]
+        found = [*unbooked_splits(book, as_of), *unpaid(book, as_of, ("not booked",))]
         book.derived[key] = tuple(sorted(found, key=lambda f: (f.action.ex_on, f.security.symbol, not f.is_split)))
     kept: tuple[Unbooked, ...] = book.derived[key]
     return kept
@@ -130,6 +130,11 @@ def unbooked(book: Book, as_of: int) -> tuple[Unbooked, ...]:
 def unbooked_splits(book: Book, as_of: int) -> tuple[Unbooked, ...]:
     """The splits among them. Kept with the Book."""
     return tuple(_splits(book, as_of)[0])
+
+
+def completed_units(book: Book, as_of: int) -> Mapping[int, Units]:
+    """The units of the securities whose splits are not booked, had they been: as the ledger has them where that cannot be."""
+    return _splits(book, as_of)[1]
 
 
 def checked(valuation: Valuation, found: Sequence[Unbooked]) -> Valuation:
@@ -216,8 +221,9 @@ def _lacking(
 # --- dividends ------------------------------------------------------------------------------------------------------------
 
 
-def _dividends(book: Book, as_of: int) -> Iterator[Unbooked]:
-    """Dividends whose day has passed, on units held at the ex date, that no dividend and no return of capital of the ledger pays."""
+def unpaid(book: Book, as_of: int, states: Collection[str]) -> Iterator[Unbooked]:
+    """Dividends on units held at the ex date that no dividend and no return of capital of the ledger pays, of these states
+    (`core.expected.unpaid_state`) on a day."""
     end, held, completed = day_of(as_of), units_of(book, as_of), _splits(book, as_of)[1]
     paid = {(d.security.security_id, d.ex_on) for d in dividends(book, as_of)} | _returned(book, as_of)
     for number, security in book.securities.items():
@@ -229,7 +235,8 @@ def _dividends(book: Book, as_of: int) -> Iterator[Unbooked]:
                 a.kind != "dividend"
                 or not a.amount
                 or (number, a.ex_on) in paid
-                or unpaid_state(a, end) != "not booked"
+                or day_number(a.ex_on) > as_of
+                or unpaid_state(a, end) not in states
             ):
                 continue
             entitled = units.before(day_number(a.ex_on))

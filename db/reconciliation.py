@@ -38,7 +38,7 @@ from core.table import plain
 from db import books, engine
 from db.access import AccessDenied
 
-AROUND = timedelta(days=120)  # corporate actions this near to a statement are looked at
+AROUND = timedelta(days=120)  # corporate actions this near to a statement are looked at; splits and dividends before it all
 MOST = 500  # reconciliations listed
 
 
@@ -133,9 +133,9 @@ def _sides(c: psycopg.Connection, book: Book, day: date, lines: Sequence[Line]) 
     actions = [
         Action(*row)
         for row in c.execute(
-            "SELECT security_id, kind, ex_on, ratio, amount, currency FROM corporate_actions WHERE security_id = ANY (%s) AND ex_on BETWEEN %s AND %s "
-            "ORDER BY ex_on, security_id",
-            (sorted(wanted), day - AROUND, day + AROUND),
+            "SELECT security_id, kind, ex_on, ratio, amount, currency, pay_on FROM corporate_actions WHERE security_id = ANY (%s) AND ex_on <= %s "
+            "AND (ex_on >= %s OR kind IN ('split', 'dividend')) ORDER BY ex_on, security_id",
+            (sorted(wanted), day + AROUND, day - AROUND),
         ).fetchall()
     ]
     return ours(book, day, known, actions), found
