@@ -73,6 +73,11 @@ _VARIABLES: Final = (
         "0.98",
         "share of a portfolio's value that must be priced before a total counts as complete",
     ),
+    Variable(
+        "BOOK_SPLITS",
+        "off",
+        "whether the scheduled process books splits that a feed knows and a ledger lacks; off = people are told and book them",
+    ),
     Variable("SCHEDULER", "on", "whether run.py starts the scheduled process beside the web process"),
     Variable("LOG_LEVEL", "info", "least serious message that is logged: debug, info, warning, error, critical"),
     Variable("LOG_FORMAT", "console", "console = for people, json = one object a line"),
@@ -102,6 +107,7 @@ class Settings:
     snapshot_every_minutes: int
     session_hours: int
     coverage_limit: float
+    book_splits: bool
     scheduler: bool
     log_level: str
     log_format: str
@@ -259,6 +265,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         snapshot_every_minutes=get("SNAPSHOT_EVERY_MINUTES", 5, _number(1, 1440), "use whole minutes from 1 to 1440"),
         session_hours=get("SESSION_HOURS", 12, _number(1, 8760), "use whole hours from 1 to 8760"),
         coverage_limit=get("COVERAGE_LIMIT", 0.98, _share, "use a share above 0 and up to 1, such as 0.98"),
+        book_splits=get("BOOK_SPLITS", False, _switch, switch),
         scheduler=get("SCHEDULER", True, _switch, switch),
         log_level=get("LOG_LEVEL", "info", _one_of(LOG_LEVELS), f"use one of {', '.join(LOG_LEVELS)}"),
         log_format=get("LOG_FORMAT", "console", _one_of(LOG_FORMATS), f"use one of {', '.join(LOG_FORMATS)}"),

@@ -25,7 +25,8 @@ from core.money import posted
 from core.reasons import NoRate
 from core.split_matching import ratio_of
 from core.statement import Line
-from core.unbooked import Unbooked, completed_units, unbooked_splits, unpaid
+from core.unbooked import Unbooked, unbooked_splits, unpaid
+from core.unbooked import completed as completed_by_splits
 from core.valuation import lots_of
 
 Basis = Literal["settlement", "trade"]
@@ -223,7 +224,7 @@ def ours(book: Book, on: date, securities: Mapping[int, Security], actions: Sequ
         settled[security] -= units
     later = _unsettled(ledger, of_row, day, [*splits, *more])
     for security in {f.security.security_id for f in lacking}:
-        whole = completed_units(told, day)[security].overnight(day + 1)
+        whole = completed_by_splits(told, day)[security].units.overnight(day + 1)
         completed[security] = (whole - later.get(security, Decimal(0)), whole)
     cash: dict[str, dict[str, Decimal]] = {"traded_on": {}, "settles_on": {}}
     for name, by in cash.items():

@@ -12,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.book import Action, Book
 from core.booking import derive
@@ -33,6 +34,7 @@ from core.ledger import (
     post,
     spoken,
 )
+from core.lots import Moves
 from core.money import posted
 from core.reasons import MisbookedSplit, UnbookedSplit, spelled
 from core.split_matching import State, each_once, in_words, is_usual, ratio_of, restated, unmatched
@@ -116,6 +118,19 @@ class Unbooked:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Completed:
+    """The ledger of one security with the splits that it lacks: `new` marks their rows, `moves` what all entries do to its units.
+
+    Where later entries do not allow them it is the ledger as it is.
+    """
+
+    ledger: Ledger
+    new: NDArray[np.bool_]
+    moves: Moves
+    units: Units
+
+
 def unbooked(book: Book, as_of: int) -> tuple[Unbooked, ...]:
     """Every action up to a day (a day number) without its counterpart, oldest first. Kept with the Book."""
     key = ("unbooked", as_of)
@@ -132,8 +147,8 @@ def unbooked_splits(book: Book, as_of: int) -> tuple[Unbooked, ...]:
     return tuple(_splits(book, as_of)[0])
 
 
-def completed_units(book: Book, as_of: int) -> Mapping[int, Units]:
-    """The units of the securities whose splits are not booked, had they been: as the ledger has them where that cannot be."""
+def completed(book: Book, as_of: int) -> Mapping[int, Completed]:
+    """The securities whose splits are not booked, as if they were."""
     return _splits(book, as_of)[1]
 
 
@@ -156,17 +171,17 @@ def booking(security: Security, split: Action) -> Draft:
     return Draft("split", split.ex_on, security.currency, security, ratio=split.ratio)
 
 
-def _splits(book: Book, as_of: int) -> tuple[list[Unbooked], dict[int, Units]]:
+def _splits(book: Book, as_of: int) -> tuple[list[Unbooked], dict[int, Completed]]:
     """(splits that are not booked or booked otherwise, the units of the securities concerned had they been booked)."""
     key = ("unbooked splits", as_of)
     if key not in book.derived:
         book.make_room()
         book.derived[key] = _find_splits(book, as_of)
-    kept: tuple[list[Unbooked], dict[int, Units]] = book.derived[key]
+    kept: tuple[list[Unbooked], dict[int, Completed]] = book.derived[key]
     return kept
 
 
-def _find_splits(book: Book, as_of: int) -> tuple[list[Unbooked], dict[int, Units]]:
+def _find_splits(book: Book, as_of: int) -> tuple[list[Unbooked], dict[int, Completed]]:
     announced = {number: _announced(book, number, as_of) for number in book.securities}
     concerned = [number for number, known in announced.items() if known]
     if not concerned or not len(book.ledger):
@@ -174,7 +189,7 @@ def _find_splits(book: Book, as_of: int) -> tuple[list[Unbooked], dict[int, Unit
     ledger, moves = book.ledger.upto(as_of), lots_of(book, as_of).moves
     held = counted(moves.only(np.isin(moves.security, concerned)), ledger)
     out: list[Unbooked] = []
-    completed: dict[int, Units] = {}
+    whole: dict[int, Completed] = {}
     for number, units in held.items():
         security, lacking = book.securities[number], list[Action]()
         known = [a for a in announced[number] if units.at[0][0] <= day_number(a.ex_on)]
@@ -188,9 +203,9 @@ def _find_splits(book: Book, as_of: int) -> tuple[list[Unbooked], dict[int, Unit
             else:
                 lacking.append(action)
         if any(units.before(day_number(a.ex_on)) for a in lacking):
-            of, completed[number] = _lacking(book, ledger, security, lacking, units)
+            of, whole[number] = _lacking(book, ledger, security, lacking, units)
             out += of
-    return sorted((f for f in out if f.units), key=lambda f: (f.action.ex_on, f.security.symbol)), completed
+    return sorted((f for f in out if f.units), key=lambda f: (f.action.ex_on, f.security.symbol)), whole
 
 
 def _announced(book: Book, security: int, as_of: int) -> list[Action]:
@@ -200,22 +215,27 @@ def _announced(book: Book, security: int, as_of: int) -> list[Action]:
 
 def _lacking(
     book: Book, ledger: Ledger, security: Security, splits: Sequence[Action], units: Units
-) -> tuple[list[Unbooked], Units]:
-    """(splits that are not booked, the units had they been booked: those of the ledger where later entries do not allow it)."""
+) -> tuple[list[Unbooked], Completed]:
+    """(splits that are not booked, the security as if they were)."""
     part = ledger.only(around(ledger, {security.security_id}))
     both, new = joined(part, from_postings([post(booking(security, a), book.base, a.ex_on, a.ex_on) for a in splits]))
+    methods = (book.portfolio.dated_methods,)
     try:
-        moves = derive(both, (book.portfolio.dated_methods,), ("XXX",), Rates({})).moves
+        moves = derive(both, methods, ("XXX",), Rates({})).moves
     except Impossible as e:
         later = f"{spoken(KINDS[int(both.kind[e.row])])} of {spelled(day_of(int(both.traded_on[e.row])))}"
         why = f"the {later} does not allow it, {e.expected}"
-        return [Unbooked(security, a, "not booked", units.before(day_number(a.ex_on)), why=why) for a in splits], units
-    completed, out = counted(moves, both).get(security.security_id, NOTHING), []
+        moves = derive(part, methods, ("XXX",), Rates({})).moves
+        its = moves.only(moves.security == security.security_id)
+        as_is = Completed(part, np.zeros(len(part), np.bool_), its, units)
+        return [Unbooked(security, a, "not booked", units.before(day_number(a.ex_on)), why=why) for a in splits], as_is
+    its = moves.only(moves.security == security.security_id)
+    whole, out = counted(its, both).get(security.security_id, NOTHING), []
     for action, row in zip(splits, new.nonzero()[0].tolist(), strict=True):
-        after = completed.before(day_number(action.ex_on))
-        change = Decimal(sum(moves.delta[moves.row == row].tolist())) / UNITS
+        after = whole.before(day_number(action.ex_on))
+        change = Decimal(sum(its.delta[its.row == row].tolist())) / UNITS
         out.append(Unbooked(security, action, "not booked", after - change, after))
-    return out, completed
+    return out, Completed(both, new, its, whole)
 
 
 # --- dividends ------------------------------------------------------------------------------------------------------------
@@ -224,10 +244,10 @@ def _lacking(
 def unpaid(book: Book, as_of: int, states: Collection[str]) -> Iterator[Unbooked]:
     """Dividends on units held at the ex date that no dividend and no return of capital of the ledger pays, of these states
     (`core.expected.unpaid_state`) on a day."""
-    end, held, completed = day_of(as_of), units_of(book, as_of), _splits(book, as_of)[1]
+    end, held, whole = day_of(as_of), units_of(book, as_of), completed(book, as_of)
     paid = {(d.security.security_id, d.ex_on) for d in dividends(book, as_of)} | _returned(book, as_of)
     for number, security in book.securities.items():
-        units = completed.get(number, held.get(number, NOTHING))
+        units = whole[number].units if number in whole else held.get(number, NOTHING)
         if not units.at:
             continue
         for a in book.actions.get(number, ()):

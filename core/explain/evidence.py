@@ -14,7 +14,7 @@ import numpy as np
 from core.booking import Change, changes
 from core.explain import Evidence
 from core.fx import day_of
-from core.ledger import ACTIONS, KINDS, MICRO, UNITS, around
+from core.ledger import ACTIONS, KINDS, MICRO, UNITS, Ledger, around
 from core.lots import Disposal, Lot
 from core.money import posted
 from core.reasons import NoRate
@@ -83,7 +83,12 @@ def _entry(view: View, r: int) -> tuple[Any, ...]:
 
 def entry_id(view: View, row: int) -> str:
     """The id of an entry, by its row in the ledger."""
-    return str(UUID(bytes=bytes(view.book.ledger.ids[row])))
+    return number_of(view.book.ledger, row)
+
+
+def number_of(ledger: Ledger, row: int) -> str:
+    """The id of an entry of any ledger."""
+    return str(UUID(bytes=bytes(ledger.ids[row])))
 
 
 def prices(view: View, securities: Iterable[int]) -> Evidence:

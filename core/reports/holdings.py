@@ -170,6 +170,7 @@ def holdings(view: View) -> Made:
             if p.fresh or p.priced_on is None
             else f"price carried forward since {day_of(p.priced_on)}"
         )
+        note = "; ".join(r for r in (*(f.words for f in view.unbooked_splits if f.security.security_id == number), note) if r)
         change = float(p.price / p.previous - 1) if p.price is not None and p.previous else None
         rows.append(
             (p.security.symbol, p.security.name, p.units, p.price, p.security.currency, None if p.priced_on is None else day_of(p.priced_on), value,
