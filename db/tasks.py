@@ -22,7 +22,7 @@ from core import plans
 from core.master import DuplicateSymbol, MasterError
 from core.plans import Plan
 from db import engine, master
-from db.access import INSTALLATION, AccessDenied, User
+from db.access import AccessDenied, User
 
 CHANNEL = "ballast_tasks"
 OPEN = ("waiting", "queued", "running")
@@ -170,7 +170,7 @@ def request_on(
 
 def request_own(c: psycopg.Connection, plan: Plan) -> UUID:
     """Ask for a plan in the name of the installation, on a connection of the scheduled process."""
-    c.execute("SELECT set_config('app.user_id', %s, true)", (str(INSTALLATION),))
+    c.execute("SELECT act_as_installation()")
     return request_on(c, plan, {})
 
 

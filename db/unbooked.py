@@ -198,6 +198,12 @@ def _reversal(entry: Row, booked: UUID) -> Row:
     return kept | {"title": entry["title"].replace("Book", "Take back", 1), "kind": "reversal", "reverses": str(booked)}
 
 
+def may_undo(user: User, task: UUID) -> bool:
+    """Whether anything that a task booked is left to take back where this person may book."""
+    with engine.session(user.user_id) as c:
+        return any(row[3] for row in c.execute(_BOOKED, (task,)).fetchall())
+
+
 def is_undone(user: User, task: UUID) -> UUID | None:
     """The task that takes this one back, or is about to; None where there is none that this person may see."""
     with engine.session(user.user_id) as c:

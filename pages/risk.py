@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from ui import charts, explain, frame, scope, show
+from ui import charts, explain, frame, scope, show, unbooked
 
 CARDS = ("volatility", "sharpe", "max_drawdown", "beta", "var_95", "es_95")
 
 here = frame.page("Risk")
+unbooked.warn(here)
 
 scope.period_control(here, key="risk_period")
 figures = here.answer("risk")

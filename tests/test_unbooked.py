@@ -16,12 +16,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_explain import check
 
 from core.book import Action, Book, Portfolio
 from core.fx import Rates, Series, day_number
 from core.ledger import Draft, Security, from_postings, post
 from core.reasons import MisbookedSplit, UnbookedSplit
+from core.reports import REPORTS
 from core.scope import Scope
+from core.table import Context
 from core.unbooked import Unbooked, unbooked, unbooked_splits
 from core.view import View
 
@@ -276,6 +279,43 @@ def test_a_dividend_is_due_on_the_units_that_a_split_made() -> None:
         ("3:1 split of 2 March 2026", 100, None),
         ("dividend of 20 March 2026", 300, D("75.00")),
     ]
+
+
+# --- what a report says, and how it comes about --------------------------------------------------------------------------
+
+LATER = EX + timedelta(days=2)
+EXAMPLES = {
+    "one": booked(trade("buy", 100, 300), actions=[split(3)]),
+    "two, a dividend between and after": booked(
+        trade("buy", 100, 300), trade("sell", 10, 50, date(2026, 4, 1)),
+        actions=[split(2, date(2026, 1, 5)), dividend("0.1", date(2026, 2, 2), date(2026, 2, 9)), split(3),
+                 dividend("0.25", date(2026, 3, 20), date(2026, 3, 30))]),
+    "short": booked(trade("short", 100, 300), actions=[split("0.3333333333")]),
+    "twice": booked(trade("buy", 100, 300), entry(3), entry(3, LATER), actions=[split(3)]),
+    "another ratio": booked(trade("buy", 100, 300), entry(2, LATER), actions=[split(3)]),
+    "one of two twice": booked(trade("buy", 100, 300), entry(3), entry(3, LATER), actions=[split(2, date(2026, 1, 5)), split(3)]),
+    "restated": booked(trade("buy", 300, 100), actions=[split(3)]),
+    "not possible": booked(trade("buy", 100, 300), trade("sell", 50, 110, date(2026, 4, 1)), actions=[split("0.1")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_cell_of_the_report_recomputes(name: str) -> None:
+    looked = view(EXAMPLES[name])
+    table = REPORTS["unbooked_actions"].table(Context(TODAY, "USD", "1"), view=looked)
+    assert table.rows
+    check(looked, table)
+
+
+def test_what_a_report_says_of_a_split_stands_once_and_before_all_else() -> None:
+    looked = view(EXAMPLES["one"])
+    said = str(looked.valuation.missing[0])
+    for name in ("overview", "holdings", "performance", "risk", "growth", "allocation", "movers"):
+        notes = REPORTS[name].table(Context(TODAY, "USD", "1"), view=looked).notes
+        assert notes[0] == said, name
+        assert sum(said in note for note in notes) == 1, name
+    (row,) = REPORTS["holdings"].table(Context(TODAY, "USD", "1"), view=looked).records()
+    assert row["note"].startswith("3:1 split of 2 March 2026 known, not booked")
 
 
 # --- the law -------------------------------------------------------------------------------------------------------------

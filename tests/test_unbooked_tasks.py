@@ -390,3 +390,82 @@ def test_nobody_signs_in_as_the_installation_nor_shares_with_it(small: Small) ->
     assert "installation" not in {u[1] for u in access.users(small.user("anna"))}
     with pytest.raises(ValueError, match="nobody has it"):
         access.share(small.user("anna"), small.portfolios[DOLLARS], "installation", "read")
+
+
+# --- by the API -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_api_lists_plans_books_and_takes_back(small: Small) -> None:
+    anna = small.client("anna")
+    (found,) = [a for a in anna.get("/v1/corporate-actions/unbooked").json() if a["kind"] == "split"]
+    assert (found["symbol"], found["ratio"], found["ex_on"]) == ("BOLT", "3:1", ex(small).isoformat())
+    assert {p["name"]: (p["units"], p["units_after"], p["may_book"]) for p in found["portfolios"]} == {
+        DOLLARS: ("25", "75", True), MIXED: ("55", "165", True)}  # fmt: skip
+    one = {"security": "XNYS:BOLT", "ex_on": ex(small).isoformat()}
+    planned = anna.get("/v1/corporate-actions/unbooked/plan", params=one).json()
+    assert [s["size"] for s in planned["steps"]] == [1, 1]
+    dry = anna.post("/v1/corporate-actions/unbooked/book", params={"dry_run": True}, json={"splits": [one]})
+    assert (dry.status_code, dry.json()) == (200, planned)
+    asked_ = anna.post("/v1/corporate-actions/unbooked/book", json={"splits": [one]}, headers={"Idempotency-Key": "a"})
+    again = anna.post("/v1/corporate-actions/unbooked/book", json={"splits": [one]}, headers={"Idempotency-Key": "a"})
+    assert (asked_.status_code, asked_.json()["message"]) == (202, "Security split booking task initiated")
+    assert again.json()["task_id"] == asked_.json()["task_id"]
+    number = asked_.json()["task_id"]
+    worked()
+    done = anna.get(asked_.headers["Location"].removeprefix("/api")).json()
+    assert (done["status"], done["title"]) == ("completed", f"Book the 3:1 split of XNYS:BOLT, ex {ex(small)}")
+    assert small.client("ben").get(f"/v1/securities/tasks/{number}").json()["title"] == "Book splits"
+    assert anna.get("/v1/corporate-actions/unbooked", params={"security": "BOLT"}).json() == []
+    nothing = anna.post("/v1/corporate-actions/unbooked/book", json={})
+    assert (nothing.status_code, nothing.json()["type"].rsplit("#")[-1]) == (409, "nothing-to-book")
+    undo = anna.post(f"/v1/corporate-actions/bookings/{number}/undo", params={"dry_run": True})
+    assert (undo.status_code, {s["action"] for s in undo.json()["steps"]}) == (200, {"reverse"})
+    back = anna.post(f"/v1/corporate-actions/bookings/{number}/undo")
+    worked()
+    assert back.status_code == 202
+    assert anna.get(f"/v1/securities/tasks/{back.json()['task_id']}").json()["undoes"] == number
+    assert splits(small, DOLLARS) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "slug"),
+    [
+        ("GET", "/unbooked/plan?ex_on=2026-01-05", None, 422, "bad-parameter"),
+        ("GET", "/unbooked/plan?security=NOTHING", None, 404, "no-such-security"),
+        ("GET", "/unbooked?security=NOTHING", None, 404, "no-such-security"),
+        ("POST", "/unbooked/book", {"splits": []}, 422, "bad-request"),
+        ("POST", "/unbooked/book", {"split": "all"}, 422, "bad-request"),
+        ("POST", "/unbooked/book", {"splits": [{"security": "BOLT", "ex_on": "2001-01-01"}]}, 409, "nothing-to-book"),
+        ("POST", "/bookings/00000000-0000-7000-8000-00000000000f/undo", None, 404, "no-such-task"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(small: Small, method: str, path: str, body: Any, status: int, slug: str) -> None:
+    answer = small.client("anna").request(method, f"/v1/corporate-actions{path}", json=body)
+    assert (answer.status_code, answer.json()["type"].rsplit("#")[-1]) == (status, slug), answer.text
+
+
+def test_a_viewer_may_not_by_the_api_either(small: Small) -> None:
+    vera = small.client("vera")
+    (found,) = [a for a in vera.get("/v1/corporate-actions/unbooked").json() if a["kind"] == "split"]
+    assert [(p["name"], p["may_book"]) for p in found["portfolios"]] == [(DOLLARS, False)]
+    assert vera.post("/v1/corporate-actions/unbooked/book", json={}).status_code == 409
+
+
+def test_the_reports_say_it_as_json_and_csv(small: Small) -> None:
+    anna, query = small.client("anna"), {"portfolio": str(small.portfolios[DOLLARS])}
+    overview = anna.get("/v1/reports/overview", params=query).json()
+    said = f"BOLT: 3:1 split of {ex(small).day} {ex(small).strftime('%B %Y')} known, not booked: value and returns are wrong until it is"
+    assert overview["notes"][0] == said
+    figures = {f["key"]: f for f in overview["figures"]}
+    assert (figures["total"]["reason"], figures["day"]["value"], figures["day"]["reason"]) == (said, None, said)
+    for name in ("holdings", "performance", "growth", "risk", "allocation", "movers", "tax_gains"):
+        assert anna.get(f"/v1/reports/{name}", params=query).json()["notes"].count(said) == 1, name
+    (bolt,) = [r for r in anna.get("/v1/reports/holdings", params=query).json()["rows"] if r["symbol"] == "BOLT"]
+    assert "3:1 split" in bolt["note"]
+    listed = anna.get("/v1/reports/unbooked_actions", params=query).json()
+    assert [(r["symbol"], r["units"], r["after"]) for r in listed["rows"]] == [("BOLT", "25", "75")]
+    file = anna.get("/v1/reports/unbooked_actions", params=query | {"format": "csv"}).text
+    assert "BOLT" in file.splitlines()[1]
+    cell = anna.get("/v1/reports/unbooked_actions/explain", params=query | {"column": "after", "row": 0}).json()
+    assert (cell["value"], cell["recomputed"]) == ("75", "75")
+    assert [r["kind"] for r in cell["evidence"][0]["rows"]][-1] == "split, not booked"

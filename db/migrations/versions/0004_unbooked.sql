@@ -20,11 +20,16 @@ SELECT protect('task_entries');
 GRANT UPDATE (transaction_id) ON task_entries TO ballast_jobs;
 SELECT audited('task_entries');
 
--- The installation itself, where it acts on its own: nobody can sign in as it.
+-- The installation itself, where it acts on its own: nobody can sign in as it. It is among the users once it did anything.
 CREATE FUNCTION installation_user() RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT '00000000-0000-7000-8000-000000000001'::uuid $$;
-INSERT INTO users (user_id, username, display_name, role, disabled_at)
-SELECT installation_user(), CASE WHEN EXISTS (SELECT FROM users WHERE username = 'installation') THEN 'installation ' || gen_random_uuid() ELSE 'installation' END,
-       'The installation', 'viewer', now();
+CREATE FUNCTION act_as_installation() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  INSERT INTO users (user_id, username, display_name, role, disabled_at)
+  SELECT installation_user(), CASE WHEN EXISTS (SELECT FROM users WHERE username = 'installation') THEN 'installation ' || gen_random_uuid() ELSE 'installation' END,
+         'The installation', 'viewer', now()
+   WHERE NOT EXISTS (SELECT FROM users WHERE user_id = installation_user());
+  PERFORM set_config('app.user_id', installation_user()::text, true);
+END $$;
 -- The scheduled process books what a task holds, and nothing but through one.
 GRANT INSERT ON transactions TO ballast_jobs;
 GRANT UPDATE (version) ON portfolios TO ballast_jobs;
@@ -91,7 +96,8 @@ BEGIN
   RETURN NULL;
 END $$;
 
-REVOKE ALL ON FUNCTION installation_user(), add_task_entries(uuid, jsonb), task_title_for(uuid, uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION installation_user(), act_as_installation(), add_task_entries(uuid, jsonb), task_title_for(uuid, uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION task_title_for(uuid, uuid) TO ballast_web, ballast_jobs;
 GRANT EXECUTE ON FUNCTION installation_user() TO ballast_web, ballast_jobs;
+GRANT EXECUTE ON FUNCTION act_as_installation() TO ballast_jobs;
 GRANT EXECUTE ON FUNCTION add_task_entries(uuid, jsonb), request_task(text, text, text, integer, text, jsonb, jsonb, uuid) TO ballast_web, ballast_jobs;
