@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from core import VERSION, expected, income, prices, reasons, returns
+from core import VERSION, expected, income, prices, reasons, returns, split_matching, unbooked
 from core.metrics import METRICS
 
 HERE = Path(__file__).resolve().parent
@@ -35,7 +35,8 @@ def text() -> str:
         year = ", a year of them where the return is annualised" if m.a_year else ""
         facts = f"`{m.name}` · {m.kind} · version {m.version} · asks for {', '.join(m.inputs)}"
         parts.append(f"### {m.title}\n\n{facts} · observations needed: {m.minimum}{year}\n\n{m.definition}\n")
-    for title, module_ in (("Income", income), ("Income to come", expected), ("Adjusted prices", prices)):
+    for title, module_ in (("Income", income), ("Income to come", expected), ("Adjusted prices", prices),
+                           ("Corporate actions not booked", unbooked), ("Which split is which", split_matching)):  # fmt: skip
         parts.append(f"## {title}\n")
         for name, function in inspect.getmembers(module_, inspect.isfunction):
             if function.__module__ == module_.__name__ and not name.startswith("_"):
