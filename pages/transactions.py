@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui import changes, editor, entry, explain, frame, importer, session, show, unbooked
+from ui import changes, editor, entry, explain, frame, importer, session, show
 
 KEY = (
     "traded_on",
@@ -22,7 +22,6 @@ KEY = (
 PHONE = ("traded_on", "kind", "symbol", "net")
 
 here = frame.page("Transactions", needs_transactions=False)
-unbooked.warn(here)
 may = entry.may_book(here.user, here.portfolio)
 entry.said(here.user, here.portfolio.portfolio_id)
 importer.said(here.user, here.portfolio.portfolio_id)

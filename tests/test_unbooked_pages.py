@@ -30,7 +30,6 @@ PAGES = (
     "income",
     "risk",
     "compliance",
-    "transactions",
     "reconciliation",
     "tax",
 )
