@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -78,6 +79,11 @@ _VARIABLES: Final = (
         "off",
         "whether the scheduled process books splits that a feed knows and a ledger lacks; off = people are told and book them",
     ),
+    Variable(
+        "RISK_FREE_RATES",
+        "",
+        "risk-free rate a year by currency, such as USD=4.25%,EUR=2%; dated ones: python -m db.admin load-risk-free; empty = 0",
+    ),
     Variable("SCHEDULER", "on", "whether run.py starts the scheduled process beside the web process"),
     Variable("LOG_LEVEL", "info", "least serious message that is logged: debug, info, warning, error, critical"),
     Variable("LOG_FORMAT", "console", "console = for people, json = one object a line"),
@@ -108,6 +114,7 @@ class Settings:
     session_hours: int
     coverage_limit: float
     book_splits: bool
+    risk_free_rates: tuple[tuple[str, Decimal], ...]
     scheduler: bool
     log_level: str
     log_format: str
@@ -208,6 +215,12 @@ def _host(text: str) -> str:
     return text
 
 
+def _rates(text: str) -> tuple[tuple[str, Decimal], ...]:
+    from core.risk_free import by_currency
+
+    return by_currency(text)
+
+
 def _folder(text: str) -> Path:
     if "\0" in text or "\n" in text:
         raise ValueError
@@ -266,6 +279,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         session_hours=get("SESSION_HOURS", 12, _number(1, 8760), "use whole hours from 1 to 8760"),
         coverage_limit=get("COVERAGE_LIMIT", 0.98, _share, "use a share above 0 and up to 1, such as 0.98"),
         book_splits=get("BOOK_SPLITS", False, _switch, switch),
+        risk_free_rates=get("RISK_FREE_RATES", (), _rates, "use rates by currency, such as USD=4.25%,EUR=2%"),
         scheduler=get("SCHEDULER", True, _switch, switch),
         log_level=get("LOG_LEVEL", "info", _one_of(LOG_LEVELS), f"use one of {', '.join(LOG_LEVELS)}"),
         log_format=get("LOG_FORMAT", "console", _one_of(LOG_FORMATS), f"use one of {', '.join(LOG_FORMATS)}"),
@@ -299,7 +313,8 @@ def table(environ: Mapping[str, str]) -> str:
         value = getattr(now, name.lower())
         if isinstance(value, bool):
             return "on" if value else "off"
-        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        parts = [each if isinstance(each, str) else "=".join(map(str, each)) for each in value] if isinstance(value, tuple) else [str(value)]
+        text = ",".join(parts)
         return mask(name, text) or "(empty)"
 
     rows = [("variable", "default", "current", "meaning")]

@@ -14,7 +14,7 @@ from api.answers import AsOf, Cell, ColumnAnswer, KnownAt, PortfolioQuery, Table
 from api.people import Who
 from api.portfolios import portfolio_of
 from core.reports import REPORTS
-from core.scope import GROUPS, PERIODS, Scope
+from core.scope import GROUPS, LOOKBACKS, PERIODS, Scope
 from core.table import Table, plain
 from db import reports
 from db.access import User
@@ -28,6 +28,9 @@ def scope_query(
     as_of: AsOf = None,
     known_at: KnownAt = None,
     period: Annotated[str | None, Query(description="one of " + ", ".join(PERIODS) + "; default 1Y")] = None,
+    lookback: Annotated[
+        str | None, Query(description="what figures of risk are made of: one of " + ", ".join(LOOKBACKS) + "; default 1Y, whatever the period")
+    ] = None,
     by: Annotated[str | None, Query(description="one of " + ", ".join(GROUPS) + "; default sector")] = None,
     security: Annotated[str | None, Query(description="a security's number")] = None,
     year: Annotated[str | None, Query(description="calendar year of a tax report; default that of as_of")] = None,
@@ -40,6 +43,7 @@ def scope_query(
         "as_of": as_of,
         "known_at": known_at,
         "period": period,
+        "lookback": lookback,
         "by": by,
         "security": security,
         "year": year,

@@ -106,6 +106,7 @@ class Book:
     actions: Mapping[int, tuple[Action, ...]] = field(
         default_factory=dict
     )  # corporate actions by security, oldest first
+    risk_free: Mapping[str, Series] = field(default_factory=dict)  # annual rates by currency, effective, dated
     derived: dict[Any, Any] = field(default_factory=dict)
     of_each: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
     before: Before | None = None

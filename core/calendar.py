@@ -73,6 +73,14 @@ class Sessions:
         return _weekdays_later(day_of(day), n)
 
 
+def due_days(sessions: Sessions | None, days: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The session that a price of each day should be of: the last at or before it; the day itself where no calendar reaches."""
+    if sessions is None or not len(sessions.days):
+        return days
+    i = np.searchsorted(sessions.days, days, side="right") - 1
+    return np.where(i >= 0, sessions.days[np.maximum(i, 0)], days).astype(np.int32)
+
+
 def settlement_days(exchange: str | None, traded_on: date) -> int:
     """Sessions between trade and settlement on that exchange at that time. Source: SEC rule 15c6-1, CSDR."""
     if exchange is None:

@@ -38,6 +38,7 @@ class Part:
     currency_gain: float
     rate: Floats | None  # of its currency on the day before and on the days; None where there are several currencies
     lacking: Reason | None
+    unpriced: NDArray[np.bool_] | None = None  # days on which it was held and its value is not known: returns span them
 
     @property
     def end(self) -> float:
@@ -62,7 +63,11 @@ class Part:
     @cached_property
     def twr(self) -> float | Reason:
         """Time-weighted, in the base currency (NUMBERS 7); `NegativeBase` while it was short."""
-        return self.lacking or _twr(self.value, self.bought, self.received, self.start)
+        return self.lacking or _twr(self._valued, self.bought, self.received, self.start)
+
+    @property
+    def _valued(self) -> Floats:
+        return self.value if self.unpriced is None else np.where(self.unpriced, np.nan, self.value)
 
     @cached_property
     def local_twr(self) -> float | Reason | None:
@@ -71,7 +76,7 @@ class Part:
             return self.lacking
         x = self.rate[1:]
         start = self.start / float(self.rate[0]) if self.start else 0.0
-        return _twr(self.value / x, self.bought / x, self.received / x, start)
+        return _twr(self._valued / x, self.bought / x, self.received / x, start)
 
     @property
     def flows(self) -> Flows:
@@ -92,7 +97,7 @@ class Part:
 
 
 def _twr(value: Floats, bought: Floats, received: Floats, start: float) -> float | Reason:
-    base = np.concatenate(([start], value[:-1])) + bought
+    base = np.concatenate(([start], np.nan_to_num(value[:-1]))) + bought
     if (base < -1e-6).any():
         return NegativeBase()
     return twr(settled(value), bought, received, float(settled(np.array([start]))[0]))
@@ -115,7 +120,7 @@ def part(view: View, number: int, first: int, base: int) -> Part:
     risk = np.divide(before, rate[:-1], out=np.zeros(len(value)), where=(before != 0) & np.isfinite(rate[:-1]))
     currency_gain = float(np.sum(risk * np.nan_to_num(np.diff(rate))))
     return Part(start, value, h.bought[first:, j], h.received[first:, j], view.days[first:].astype(np.int64) - base, currency_gain, rate,
-                view.lacking_of(number, first))  # fmt: skip
+                view.lacking_of(number, first), _any(h.unpriced[first:, j]))  # fmt: skip
 
 
 def together(parts: Sequence[Part]) -> Part:
@@ -134,7 +139,13 @@ def together(parts: Sequence[Part]) -> Part:
         sum(p.currency_gain for p in parts),
         rates[0] if one else None,
         next((p.lacking for p in parts if p.lacking), None),
+        _any(np.any([p.unpriced for p in parts if p.unpriced is not None], axis=0)) if any(p.unpriced is not None for p in parts) else None,
     )
+
+
+def _any(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """The mask, or None where it marks nothing."""
+    return mask if mask.any() else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from math import log
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.book import Action
+from core.book import Action, Book
 from core.fx import Rates, Series, day_number
+from core.ledger import CODE, UNITS
 from core.reasons import NoRate, Reason, Undefined
 
 Reinvested = Literal["cum", "ex"]
+SAME_SPLIT = 10  # days between the ex date of a split and the day it was booked at: brokers book after weekends and on pay dates
+CLEAR = log(1.25)  # of a split whose day the raw closes tell
+SAME_RATIO = 0.02  # how far two ratios of one split may lie apart: a file may round
 
 
 def dividend_factor(close_before: float, cash: float) -> float | Reason:
@@ -60,12 +65,15 @@ def growth_of_one(
     An event of a day without a bar counts at the next bar; one before the first or after the last bar does not count.
     NaN from the day on whose growth is undefined.
     """
-    paid, split = _by_bar(prices, cash, ratios)
-    close, out = prices.values, np.ones(len(prices.values))
-    for i in range(1, len(close)):
-        step = day_growth(float(close[i - 1]), float(close[i]), float(paid[i]), float(split[i]), reinvested)
-        out[i] = out[i - 1] * (np.nan if isinstance(step, Reason) else step)
-    return Series(prices.days, out)
+    paid, split = (x[1:] for x in _by_bar(prices, cash, ratios))
+    before, close = prices.values[:-1], prices.values[1:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if reinvested == "ex":
+            step = np.where(before > 0, (close + paid) * split / before, np.nan)
+        else:
+            given = paid * split
+            step = np.where((before > 0) & (given >= 0) & (given < before), close * split / (before * (1 - given / before)), np.nan)
+    return Series(prices.days, np.concatenate((np.ones(min(len(prices.values), 1)), np.cumprod(step))))
 
 
 def back_adjusted(prices: Series, cash: Mapping[int, float], ratios: Mapping[int, float]) -> Series:
@@ -125,3 +133,35 @@ def cash_and_splits(
         elif a.kind == "split" and a.ratio:
             ratios[day] = float(a.ratio)
     return cash, ratios
+
+
+def splits_of(book: Book, number: int) -> dict[int, float]:
+    """Every split of a security by day number, new units for one old: the feed's, and those booked that the feed does not know.
+
+    A booked split is the feed's where its ratio is the same and its day within ten days of the ex date. Each counts once, on the
+    day on which the raw closes show it: feeds and brokers may say a day nearby, and some say it twice.
+    """
+    _, stated = cash_and_splits(book.actions.get(number, ()), book.securities[number].currency, book.rates)
+    ledger, series = book.ledger, book.prices.get(number)
+    found = {shown_on(series, day, ratio): ratio for day, ratio in stated.items()}
+    for row in np.flatnonzero((ledger.security == number) & (ledger.kind == CODE["split"])).tolist():
+        day, ratio = int(ledger.traded_on[row]), float(ledger.ratio[row]) / UNITS
+        if not any(abs(day - on) <= SAME_SPLIT and abs(ratio / r - 1) <= SAME_RATIO for on, r in stated.items()):
+            found[shown_on(series, day, ratio)] = ratio
+    return found
+
+
+def shown_on(series: Series | None, day: int, ratio: float) -> int:
+    """The day on which raw closes show a split that is said to be of `day`: another one within ten days where they did not change
+    then, and changed there by its ratio. A split of less than a quarter drowns in the moves of a day: it stays where it is."""
+    if series is None or ratio <= 0 or abs(log(ratio)) < CLEAR:
+        return day
+    at = int(np.searchsorted(series.days, day))
+    low, high = np.searchsorted(series.days, (day - SAME_SPLIT, day + SAME_SPLIT + 1))
+    near = np.arange(max(int(low), 1), int(high))
+    if not len(near) or not 0 < at < len(series.days):
+        return day
+    off = np.abs(np.log(series.values[near] / series.values[near - 1]) + log(ratio))
+    best, mine = int(np.argmin(off)), float(np.abs(log(series.values[at] / series.values[at - 1]) + log(ratio)))
+    half = abs(log(ratio)) / 2
+    return int(series.days[near[best]]) if mine > half > float(off[best]) else day

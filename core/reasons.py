@@ -191,6 +191,16 @@ def spelled(on: date) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class SpansHole:
+    """The close before is missing for too large a share: the change is not that of one day."""
+
+    sessions: int
+
+    def __str__(self) -> str:
+        return f"no move of one day: prices were missing, the change spans {self.sessions} sessions"
+
+
+@dataclass(frozen=True, slots=True)
 class Undefined:
     """The formula has no value on these numbers, and no narrower reason applies."""
 
@@ -219,5 +229,6 @@ Reason = (
     | IncompleteValuation
     | UnbookedSplit
     | MisbookedSplit
+    | SpansHole
     | Undefined
 )

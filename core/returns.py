@@ -344,8 +344,9 @@ def money_weighted(start: float, end: float, flows: Flows, days: float) -> float
     Flows are (day since the start, amount), deposits positive, each on its own date as in a spreadsheet's XIRR; T is the
     last and L the length of the time in which money was there (`at_work`; mostly the whole period). It is the XIRR
     (actual/365) carried to that length, `(1 + XIRR) ^ (L / 365) - 1`: `annualised(m, L)` gives the XIRR back. Under a
-    year it is solved as the rate of the period itself, because a rate per year would extrapolate. `TooFewObservations`
-    where nothing was invested, `NoSignChange` where money only went in or only came out (a total loss too),
+    year it is solved as the rate of the period itself, because a rate per year would extrapolate. -1 where money went in and
+    nothing came out or is left: all of it was lost. `TooFewObservations` where nothing was invested, `NoSignChange` where money
+    only came out,
     `NoTimeBetween` where all of it lies on one day, `NegativeBase` for a negative start or end value, `NoSolution`.
     """
     if start < 0 or end < 0:
@@ -355,7 +356,7 @@ def money_weighted(start: float, end: float, flows: Flows, days: float) -> float
     if not signs:
         return TooFewObservations(0, 2)
     if len(signs) < 2:
-        return NoSignChange()
+        return -1.0 if signs == {False} and end == 0 else NoSignChange()
     first, last = at_work(start, end, flows, days)
     if last <= first:
         return NoTimeBetween()

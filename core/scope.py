@@ -9,6 +9,7 @@ from uuid import UUID
 
 PERIODS = ("1D", "1W", "MTD", "1M", "QTD", "3M", "YTD", "1Y", "3Y", "5Y", "ALL")
 CHART_PERIODS = ("1D", "1W", "1M", "3M", "YTD", "1Y", "ALL")  # those that every page offers
+LOOKBACKS = ("3M", "YTD", "1Y", "3Y", "5Y", "ALL")  # of figures of risk
 GROUPS = ("asset_class", "sector", "country", "currency", "security")
 
 
@@ -32,6 +33,7 @@ class Scope:
     as_of: date | None = None  # trading date, None: now
     known_at: datetime | None = None  # None: everything known now
     period: str = "1Y"
+    lookback: str = "1Y"  # what figures of risk are made of, whatever period is shown
     by: str = "sector"
     security: int | None = None
     year: int | None = None  # calendar year of a tax report, None: the year of `as_of`
@@ -39,7 +41,7 @@ class Scope:
 
     @classmethod
     def read(cls, portfolio: UUID, query: Mapping[str, str | None]) -> Scope:
-        """A Scope from text parameters (as_of, known_at, period, by, security, year, since). Raises BadScope."""
+        """A Scope from text parameters (as_of, known_at, period, lookback, by, security, year, since). Raises BadScope."""
         scope = cls(portfolio)
         if text := query.get("as_of"):
             try:
@@ -49,10 +51,11 @@ class Scope:
         for name in ("known_at", "since"):
             if text := query.get(name):
                 scope = replace(scope, **{name: _time(name, text)})  # type: ignore[arg-type]
-        if text := query.get("period"):
-            if text.upper() not in PERIODS:
-                raise BadScope("period", text, "one of " + ", ".join(PERIODS))
-            scope = replace(scope, period=text.upper())
+        for name, offered in (("period", PERIODS), ("lookback", LOOKBACKS)):
+            if text := query.get(name):
+                if text.upper() not in offered:
+                    raise BadScope(name, text, "one of " + ", ".join(offered))
+                scope = replace(scope, **{name: text.upper()})  # type: ignore[arg-type]
         if text := query.get("by"):
             if text not in GROUPS:
                 raise BadScope("by", text, "one of " + ", ".join(GROUPS))
@@ -83,6 +86,8 @@ class Scope:
             out["since"] = self.since.isoformat()
         if self.period != "1Y":
             out["period"] = self.period
+        if self.lookback != "1Y":
+            out["lookback"] = self.lookback
         if self.by != "sector":
             out["by"] = self.by
         if self.security:

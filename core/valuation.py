@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from core.book import Book, Quote
 from core.booking import derive, derive_again
+from core.calendar import due_days
 from core.fx import Series, day_number, day_of, exact
 from core.ledger import CODE, FLOWS, INTO, MICRO, UNITS, Ledger, Security
 from core.lots import Lots, Moves, held
 from core.money import posted
+from core.prices import splits_of
 from core.reasons import MisbookedSplit, NoPrice, NoRate, UnbookedSplit
 
 FLOW_CODES = tuple(CODE[k] for k in sorted(FLOWS))
@@ -39,7 +41,8 @@ class Position:
     rate: Decimal | None
     value: Decimal | None  # in the security's currency, posted
     value_base: Decimal | None  # in the base currency, not rounded
-    previous: Decimal | None  # the close before, in the security's currency
+    previous: Decimal | None  # the close of the session before, in today's units; None where the price is of no move today
+    previous_on: int | None  # day number of the last close before, however old
     reason: NoPrice | NoRate | None
     lots: int
 
@@ -57,6 +60,7 @@ class Valuation:
     oldest_price: int | None  # day number
     complete: bool
     missing: tuple[NoPrice | NoRate | UnbookedSplit | MisbookedSplit, ...]
+    exact: Decimal  # the total before it is rounded: the last value of the daily series
 
 
 def lots_of(book: Book, as_of: int) -> Lots:
@@ -108,21 +112,87 @@ def net_flow(book: Book, day: int) -> Decimal:
     return posted(total, book.base)
 
 
-def price_at(
-    book: Book, security: int, as_of: int, quotes: Mapping[int, Quote]
-) -> tuple[Decimal, int, Decimal | None] | None:
-    """(price, its day, the close before) at a day: the live quote where it is the newest, else the last bar."""
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """The price of a security at a day, raw, and the last close before it in the units of the price's day."""
+
+    price: Decimal
+    on: int  # day number
+    before: Decimal | None = None
+    before_on: int | None = None  # day number
+
+
+def price_at(book: Book, security: int, as_of: int, quotes: Mapping[int, Quote]) -> Priced | None:
+    """The price at a day: the live quote where it is the newest, else the last bar. None where there is none.
+
+    The close before is divided by what split since then: after 4:1 a close of 499.23 is one of 124.81 of today's shares. A quote
+    brings its own close before, raw or divided already: which of the two it is, the last bar tells.
+    """
     series = book.prices.get(security)
     bar = series.at(as_of) if series is not None else None
     quote = quotes.get(security)
     if quote is not None:
         quoted = quote_day(book, security, quote)
         if quoted <= as_of and (bar is None or quoted >= bar[0]):
-            return quote.price, quoted, quote.previous_close
-    if bar is None:
+            last = _close_before(book, security, series, quoted) if series is not None else None
+            return Priced(quote.price, quoted, *_before_quote(book, security, quote, quoted, last))
+    if bar is None or series is None:
         return None
-    before = series.at(bar[0] - 1) if series is not None else None
-    return exact(bar[1]), bar[0], exact(before[1]) if before else None
+    last = _close_before(book, security, series, bar[0])
+    if last is None:
+        return Priced(exact(bar[1]), bar[0])
+    return Priced(exact(bar[1]), bar[0], _in_units_of(exact(last[1]), split_between(book, security, last[0], bar[0])), last[0])
+
+
+def _close_before(book: Book, security: int, series: Series, day: int) -> tuple[int, float] | None:
+    """(day number, close) of the last session before a day that has one: a bar of a day without a session is passed over."""
+    sessions = book.sessions.get(book.securities[security].exchange)
+    before = sessions.last_on_or_before(day - 1) if sessions is not None else None
+    return (series.at(before) if before is not None else None) or series.at(day - 1)
+
+
+def _before_quote(
+    book: Book, security: int, quote: Quote, quoted: int, last: tuple[int, float] | None
+) -> tuple[Decimal | None, int | None]:
+    """(the close before a quote in the units of its day, the day number of that close)."""
+    session = session_before(book, book.securities[security].exchange, quoted)
+    if last is None:
+        return quote.previous_close, None if quote.previous_close is None else session
+    split = split_between(book, security, last[0], quoted)
+    ours = _in_units_of(exact(last[1]), split)
+    if quote.previous_close is None or last[0] >= session:
+        return ours, last[0]
+    raw, divided = quote.previous_close, _in_units_of(quote.previous_close, split)
+    return (divided if split != 1 and abs(raw / ours).ln().copy_abs() > abs(divided / ours).ln().copy_abs() else raw), session
+
+
+def _in_units_of(price: Decimal, split: float) -> Decimal:
+    return price if split == 1 else price / exact(split)
+
+
+def split_between(book: Book, security: int, after: int, upto: int) -> float:
+    """New units for one old over the days after `after` up to `upto`: the product of the splits; 1 where there is none."""
+    out = 1.0
+    for day, ratio in splits_of(book, security).items():
+        out *= ratio if after < day <= upto else 1.0
+    return out
+
+
+def session_before(book: Book, exchange: str, day: int) -> int:
+    """The day number of the session before a day; four days back where the calendar is unknown."""
+    sessions = book.sessions.get(exchange)
+    found = sessions.last_on_or_before(day - 1) if sessions is not None else None
+    return day - 4 if found is None else found
+
+
+def moving_session(book: Book, exchange: str, as_of: int, now: datetime) -> int:
+    """The day number of the session whose move is today's: the one that is open, or was the last to open."""
+    sessions = book.sessions.get(exchange)
+    i = sessions.current(now) if sessions is not None else None
+    last = sessions.last_on_or_before(as_of) if sessions is not None else None
+    if sessions is None or i is None or last is None:
+        return as_of - 4
+    return min(int(sessions.days[i]), last)
 
 
 def quote_day(book: Book, security: int, quote: Quote) -> int:
@@ -152,13 +222,15 @@ def value(
         found = price_at(book, number, as_of, quotes)
         rate = book.rates.rate(security.currency, book.base, as_of)
         reason: NoPrice | NoRate | None = None
-        price = priced_on = previous = value_local = value_base = None
+        price = priced_on = previous = previous_on = value_local = value_base = None
         fresh = False
         if found is None:
             reason = NoPrice(security.symbol, day_of(mine.opened_on))
         else:
-            price, priced_on, previous = found
+            price, priced_on, previous_on = found.price, found.on, found.before_on
             fresh = priced_on >= last_session(book, security.exchange, as_of, now)
+            if is_move(book, security.exchange, found, as_of, now):
+                previous = found.before
             oldest = priced_on if oldest is None else min(oldest, priced_on)
             value_local = posted(units * price, security.currency)
             if isinstance(rate, NoRate):
@@ -186,6 +258,7 @@ def value(
                 value_local,
                 value_base,
                 previous,
+                previous_on,
                 reason,
                 mine.lots,
             )
@@ -211,7 +284,15 @@ def value(
         oldest,
         coverage >= coverage_limit and not missing,
         tuple(missing),
+        invested + cash_base,
     )
+
+
+def is_move(book: Book, exchange: str, found: Priced, as_of: int, now: datetime) -> bool:
+    """Whether the price against the close before is a move of today: it is of today's session, and the close of the one before."""
+    if found.before is None or found.before_on is None or found.before <= 0:
+        return False
+    return found.on >= moving_session(book, exchange, as_of, now) and found.before_on >= session_before(book, exchange, found.on)
 
 
 def last_session(book: Book, exchange: str, as_of: int, now: datetime) -> int:
@@ -233,6 +314,7 @@ class History:
     """
 
     days: NDArray[np.int32]
+    session: NDArray[np.bool_]  # which days are sessions of the main exchange
     total: NDArray[np.float64]
     cash: NDArray[np.float64]
     inflow: NDArray[np.float64]
@@ -242,13 +324,15 @@ class History:
     value: NDArray[np.float64]
     bought: NDArray[np.float64]  # (days, securities): cash put into the security that day
     received: NDArray[np.float64]  # (days, securities): cash taken out of it: sales, dividends
+    unpriced: NDArray[np.bool_]  # (days, securities): held and never priced until then, its value is not known
 
 
 def history(book: Book, as_of: int) -> History:
-    """Daily valuation from the first transaction to `as_of`, on the sessions of the main exchange. Kept with the Book.
+    """Daily valuation from the first transaction to `as_of`: the sessions of the main exchange, the other days on which something
+    was booked, and `as_of`. Kept with the Book.
 
-    value = raw close × units held that day × FX of that day; prices and FX carried forward; a transaction on a day
-    without a session counts at the next one. Coverage per day as in `value`.
+    value = raw close × units held that day × FX of that day, as `value` has it on each of the days: prices and FX carried
+    forward, never back: before its first price a security has no value. Coverage per day as in `value`.
     """
     key = ("history", as_of)
     if key not in book.derived:
@@ -258,29 +342,24 @@ def history(book: Book, as_of: int) -> History:
     return found
 
 
-def _grid(book: Book, as_of: int) -> NDArray[np.int32]:
-    ledger = book.ledger.upto(as_of)
-    if not len(ledger):
-        return np.empty(0, np.int32)
-    first, last = int(ledger.traded_on[0]), int(ledger.traded_on[-1])
+def _grid(book: Book, as_of: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """(day numbers of the daily series, which of them are sessions): every session of the main exchange from the first
+    transaction on, every other day on which something was booked, and `as_of`, which ends it."""
+    traded = np.unique(book.ledger.upto(as_of).traded_on)
+    if not len(traded):
+        return np.empty(0, np.int32), np.empty(0, np.bool_)
+    first = int(traded[0])
     sessions = book.sessions.get(book.main_exchange)
-    if sessions is not None and len(sessions.days):
-        grid = sessions.between(first, as_of)
-        early = (
-            np.arange(first, min(int(sessions.days[0]), as_of + 1), dtype=np.int32)
-            if first < int(sessions.days[0])
-            else grid[:0]
-        )
-        grid = np.concatenate([early, grid]).astype(np.int32)
-    else:
-        grid = np.arange(first, as_of + 1, dtype=np.int32)
-    if not len(grid) or last > int(grid[-1]):
-        grid = np.append(grid, np.int32(as_of))
-    return grid
+    begins = as_of + 1 if sessions is None or not len(sessions.days) else int(sessions.days[0])
+    open_days = np.arange(first, min(begins, as_of + 1), dtype=np.int32)  # where no calendar reaches, every day
+    if sessions is not None:
+        open_days = np.union1d(open_days, sessions.between(max(first, begins), as_of))
+    days = np.union1d(np.union1d(open_days, traded), [as_of]).astype(np.int32)
+    return days, np.isin(days, open_days)
 
 
 def _history(book: Book, as_of: int) -> History:
-    ledger, days = book.ledger.upto(as_of), _grid(book, as_of)
+    ledger, (days, session) = book.ledger.upto(as_of), _grid(book, as_of)
     n = len(days)
     at = np.searchsorted(days, ledger.traded_on) if n else np.empty(0, np.int64)
     net = ledger.net.astype(np.float64) / MICRO
@@ -305,6 +384,7 @@ def _history(book: Book, as_of: int) -> History:
     ends = {d.into for d in ledger.details.values() if d.into}
     securities = tuple(sorted({int(s) for s in np.unique(ledger.security) if s} | ends))
     value, bought, received = (np.zeros((n, len(securities)), order="F") for _ in range(3))
+    unpriced = np.zeros((n, len(securities)), np.bool_, order="F")
     fresh, weight = np.zeros(n), np.zeros(n)
     moves = lots_of(book, as_of).moves
     key, became = (as_of, days.tobytes()), list(_became(book, ledger, days, moves))
@@ -316,6 +396,7 @@ def _history(book: Book, as_of: int) -> History:
         weight += np.abs(one.value)
         if one.lacking is not None:
             weight += one.lacking
+            unpriced[:, j] = one.lacking > 0
         if number not in changed:  # nothing is kept twice: what is kept are columns of this History
             here = replace(one, value=value[:, j], bought=bought[:, j], received=received[:, j])
             book.of_each["history", number] = (key, here)
@@ -324,7 +405,7 @@ def _history(book: Book, as_of: int) -> History:
             (bought if amount > 0 else received)[day, securities.index(number)] += abs(amount)
     coverage = np.divide(fresh, weight, out=np.ones(n), where=weight > 0)
     coverage[unconverted] = 0.0
-    return History(days, value.sum(axis=1) + cash, cash, inflow, outflow, coverage, securities, value, bought, received)
+    return History(days, session, value.sum(axis=1) + cash, cash, inflow, outflow, coverage, securities, value, bought, received, unpriced)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -342,11 +423,6 @@ def _priced(book: Book, number: int, days: NDArray[np.int32]) -> tuple[NDArray[n
     """(price of one unit in the base currency, the day that its close is of), carried forward; NaN where there is none."""
     series = book.prices.get(number, Series(np.empty(0, np.int32), np.empty(0)))
     close, close_day = series.on_days(days)
-    if (
-        len(days) and np.isnan(close[0]) and not np.isnan(close).all()
-    ):  # before its first bar: at the first one, never at 0
-        first = int(np.flatnonzero(~np.isnan(close))[0])
-        close[:first] = close[first]
     return close * book.rates.column(book.securities[number].currency, book.base, days), close_day
 
 
@@ -359,12 +435,7 @@ def _history_of(book: Book, ledger: Ledger, days: NDArray[np.int32], moves: Move
     worth = units * price
     unknown = np.isnan(worth) & (units != 0)
     value = np.where(np.isnan(worth), 0.0, worth)
-    sessions = book.sessions.get(security.exchange)
-    due = (
-        days
-        if sessions is None
-        else sessions.days[np.maximum(np.searchsorted(sessions.days, days, side="right") - 1, 0)]
-    )
+    due = due_days(book.sessions.get(security.exchange), days)
     on, kind = ledger.traded_on[rows], ledger.kind[rows]
     flow = ledger.net[rows].astype(np.float64) / MICRO
     for place in np.unique(ledger.cash_currency[rows]).tolist():  # cash at the rate of its own day

@@ -13,34 +13,39 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from core.asset_returns import AssetSeries, asset_series, on_grid, own_grid, with_quote
 from core.book import Book, Quote
-from core.fx import Series, day_number, day_of
+from core.fx import day_number, day_of
 from core.ledger import MICRO
 from core.lots import Lots
+from core.metrics.registry import Answer
+from core.metrics.series import per_period
 from core.reasons import (
     MisbookedSplit,
+    NegativeBase,
     NoBenchmark,
     NoPrice,
     NoRate,
     Reason,
     ShorterHistory,
+    SpansHole,
     TooFewObservations,
     UnbookedSplit,
 )
+from core.return_series import ReturnSeries, of_values, paired
 from core.returns import (
     Flows,
     Period,
     annualised,
     at_work,
     average_capital,
-    daily_returns,
     link,
     modified_dietz,
     money_weighted,
     period_start,
     timed,
-    twr,
 )
+from core.risk_figures import OF_A_SECURITY, Measured, figures, measured
 from core.scope import Scope
 from core.unbooked import Unbooked, checked, unbooked_splits, unsound_from
 from core.valuation import (
@@ -74,7 +79,7 @@ PERIOD_NAMES: dict[str, Period] = {
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One period's outcome in the base currency. change = net_flow + gain; `twr` is time-weighted (NUMBERS 7), `mwr`
+    """One period's outcome in the base currency, not rounded. change = net_flow + gain; `twr` is time-weighted (NUMBERS 7), `mwr`
     money-weighted, `dietz` Modified Dietz, none of them annualised; `annual` and `mwr_annual` are per year, from a year on.
 
     `flows` are dated in days since `start`; deposits positive.
@@ -150,6 +155,10 @@ class View:
         self.now = moment if self.as_of == today else at_its_end
         self.quotes: Mapping[int, Quote] = quotes if self.live else {}
         self._rates: dict[str, NDArray[np.float64]] = {}
+        self._series: dict[tuple[object, int], ReturnSeries] = {}
+        self._assets: dict[tuple[int, str], AssetSeries] = {}
+        self._measured: dict[int, Measured] = {}
+        self._beside: dict[tuple[int, bytes], ReturnSeries] = {}
 
     @property
     def base(self) -> str:
@@ -166,6 +175,11 @@ class View:
         """Splits that the feeds know and the ledger does not have, or has otherwise; dividends too: `core.unbooked.unbooked`."""
         return unbooked_splits(self.book, self.as_of)
 
+    @property
+    def wrong_units(self) -> UnbookedSplit | MisbookedSplit | None:
+        """The first split because of which units, and with them value and returns, are wrong now; None where they are right."""
+        return next((f.reason for f in self.unbooked_splits if f.is_unsound), None)
+
     @cached_property
     def valuation(self) -> Valuation:
         """Exact, to the cent; not complete while a split of what was held is not booked."""
@@ -178,12 +192,19 @@ class View:
 
     @cached_property
     def end_day(self) -> int:
-        """The last day of the daily series: the session that is open or was the last to open, or a later transaction's day."""
+        """The last day of the daily series: the session that is open or was the last to open; the day looked at where something was
+        booked, priced or exchanged at a new rate since: a past day's value never depends on the day it is asked at."""
         ledger = self.book.ledger.upto(self.as_of)
         sessions = self.book.sessions.get(self.book.main_exchange)
         i = sessions.current(self.now) if sessions is not None else None
         session = self.as_of if sessions is None or i is None else min(int(sessions.days[i]), self.as_of)
-        return self.as_of if len(ledger) and int(ledger.traded_on[-1]) > session else session
+        if len(ledger) and int(ledger.traded_on[-1]) > session:
+            return self.as_of
+        newer = [p.priced_on for p in self.valuation.positions if p.priced_on is not None]
+        for currency in {p.security.currency for p in self.valuation.positions} | set(self.valuation.cash) - {self.base}:
+            newer += [found[0] for name in (currency, self.base) if (series := self.book.rates.series.get(name)) is not None
+                      and currency != self.base and (found := series.at(self.as_of)) is not None]  # fmt: skip
+        return self.as_of if max(newer, default=session) > session else session
 
     @cached_property
     def past(self) -> History:
@@ -197,11 +218,11 @@ class View:
 
     @cached_property
     def total(self) -> NDArray[np.float64]:
-        """Value at the end of each day; the last is the exact valuation of now."""
+        """Value at the end of each day; the last is the valuation of now, not rounded."""
         total = self.past.total
         if len(total):
             total = total.copy()
-            total[-1] = float(self.valuation.total)
+            total[-1] = float(self.valuation.exact)
         return total
 
     @cached_property
@@ -211,45 +232,148 @@ class View:
         return np.array([now.get(s, 0.0) for s in self.past.securities])
 
     @cached_property
-    def returns(self) -> NDArray[np.float64]:
-        """Daily time-weighted returns (NUMBERS 7); NaN where there was no capital at work."""
-        return np.asarray(daily_returns(self.total, self.past.inflow, self.past.outflow))
-
-    @cached_property
-    def sound_returns(self) -> NDArray[np.float64]:
-        """The same for statistics: NaN on days whose valuation is incomplete."""
+    def coverage(self) -> NDArray[np.float64]:
+        """The share of each day's value that has a price of its session."""
         coverage = self.past.coverage.copy()
         if len(coverage):
             coverage[-1] = self.valuation.coverage
-        if (wrong_from := unsound_from(self.unbooked_splits)) is not None:
-            coverage[self.days >= wrong_from] = 0.0
-        return np.where(coverage >= self.coverage_limit, self.returns, np.nan)
+        return coverage
+
+    # --- returns ---
+
+    def own(self, i: int = 0) -> ReturnSeries:
+        """The portfolio's time-weighted returns from the i-th day of the series on, spanned over days whose value is not sound."""
+        if ("own", i) not in self._series:
+            opening = float(settled(self.total[i - 1 : i])[0]) if i else 0.0
+            sound = self.coverage[i:] >= self.coverage_limit
+            values = settled(self.total[i:])
+            own = of_values(values, self.past.inflow[i:], self.past.outflow[i:], opening, self.past.session[i:], sound)
+            if (wrong_from := unsound_from(self.unbooked_splits)) is not None:  # the last day, too
+                own = own.over(own.valued & (self.days[i:] < wrong_from))
+            self._series["own", i] = own
+        return self._series["own", i]
+
+    def of_benchmark(self, i: int = 0) -> ReturnSeries | None:
+        """The benchmark's total returns in the base currency over the same days; None where there is none."""
+        number = self.book.portfolio.benchmark_id
+        if number is None or number not in self.book.securities or number not in self.book.prices or not len(self.days):
+            return None
+        return self.of_asset(number, i)
+
+    def of_asset(self, number: int, i: int = 0) -> ReturnSeries:
+        """A security's total returns in the base currency over the days of the series from the i-th on."""
+        if (number, i) not in self._series:
+            sessions = self.book.sessions.get(self.book.securities[number].exchange)
+            base = int(self.days[i - 1]) if i else self._day_before_first()
+            self._series[number, i] = on_grid(self.asset(number), sessions, base, self.days[i:])
+        return self._series[number, i]
+
+    def asset(self, number: int, currency: str | None = None) -> AssetSeries:
+        """The series of a security up to the date looked at, its live quote last: in the base currency, or another one."""
+        wanted = currency or self.base
+        if (number, wanted) not in self._assets:
+            found = asset_series(self.book, number, wanted).upto(self.as_of)
+            now = price_at(self.book, number, self.as_of, self.quotes)
+            if number in self.quotes and now is not None:
+                found = with_quote(found, self.book, number, now.on, float(now.price))
+            self._assets[number, wanted] = found
+        return self._assets[number, wanted]
+
+    def price_return(self, number: int, i: int) -> float | None:
+        """What the price of a security did from the i-th day of the series on, in its currency, adjusted for splits; None without a price
+        to start from. From its first price where it begins later."""
+        series = self.asset(number, self.book.securities[number].currency)
+        base = int(self.days[i - 1]) if i else self._day_before_first()
+        first, last = int(np.searchsorted(series.days, base, side="right")) - 1, len(series.days) - 1
+        if last < 0 or int(series.days[last]) <= base:
+            return None if last < 0 else 0.0
+        return float(series.price[last] / series.price[max(first, 0)] - 1)
+
+    @property
+    def returns(self) -> NDArray[np.float64]:
+        """The portfolio's linked returns on the days of the series; NaN on days without a sound value or without capital."""
+        return self.own().linked
+
+    @property
+    def sound_returns(self) -> NDArray[np.float64]:
+        """Its one-day returns: NaN in a hole and at its end."""
+        return self.own().daily
+
+    @property
+    def benchmark_returns(self) -> NDArray[np.float64] | None:
+        """The benchmark's one-day returns on the same days, in the base currency; None where there is none."""
+        found = self.of_benchmark()
+        return None if found is None else found.daily
+
+    # --- risk ---
 
     @cached_property
-    def benchmark_returns(self) -> NDArray[np.float64] | None:
-        """Daily returns of the benchmark on the same days, in the base currency; None where there is none."""
+    def lookback_from(self) -> int:
+        """The place of the first day of the look-back in the daily series; 0 where the portfolio is younger."""
+        base = self.base_day(self.scope.lookback)
+        return int(np.searchsorted(self.days, base, side="right")) if isinstance(base, int) else 0
+
+    @cached_property
+    def measured(self) -> Measured:
+        """The series that the portfolio's figures of risk are made of."""
+        i = self.lookback_from
+        base = int(self.days[i - 1]) if i else int(self.days[0]) - 1
+        return measured(self.days[i:], self.own(i), self.days, self.own(), int(self.days[-1]) - base, self.of_benchmark(i), self.risk_free(self.days[i:]),
+                        self._whole_benchmark())  # fmt: skip
+
+    def _whole_benchmark(self) -> tuple[NDArray[np.int32], ReturnSeries] | None:
+        """The benchmark over all its bars, before the portfolio began too: days and returns."""
         number = self.book.portfolio.benchmark_id
-        if number is None or number not in self.book.prices or not len(self.days):
+        if number is None or number not in self.book.securities or not len(self.asset(number).days):
             return None
-        return self.price_returns(number, in_base=True)
+        series, sessions = self.asset(number), self.book.sessions.get(self.book.securities[number].exchange)
+        first, last = int(series.days[0]), int(series.days[-1])
+        days = own_grid(series, sessions, first, last)
+        return days, on_grid(series, sessions, first, days)
 
-    def price_returns(self, security: int, in_base: bool = False) -> NDArray[np.float64]:
-        """Daily price returns of a security on the days of the series; the last with its live quote."""
-        _, close = self.closes(security, in_base)
-        return close[1:] / close[:-1] - 1
+    def measured_asset(self, number: int) -> Measured:
+        """The series that a security's figures of risk are made of: all its bars of the look-back, in the base currency, held or not."""
+        if number not in self._measured:
+            series, book = self.asset(number), self.book
+            last = int(series.days[-1]) if len(series.days) else self.as_of
+            first = int(series.days[0]) if len(series.days) else self.as_of
+            base = max(day_number(period_start(self.on, PERIOD_NAMES[self.scope.lookback], day_of(first))), first)
+            sessions = book.sessions.get(book.securities[number].exchange)
+            grid = own_grid(series, sessions, base, last)
+            bench, theirs = book.portfolio.benchmark_id, None
+            if bench is not None and bench in book.securities and bench in book.prices:
+                at = (base, grid.tobytes())
+                if at not in self._beside:  # most securities have the same sessions
+                    self._beside[at] = on_grid(self.asset(bench), book.sessions.get(book.securities[bench].exchange), base, grid)
+                theirs = self._beside[at]
+            all_days = own_grid(series, sessions, first, last)
+            own, whole = on_grid(series, sessions, base, grid), on_grid(series, sessions, first, all_days)
+            self._measured[number] = measured(grid, own, all_days, whole, last - base, theirs, self.risk_free(grid))
+        return self._measured[number]
 
-    def closes(self, security: int, in_base: bool = False) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """(day numbers, closes carried forward) of the session before the series and of each of its days; the last its live quote."""
-        before = np.concatenate([[self.days[0] - 7], self.days]).astype(np.int32)
-        before[0] = self._day_before_first()
-        empty = Series(np.empty(0, np.int32), np.empty(0))
-        close, _ = self.book.prices.get(security, empty).on_days(before)
-        found = price_at(self.book, security, self.as_of, self.quotes)
-        if found is not None and found[1] >= int(self.days[-1]):
-            close[-1] = float(found[0])
-        if in_base and security in self.book.securities:
-            close = close * self.book.rates.column(self.book.securities[security].currency, self.base, before)
-        return before, close
+    @cached_property
+    def asset_figures(self) -> Mapping[int, Mapping[str, Answer]]:
+        """The figures of risk of every open position (`OF_A_SECURITY`), by security."""
+        numbers = [p.security.security_id for p in self.valuation.positions]
+        return {number: figures(OF_A_SECURITY, self.measured_asset(number)) for number in numbers}
+
+    def risk_free(self, days: NDArray[np.int32]) -> NDArray[np.float64]:
+        """The risk-free rate a session on each of some days, in the base currency; 0 where no rate is known."""
+        series = self.book.risk_free.get(self.base)
+        if series is None or not len(series.days):
+            return np.zeros(len(days))
+        return per_period(np.nan_to_num(series.on_days(days)[0]))
+
+    @property
+    def risk_free_said(self) -> str:
+        """Which risk-free rate ratios use, in words."""
+        series = self.book.risk_free.get(self.base)
+        found = None if series is None else series.at(self.as_of)
+        if series is None or found is None:
+            return f"risk-free rate 0 %: none is known for {self.base}"
+        if len(series.days) == 1:
+            return f"risk-free rate {found[1]:.2%} a year"
+        return f"risk-free rate of each day, {found[1]:.2%} a year on {day_of(found[0])}"
 
     def _day_before_first(self) -> int:
         sessions = self.book.sessions.get(self.book.main_exchange)
@@ -262,12 +386,20 @@ class View:
             return TooFewObservations(0, 1)
         first = int(self.days[0])
         if period == "1D":
-            return int(self.days[-2]) if len(self.days) > 1 else first - 1
+            return self._close_before()
         if period == "ALL":
             return first - 1
         name = PERIOD_NAMES.get(period, cast("Period", period))
         start = period_start(day_of(int(self.days[-1])), name, day_of(first))
         return day_number(start) if day_number(start) >= first - 1 else ShorterHistory(day_of(first), start)
+
+    def _close_before(self) -> int:
+        """The day whose close a day's change starts from: of the session before the last one; of the last one where prices came since."""
+        open_days = self.days[self.past.session]
+        if len(open_days) and int(open_days[-1]) < int(self.days[-1]):
+            newest = max((p.priced_on or 0 for p in self.valuation.positions), default=0)
+            open_days = np.append(open_days, self.days[-1]) if newest > int(open_days[-1]) else open_days
+        return int(open_days[-2]) if len(open_days) > 1 else int(self.days[0]) - 1
 
     def within(self, period: str) -> NDArray[np.bool_]:
         """Which days of the series belong to a period; all of them where the portfolio is younger."""
@@ -284,11 +416,10 @@ class View:
             return TooFewObservations(0, 1)
         i = int(np.argmax(inside))
         start_value = float(settled(self.total[i - 1 : i])[0]) if i else 0.0
-        inflow, outflow = self.past.inflow[i:], self.past.outflow[i:]
-        flow = float((inflow - outflow).sum())
-        end_value = float(self.total[-1])
+        flow = float((self.past.inflow[i:] - self.past.outflow[i:]).sum())
+        end_value = float(self.valuation.exact)
         lacking = self.lacking(i)
-        total = lacking or twr(settled(self.total[i:]), inflow, outflow, start_value)
+        total = lacking or self.time_weighted(i)
         length = int(self.days[-1]) - base
         return Span(
             day_of(base),
@@ -304,6 +435,20 @@ class View:
             self._flows(i, base),
             lacking,
         )
+
+    def time_weighted(self, i: int) -> float | Reason:
+        """The time-weighted return from the i-th day of the series on. `NegativeBase` where a value was negative, `SpansHole` where
+        it is the move of one day and the close before is an older one, `TooFewObservations` without capital at work."""
+        if self.wrong_units is not None:
+            return self.wrong_units
+        own = self.own(i)
+        opening = float(settled(self.total[i - 1 : i])[0]) if i else 0.0
+        if opening < 0 or (settled(self.total[i:])[own.valued] < 0).any():
+            return NegativeBase()
+        if i and self.past.session[i:].sum() <= 1 and self.coverage[i - 1] < self.coverage_limit:
+            sound = np.flatnonzero(self.coverage[:i] >= self.coverage_limit)
+            return SpansHole(int(self.past.session[(int(sound[-1]) if len(sound) else -1) + 1 : i + 1].sum()))
+        return link(own.linked) if np.isfinite(own.linked).any() else TooFewObservations(0, 1)
 
     def _flows(self, i: int, base: int) -> Flows:
         """What came in and went out from the i-th day of the series on, (days since `base`, amount), each on its own date."""
@@ -327,8 +472,8 @@ class View:
     def lacking(self, i: int) -> NoRate | NoPrice | UnbookedSplit | MisbookedSplit | None:
         """Why a value or flow from the i-th day of the series on is not known: a split that is not booked, a currency without a
         rate, or a security without any price that was bought or sold. None where all is."""
-        if (split := next((f for f in self.unbooked_splits if f.is_unsound), None)) is not None:
-            return split.reason
+        if self.wrong_units is not None:
+            return self.wrong_units
         for number in self.past.securities:
             reason = self.lacking_of(number, i)
             if reason is not None:
@@ -385,10 +530,19 @@ class View:
         rate = self.book.rates.rate(security.currency if security else self.base, self.base, base)
         if isinstance(rate, NoRate):
             return rate
-        daily = self.benchmark_returns
-        assert daily is not None
-        both = np.isfinite(daily[i:]) & np.isfinite(self.returns[i:])
-        return link(daily[i:][both]) if both.any() else TooFewObservations(0, 1)
+        theirs = self.of_benchmark(i)
+        assert theirs is not None
+        mine, theirs = paired(self.own(i), theirs)
+        both = np.isfinite(mine.linked) & np.isfinite(theirs.linked)
+        return link(theirs.linked[both]) if both.any() else TooFewObservations(0, 1)
+
+    @property
+    def benchmark_name(self) -> str:
+        """What the benchmark is, in words: "SPY, total return"; empty where there is none."""
+        number = self.book.portfolio.benchmark_id
+        if number is None or number not in self.book.securities:
+            return ""
+        return f"{self.book.securities[number].symbol}, {self.asset(number).what}"
 
     def weights(self) -> dict[int, float]:
         """Share of each position in the total value (cash included in the total)."""

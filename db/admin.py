@@ -1,4 +1,5 @@
-"""For whoever runs the installation: `python -m db.admin create-admin NAME`, `create-user NAME ROLE`, `list-users`.
+"""For whoever runs the installation: `python -m db.admin create-admin NAME`, `create-user NAME ROLE`, `list-users`,
+`load-risk-free CURRENCY FILE`.
 
 The password is asked for twice at a terminal, or read as one line from standard input. To add a command, write a function and
 its lines in `main`.
@@ -10,9 +11,11 @@ import argparse
 import getpass
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, cast
 
-from db import access, embedded, engine, installation
+from core.risk_free import rates_of
+from db import access, embedded, engine, installation, market
 
 
 def create(name: str, role: Literal["viewer", "analyst", "admin"]) -> None:
@@ -29,6 +32,16 @@ def list_users() -> None:
         print("Nobody yet: python -m db.admin create-admin NAME")
     for _, username, display_name, role, since, disabled in rows:
         print(f"{username:<20} {role:<8} {since:%Y-%m-%d}  {display_name}{'  (disabled)' if disabled else ''}")
+
+
+def load_risk_free(currency: str, file: Path) -> None:
+    """The dated risk-free rates of a currency, out of a CSV with the columns date and rate. Raises ValueError where it cannot be read."""
+    rates = rates_of(file.read_text("utf-8-sig"))
+    with engine.jobs() as c:
+        if currency not in installation.currencies(c):
+            raise ValueError(f"currency {currency!r}: there is no such currency here")
+        changed = market.upsert_risk_free(c, currency, rates, file.name)
+    print(f"{len(rates)} rates of {currency} read, {changed} of them new or changed.")
 
 
 def _password(name: str) -> str:
@@ -49,16 +62,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     user.add_argument("name")
     user.add_argument("role", choices=access.ROLES)
     commands.add_parser("list-users", help="who may sign in")
+    rates = commands.add_parser("load-risk-free", help="dated risk-free rates of a currency: a CSV with the columns date and rate")
+    rates.add_argument("currency", type=str.upper)
+    rates.add_argument("file", type=Path)
     given = parser.parse_args(arguments)
     try:
         with embedded.hold():
             engine.ensure()
             if given.command == "list-users":
                 list_users()
+            elif given.command == "load-risk-free":
+                load_risk_free(given.currency, given.file)
             else:
                 role = "admin" if given.command == "create-admin" else given.role
                 create(given.name, cast(Literal["viewer", "analyst", "admin"], role))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     finally:

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from core.book import Action, Before, Book, Portfolio, Quote
 from core.calendar import Sessions
-from core.fx import Rates, Series
-from core.ledger import ACTIONS, KINDS, Detail, Ledger, Security, connected, fitting, renewed
+from core.fx import Rates, Series, day_number
+from core.ledger import ACTIONS, KINDS, Detail, Ledger, Security, connected, fitting, from_postings, renewed
 from core.lots import Lots
 from db import engine
+from settings import settings
 
 KEPT = 32  # Books in memory
 _books: OrderedDict[tuple[UUID, datetime | None], _Kept] = OrderedDict()
@@ -33,6 +34,10 @@ _lock = Lock()
 
 class NoSuchPortfolio(LookupError):
     """There is no such portfolio, or this person may not see it: the same answer for both."""
+
+
+class NoSuchSecurity(LookupError):
+    """No security has this number or symbol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,32 @@ def live(user: UUID, portfolio: UUID, known_at: datetime | None = None) -> Live:
     """The Book of one portfolio and its live quotes. Raises NoSuchPortfolio."""
     with engine.session(user) as c:
         return load(c, portfolio, known_at)
+
+
+def studied(user: UUID, portfolio: UUID, security: int, known_at: datetime | None = None) -> Live:
+    """The Book of a portfolio with one more security in it, held there or not: its prices, actions and FX. A portfolio of number 0
+    stands for none: a Book without entries in the security's own currency. Raises NoSuchPortfolio, NoSuchSecurity."""
+    with engine.session(user) as c:
+        (of,) = securities_of(c, [security]) or (None,)
+        if of is None:
+            raise NoSuchSecurity(f"there is no security {security}")
+        if portfolio.int:
+            found = load(c, portfolio, known_at)
+        else:
+            none = Portfolio(portfolio, "", of.currency, None, "fifo")
+            found = Live(Book(none, from_postings([]), {}, {}, Rates({}), sessions_of(c), "", known_at), {}, 0)
+        book = found.book
+        if security in book.securities:
+            return found
+        missing = sorted({of.currency, book.base} - set(book.rates.series))
+        book = book.with_other(
+            securities={**book.securities, security: of},
+            prices={**book.prices, **prices_of(c, [security], known_at)},
+            actions={**book.actions, **actions_of(c, [security], known_at)},
+            rates=Rates({**book.rates.series, **rates_of(c, missing, known_at).series}),
+        )
+        quotes = {} if known_at is not None else {**found.quotes, **_quotes(c, [security])}
+        return Live(book, quotes, found.quotes_version)
 
 
 def load(c: psycopg.Connection, portfolio: UUID, known_at: datetime | None = None) -> Live:
@@ -194,6 +225,7 @@ def _read(
         known_at,
         limits_of(c, portfolio.portfolio_id, known_at),
         actions_of(c, sorted(held), known_at),
+        risk_free=risk_free_of(c, portfolio.base_currency),
         before=_before(last, place, changed) if alike and last is not None and place is not None else None,
     )
     if alike and last is not None and stands("securities", "prices", "sessions"):
@@ -397,6 +429,16 @@ def securities_of(c: psycopg.Connection, ids: Sequence[int] | None = None) -> li
         {"ids": list(ids) if ids is not None else None},
     ).fetchall()
     return [Security(*row) for row in rows]
+
+
+def risk_free_of(c: psycopg.Connection, currency: str) -> dict[str, Series]:
+    """{currency: dated effective annual risk-free rates}: those of the database, else the constant that the settings name; empty without."""
+    rows = c.execute('SELECT "on", rate FROM risk_free_rates WHERE currency = %s ORDER BY "on"', (currency,)).fetchall()
+    if rows:
+        days, rates = zip(*rows, strict=True)
+        return {currency: Series(np.array([day_number(on) for on in days], np.int32), np.array(rates, np.float64))}
+    said = dict(settings.risk_free_rates).get(currency)
+    return {} if said is None else {currency: Series(np.array([0], np.int32), np.array([float(said)]))}
 
 
 def _series(days: bytes, values: bytes) -> Series:

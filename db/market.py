@@ -272,6 +272,20 @@ def upsert_rates(c: psycopg.Connection, rates: Iterable[tuple[str, date, Decimal
     return changed
 
 
+def upsert_risk_free(c: psycopg.Connection, currency: str, rates: Sequence[tuple[date, Decimal]], provider: str) -> int:
+    """Write dated risk-free rates of a currency, effective per year; the same again changes nothing. Rows changed."""
+    changed = c.execute(
+        """INSERT INTO risk_free_rates AS r (currency, "on", rate, provider)
+           SELECT %s, x.day, x.rate, %s FROM unnest(%s::date[], %s::numeric[]) AS x (day, rate)
+           ON CONFLICT (currency, "on") DO UPDATE SET rate = EXCLUDED.rate, provider = EXCLUDED.provider, recorded_at = now()
+            WHERE r.rate <> EXCLUDED.rate""",
+        (currency, provider, [on for on, _ in rates], [rate for _, rate in rates]),
+    ).rowcount
+    if changed:
+        touch(c, "fx")
+    return changed
+
+
 def upsert_sessions(c: psycopg.Connection, exchange: str, sessions: Sequence[tuple[date, datetime, datetime]]) -> int:
     """Write an exchange's calendar: (day, open, close) in UTC. Rows changed."""
     changed = c.execute(

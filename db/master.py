@@ -33,14 +33,11 @@ from core.upkeep import standing_step
 from core.valuation import lots_of
 from db import books, engine
 from db.access import User
+from db.books import NoSuchSecurity
 from db.edits import still
 
 FIRST = date(1700, 1, 1)  # before any exchange
 CHILDREN = ("security_symbols", "security_classifications", "asset_prices", "price_history", "price_arrays", "corporate_actions", "security_matches")  # fmt: skip
-
-
-class NoSuchSecurity(LookupError):
-    """No security has this number or symbol."""
 
 
 class BadSecurity(ValueError):

@@ -45,7 +45,7 @@ _lock = Lock()
 _KEPT_INPUTS = frozenset({"view", "ledger"})  # what changes with the Book's version and the quotes alone
 OF_A_PORTFOLIO = frozenset({"view", "chart", "ledger", "reconciliations", "reconciliation"})
 # inputs that explanations work from, beside the View and the table
-EXPLAINED_WITH = frozenset({"household", "actions", "reconciliations", "story", "counterparties"})
+EXPLAINED_WITH = frozenset({"studied", "household", "actions", "reconciliations", "story", "counterparties"})
 ADMIN_ONLY = frozenset({"runs", "jobs", "feeds", "letters", "notices"})
 TASKS = 1000  # the newest, where nobody says which
 
@@ -196,6 +196,13 @@ def _bars(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
     return market.bars_of(user.user_id, scope.security, last=scope.as_of, known_at=scope.known_at)
 
 
+def _studied(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
+    if scope is None or scope.security is None:
+        raise BadScope("security", "", "the number of a security")
+    found = books.studied(user.user_id, scope.portfolio, scope.security, scope.known_at)
+    return View(found.book, scope, found.quotes, now, settings.coverage_limit)
+
+
 def _master(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
     return market.master(user.user_id, *((scope.as_of, scope.known_at) if scope is not None else ()))
 
@@ -237,6 +244,7 @@ _LOADERS: dict[str, Callable[[User, Scope | None, Any, datetime], Any]] = {
     "ledger": _ledger,
     "household": _household,
     "bars": _bars,
+    "studied": _studied,
     "actions": _actions,
     "reconciliations": _reconciliations,
     "reconciliation": _reconciliation,

@@ -42,6 +42,7 @@ with left:
     movers = here.answer("movers")
     st.subheader("Movers of the day", anchor=False)
     explain.table(here, movers, key="movers", rows=8, only=("symbol", "price", "day_change", "contribution"))
+    show.notes(movers)
     explain.hint()
     frame.link(here, "holdings", "All holdings", icon=":material/arrow_forward:")
 with right:

@@ -40,7 +40,9 @@ st.markdown(report.definition)
 changes: dict[str, Any] = {}
 if "`by`" in report.definition:
     scope.by_control(here, key="report_by")
-if "bars" in report.inputs:
+if "(`lookback`" in report.definition:
+    scope.lookback_control(here, key="report_lookback")
+if {"bars", "studied"} & set(report.inputs):
     master = {r["security_id"]: f"{r['symbol']} · {r['name']}" for r in here.answer("securities").records()}
     first = list(master).index(here.scope.security) if here.scope.security in master else 0
     if not master:

@@ -9,13 +9,13 @@ CARDS = ("volatility", "sharpe", "max_drawdown", "beta", "var_95", "es_95")
 here = frame.page("Risk")
 unbooked.warn(here)
 
-scope.period_control(here, key="risk_period")
+scope.lookback_control(here)
 figures = here.answer("risk")
 if figures.figures:
     explain.cards(here, figures, only=CARDS)
 show.notes(figures)
 
-growth = here.answer("growth")
+growth = here.answer("growth", period=here.scope.lookback)
 charts.show(
     charts.drawdown(growth),
     growth,

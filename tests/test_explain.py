@@ -134,7 +134,7 @@ def asked(small: Small, name: str, portfolio: str, query: dict[str, str]) -> tup
     more = dict(query)
     if "as_of" in query:
         more["as_of"] = bar_days(small.now)[int(query["as_of"])].isoformat()
-    if "bars" in REPORTS[name].inputs:
+    if {"bars", "studied"} & set(REPORTS[name].inputs):
         more["security"] = str(small.securities["ACME"])
     if "household" in REPORTS[name].inputs:
         more["year"] = str(bar_days(small.now)[200].year)  # a wash sale was booked on that day
@@ -176,7 +176,7 @@ def test_an_explanation_depends_on_what_it_shows(small: Small, name: str) -> Non
     """Where one input is another number the outcome is another: nothing hands back the value that it is to explain."""
     scope, table = asked(small, name, "dollars", {"period": "ALL"})
     for where, found in explained(small, name, scope, table, most=3):
-        if found.value in (None, "", 0):  # nothing, and what is nothing by definition
+        if found.value in (None, "", 0) or found.formula.startswith("the period starts from here"):  # nothing, or so by definition
             continue
         if ".coverage" in where and any(e.title == "Positions of that day" and not e.rows for e in found.evidence):
             continue  # where nothing is held all of it is priced
@@ -217,7 +217,7 @@ def other(value: Any) -> Any:
     if isinstance(value, int):
         return value + 7
     if isinstance(value, float):
-        return value * 1.37 + 0.01
+        return value * 2.37 + 0.01
     return value + timedelta(days=400) if isinstance(value, date) else value
 
 

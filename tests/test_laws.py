@@ -215,7 +215,7 @@ def test_start_plus_flows_plus_gain_is_end(told: Told, day: int) -> None:
         span = v.span(period)
         if hasattr(span, "gain"):
             assert span.start_value + span.net_flow + span.gain == pytest.approx(span.end_value, abs=1e-6)
-            assert span.end_value == pytest.approx(float(v.valuation.total), abs=1e-9)
+            assert span.end_value == pytest.approx(float(v.valuation.exact), abs=1e-9)
 
 
 @LAW

@@ -60,7 +60,7 @@ def small(server: Any) -> Iterator[Small]:
 
 
 def asked(name: str) -> list[dict[str, str]]:
-    plain: dict[str, str] = {"security": "ACME"} if "bars" in REPORTS[name].inputs else {}
+    plain: dict[str, str] = {"security": "ACME"} if {"bars", "studied"} & set(REPORTS[name].inputs) else {}
     if "household" in REPORTS[name].inputs:
         plain = {"year": "200"}  # the year of that day: a sale at a loss
     return [plain, *QUERIES.get(name, [])]

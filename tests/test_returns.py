@@ -260,8 +260,8 @@ def test_money_at_work_for_part_of_the_period_counts_for_that_part() -> None:
 
 def test_a_money_weighted_return_that_is_undefined_says_why() -> None:
     assert r.money_weighted(0, 0, [], 30) == TooFewObservations(0, 2)
-    assert r.money_weighted(100, 0, [], 30) == NoSignChange()
-    assert r.money_weighted(100, 0, [(3, 50)], 30) == NoSignChange()
+    assert r.money_weighted(100, 0, [], 30) == -1  # all of it lost
+    assert r.money_weighted(100, 0, [(3, 50)], 30) == -1
     assert r.money_weighted(0, 100, [(30, 90)], 30) == NoTimeBetween()
     assert r.money_weighted(-5, 100, [(3, 90)], 30) == NegativeBase()
     assert r.money_weighted(100, 110, [(30, 10)], 30) == pytest.approx(0, abs=1e-12)

@@ -700,7 +700,7 @@ def test_a_symbol_change_and_a_delisting(opened: Opened, small: Small, nova: str
         ("Master data", "1900-01-01"),
         ("Transactions", "2026"),
         ("Prices", "csv"),
-        ("Risk", "As a position of"),
+        ("Risk", "Look-back of a year"),
         ("Compliance", "a cause of the breach"),
         ("In full", "Average cost of a trade"),
         ("Audit trail", "ACME"),
@@ -725,7 +725,7 @@ def test_every_section_of_a_held_security_opens(
     other = opened("anna", f"{MARK} dollars", security=str(small.securities["NEVER"]))
     assert not other.error, other.error[0].value
     if tab == "Risk":
-        assert "too few observations" in words(other)
+        assert "It has no prices yet" in words(other)
 
 
 # --- who may -----------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_explain import check
+from test_explain import OF_A_VIEW, check
 
 from core.book import Action, Book, Portfolio
 from core.fx import Rates, Series, day_number
@@ -305,6 +305,13 @@ def test_every_cell_of_the_report_recomputes(name: str) -> None:
     table = REPORTS["unbooked_actions"].table(Context(TODAY, "USD", "1"), view=looked)
     assert table.rows
     check(looked, table)
+
+
+@pytest.mark.parametrize("name", OF_A_VIEW)
+@pytest.mark.parametrize("example", ["one", "two, a dividend between and after", "short", "twice"])
+def test_every_other_report_recomputes_where_units_are_wrong(name: str, example: str) -> None:
+    looked = view(EXAMPLES[example])
+    check(looked, REPORTS[name].table(Context(TODAY, "USD", "1"), view=looked))
 
 
 def test_what_a_report_says_of_a_split_stands_once_and_before_all_else() -> None:

@@ -107,6 +107,7 @@ def test_it_is_said_on_every_page_of_the_portfolio_once(opened: Opened, small: S
     assert len(told) == 1, words(at)
     assert "The 25 units of then are 75 since: value and returns are wrong until it is booked." in told[0]
     assert "Book it in 2 portfolios" in buttons(at)
+    assert "no deposits or withdrawals" not in words(at), "the change of a wrong value is no gain"
     assert not any("The figures are incomplete" in str(w.value) and "split" in str(w.value) for w in at.warning)
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 POINTS = 2000
+FEWEST_DAYS = 3  # rows of a daily series that make a picture: the day it starts from and two more
 KEPT = 128
 PORTFOLIO, BENCHMARK, DEPOSITS, GAIN, LOSS = "#3B82F6", "#7C8798", "#A3863B", "#3B82F6", "#D97706"
 PALETTE = ("#3B82F6", "#D97706", "#0D9488", "#C0579A", "#7C8798", "#8B6FD6", "#B45309", "#4D9D3A", "#0891B2", "#A3863B")  # fmt: skip
@@ -81,7 +82,8 @@ def show(
     if title:
         st.subheader(texts.plain(title), anchor=False)
     if figure is None or not table.rows:
-        st.info(texts.plain(table.empty), icon=":material/inbox:")
+        said = table.empty if not table.rows else "One day has no daily series to draw: choose a longer period."
+        st.info(texts.plain(said), icon=":material/inbox:")
         return
     picture, rows = st.tabs(["Chart", "Table and CSV"], key=f"{key}_tabs", on_change="rerun")
     if rows.open:
@@ -140,8 +142,8 @@ def value(table: Table, zone: str, narrow: bool = False) -> go.Figure | None:
 
 @kept
 def growth(table: Table) -> go.Figure | None:
-    """Time-weighted growth against the benchmark; the drawdown as an area below."""
-    if not table.rows:
+    """Time-weighted growth against the benchmark; the drawdown as an area below. Broken where prices were missing."""
+    if len(table.rows) < FEWEST_DAYS:
         return None
     from plotly.subplots import make_subplots
 
@@ -169,7 +171,7 @@ def growth(table: Table) -> go.Figure | None:
 @kept
 def drawdown(table: Table) -> go.Figure | None:
     """How far below its highest so far, as an area."""
-    if not table.rows:
+    if len(table.rows) < FEWEST_DAYS:
         return None
     on, fall = table.column("on"), table.column("drawdown")
     take = thinned(fall)
@@ -365,9 +367,11 @@ def growth_title(table: Table) -> str:
         return "Growth"
     figures = {f.key: f for f in table.figures}
     twr = figures["twr"].value
+    if twr is None:
+        return f"No return: {figures['twr'].reason}"
     said = f"{'Up' if twr >= 0 else 'Down'} {texts.percent(abs(twr))}"
-    if "active" in figures:
-        active = figures["active"].value
+    active = figures["active"].value if "active" in figures else None
+    if active is not None:
         said += f", {texts.percent(abs(active))} {'ahead of' if active >= 0 else 'behind'} its benchmark"
     below = figures["now_drawdown"].value
     if below < -0.00005:
@@ -375,7 +379,7 @@ def growth_title(table: Table) -> str:
             (
                 d
                 for d, fall in reversed(list(zip(table.column("on"), table.column("drawdown"), strict=True)))
-                if fall >= -1e-9
+                if fall is not None and fall >= -1e-9
             ),
             None,
         )
@@ -424,6 +428,8 @@ def value_title(table: Table) -> str:
     change, flow, gain = (table.figure(k) for k in ("change", "net_flow", "gain"))
     currency = table.context.currency or ""
     said = f"Value {texts.money(change.value, currency, signed=True)}"  # type: ignore[arg-type]
+    if gain.value is None:
+        return f"{said}; no gain is known while {gain.reason}"
     if flow.value:
         said += f" = gain {texts.money(gain.value, currency, signed=True)} and net deposits {texts.money(flow.value, currency, signed=True)}"  # type: ignore[arg-type]
     elif gain.change is not None:

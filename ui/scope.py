@@ -23,14 +23,14 @@ import streamlit as st
 
 from core.book import Portfolio
 from core.explain import Explanation
-from core.scope import CHART_PERIODS, GROUPS, PERIODS, BadScope, Scope
+from core.scope import CHART_PERIODS, GROUPS, LOOKBACKS, PERIODS, BadScope, Scope
 from core.table import Table
 from core.view import View
 from db import reports
 from db.access import User
 from db.books import Live, NoSuchPortfolio
 
-PARAMETERS = ("portfolio", "period", "as_of", "known_at", "by", "security", "year", "since")
+PARAMETERS = ("portfolio", "period", "lookback", "as_of", "known_at", "by", "security", "year", "since")
 FIRST = datetime(1970, 1, 1)  # noqa: DTZ001 — the first time that the widgets offer, UTC
 NONE = UUID(int=0)  # the portfolio of a look at none
 ONE_RUN = 1.0  # seconds after which a page's run is another one
@@ -212,6 +212,18 @@ def period_control(here: Look, key: str = "scope_period", label: bool = False, a
         format_func=lambda p: PERIOD_TITLES.get(p, p),
         label_visibility="visible" if label else "collapsed",
         **_bound(key, "period", here.scope.period, lambda v: None if v == "1Y" else v),
+    )
+
+
+def lookback_control(here: Look, key: str = "scope_lookback") -> None:
+    """What figures of risk are made of: a choice of its own beside the period."""
+    st.segmented_control(
+        "Look-back",
+        LOOKBACKS,
+        required=True,
+        format_func=lambda p: PERIOD_TITLES.get(p, p),
+        help="The history that volatility, beta, drawdown and ratios are made of, whatever period other pages show. VaR takes its own window of 252 sessions.",
+        **_bound(key, "lookback", here.scope.lookback, lambda v: None if v == "1Y" else v),
     )
 
 

@@ -11,11 +11,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core import VERSION
-from core.metrics import METRICS
-from core.own_risk import SHOWN, own_risk
 from core.plans import MANUAL
-from core.reasons import Reason
 from core.returns import period_start
+from core.risk_figures import OF_A_SECURITY
 from core.rules import check
 from core.rules.concentration import GROUPS, UNCLASSIFIED
 from core.table import Column, Context, Figure, Kind, Table
@@ -54,7 +52,7 @@ def detail(look: Look, s: Row, table: Table) -> None:
     if here is not None:
         sections["Transactions"] = lambda: _transactions(here, s)
     sections["Prices"] = lambda: _prices(look, s, prices)
-    sections["Risk"] = lambda: _risk(look, s, prices)
+    sections["Risk"] = lambda: _risk(look, s)
     if here is not None:
         sections["Compliance"] = lambda: _compliance(here, s)
         sections["In full"] = lambda: _in_full(here, s)
@@ -80,7 +78,8 @@ def _open_tasks(look: Look, s: Row) -> None:
 
 def _figures(look: Look, s: Row, table: Table) -> None:
     """The quote, and the position where it is held."""
-    change = float(s["price"] / s["previous_close"]) - 1 if s["price"] and s["previous_close"] else None
+    moves = look.answer("security_quote", security=s["security_id"]).column("day_change")
+    change = moves[0] if moves else None
     figures = [
         Figure("price", f"Last quote, {s['currency']}", s["price"], Kind.PRICE, None, None if s["price"] else "no feed has quoted it yet", change)
     ]  # fmt: skip
@@ -141,27 +140,29 @@ def _position(here: Here, s: Row) -> dict[tuple[str, int], Figure]:
 
 
 def _chart(prices: Table, period: str, currency: str) -> None:
-    """Closes over the period, raw."""
-    if not prices.rows:
+    """Closes over the period, adjusted for splits and dividends: a split is no fall."""
+    points = [(d, a) for d, a in zip(prices.column("on")[::-1], prices.column("adjusted")[::-1], strict=True) if a is not None]
+    if not points:
         st.info(prices.empty, icon=":material/inbox:")
         return
-    on, close = prices.column("on")[::-1], prices.column("close")[::-1]
-    first = period_start(on[-1], "1W" if period == "1D" else PERIOD_NAMES[period], on[0])
-    points = [(d, c) for d, c in zip(on, close, strict=True) if d >= first]
+    last_close = prices.column("close")[0]
+    first = period_start(points[-1][0], "1W" if period == "1D" else PERIOD_NAMES[period], points[0][0])
+    points = [point for point in points if point[0] >= first]
     if len(points) < 2:
-        st.info(f"One close so far: {show.text(points[0][1], Kind.PRICE)} on {show.day(points[0][0])}. A chart needs two.", icon=":material/show_chart:")  # fmt: skip
+        st.info(f"One close so far: {show.text(last_close, Kind.PRICE)} on {show.day(points[0][0])}. A chart needs two.", icon=":material/show_chart:")
         return
     take = charts.thinned([c for _, c in points])
     figure = go.Figure(go.Scatter(x=[points[i][0] for i in take], y=[float(points[i][1]) for i in take], line={"color": charts.PORTFOLIO, "width": 2},
                                   mode="lines", name="Close", customdata=[show.text(points[i][1], Kind.PRICE) for i in take],
-                                  hovertemplate="%{customdata}<extra>Close</extra>"))  # fmt: skip
+                                  hovertemplate="%{customdata}<extra>Adjusted close</extra>"))  # fmt: skip
     figure.update_layout(height=300, margin={"l": 0, "r": 8, "t": 8, "b": 0}, hovermode="x unified", dragmode=False)
     figure.update_xaxes(hoverformat="%a %-d %b %Y", showgrid=False, fixedrange=True)
     figure.update_yaxes(title=currency, fixedrange=True)
     change = float(points[-1][1] / points[0][1]) - 1
-    said = f"{'Up' if change >= 0 else 'Down'} {show.percent(abs(change))} since {show.day(points[0][0])}, close {show.text(points[-1][1], Kind.PRICE)}"
+    said = f"{'Up' if change >= 0 else 'Down'} {show.percent(abs(change))} since {show.day(points[0][0])}, close {show.text(last_close, Kind.PRICE)}"
     st.subheader(said, anchor=False)
     st.plotly_chart(figure, key="security_chart", config=charts.CONFIG, alt=said)
+    st.caption("Closes adjusted for splits and dividends; the raw ones are under Prices.")
 
 
 def _listed(title: str, columns: tuple[Column, ...], rows: list[tuple[Any, ...]], key: str, empty: str = "") -> None:
@@ -215,38 +216,17 @@ def _one_row(here: Here, name: str, s: Row) -> int | None:
     return next((i for i, v in enumerate(table.column(key)) if str(v) == str(s["security_id"])), None)
 
 
-def _risk(look: Look, s: Row, prices: Table) -> None:
-    """From its own bars; and as the portfolio's report has it, where it is held."""
-    here = look.here
-    benchmark, named = here.portfolio.benchmark_id if here else None, None
-    if benchmark is not None:
-        theirs = look.answer("prices", security=benchmark)
-        named = list(zip(theirs.column("on"), theirs.column("adjusted"), strict=True))
-    closes = list(zip(prices.column("on"), prices.column("adjusted"), strict=True))
-    found = own_risk(closes, named, PERIOD_NAMES[look.scope.period])
-    figures = []
-    for name in SHOWN:
-        m, value = METRICS[name], found[name]
-        missing = isinstance(value, Reason)
-        figures.append(Figure(name, m.title, None if missing else value, KINDS[m.kind], None, str(value) if missing else None, formula=m.definition))  # fmt: skip
-    st.markdown(f"**From its own bars**, {frame.PERIODS[look.scope.period]}")
-    show.cards(figures)
-    for f in figures:
-        if f.reason:
-            st.caption(f"{f.title} is missing: {show.plain(f.reason)}.")
-    beta = f"; beta against the benchmark of {show.plain(here.portfolio.name)}, in that one's currency" if here else ""
-    st.caption(f"Of daily closes adjusted for splits and dividends, in its own currency{beta}.")
-    if here is None:
+def _risk(look: Look, s: Row) -> None:
+    """From all its bars, held or not."""
+    scope.lookback_control(look, key="security_lookback")
+    changes = {"security": s["security_id"]}
+    found = look.answer("security_risk", **changes)
+    if not found.rows:
+        st.info(found.empty, icon=":material/inbox:")
         return
-    place = _one_row(here, "risk_by_security", s)
-    if place is None:
-        st.caption(
-            f"It is not held in {show.plain(here.portfolio.name)}: the portfolio's risk by security does not have it."
-        )
-        return
-    report = here.answer("risk_by_security")
-    st.markdown(f"**As a position of {show.plain(here.portfolio.name)}**, on the portfolio's days, price returns")
-    explain.table(here, replace(report, rows=(report.rows[place],)), key="security_risk", places=[place])
+    explain.cards(look, found, only=OF_A_SECURITY, changes=changes)
+    show.notes(found)
+    explain.table(look, found, key="security_risk", changes=changes, only=("metric", "value", "definition", "reason"))
     explain.hint()
 
 

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from core.explain import Evidence, Explained, Given, Term, evidence, explains
-from core.explain.evidence import CLOSES, ENTRIES, LOTS, SALES
+from core.explain.evidence import ENTRIES, LOTS, SALES, SESSIONS
 from core.explain.holdings import price, value
-from core.explain.risk import base_of, figure_of
+from core.explain.risk import figure_of, of_asset
 from core.metrics import METRICS
 from core.money import posted
 from core.reports.asset_360 import BUYING, MEASURED, SELLING, breaches
-from core.returns import simple_returns
 from core.rules import check
 from core.table import Column, Kind
 from core.valuation import Position
@@ -58,17 +57,14 @@ def of_closes(view: View, row: Row) -> Explained | None:
     key, number = row["_column"], int(row["asset_id"])
     if row[key] is None:
         return None
-    bench = view.benchmark_returns is not None
+    if key == "avg_daily_return":
 
-    def compute(g: Given) -> Any:
-        r = simple_returns(np.array(g.column(CLOSES, "close"), float))
-        if key == "avg_daily_return":
+        def mean(g: Given) -> float:
+            r = np.array(g.column(SESSIONS, "days"), float)
             return float(r[np.isfinite(r)].mean())
-        return figure_of(MEASURED[key], r, g.column(CLOSES, "benchmark")[1:] if bench else None)
 
-    formula = "Σ r ÷ number of days with a return." if key == "avg_daily_return" else METRICS[MEASURED[key]].definition
-    return Explained(f"{formula} Over r = close ÷ close before − 1, in the security\u2019s currency.", compute, (),
-                     (evidence.closes(view, number, base_of(view)), evidence.entries(view, security=number)))  # fmt: skip
+        return of_asset(view, number, "Σ r ÷ number of one-day returns.", mean)
+    return of_asset(view, number, METRICS[MEASURED[key]].definition, lambda g: figure_of(MEASURED[key], g, g["days"]))
 
 
 @explains("asset_360", "total_return")

@@ -60,7 +60,7 @@ def series(view: View, numbers: Sequence[int], first: int, base: int) -> Evidenc
                 n,
                 day_of(int(view.days[first + k])),
                 int(p.on[k]),
-                float(p.value[k]),
+                None if p.unpriced is not None and p.unpriced[k] else float(p.value[k]),
                 float(p.bought[k]),
                 float(p.received[k]),
                 rate[k + 1],
@@ -86,11 +86,12 @@ def rebuilt(g: Given) -> Part:
 def _part(rows: list[tuple[Any, ...]]) -> Part:
     days, value, bought, received, rate = zip(*rows, strict=True)
     x = np.array([np.nan if r is None else r for r in rate], float)
-    before = np.array(value[:-1], float)
+    before = np.array([v or 0.0 for v in value[:-1]], float)
     risk = np.divide(before, x[:-1], out=np.zeros(len(before)), where=(before != 0) & np.isfinite(x[:-1]))
     moved = float(np.sum(risk * np.nan_to_num(np.diff(x))))
-    return Part(float(value[0]), np.array(value[1:], float), np.array(bought[1:], float), np.array(received[1:], float),
-                np.array(days[1:], np.int64), moved, x, None)  # fmt: skip
+    worth = np.array([np.nan if v is None else v for v in value], float)
+    return Part(float(value[0]), np.nan_to_num(worth[1:]), np.array(bought[1:], float), np.array(received[1:], float), np.array(days[1:], np.int64),
+                moved, x, None, np.isnan(worth[1:]) if np.isnan(worth).any() else None)  # fmt: skip
 
 
 def known(value: Any) -> Any:

@@ -11,17 +11,24 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from core.asset_returns import dividends_of
 from core.booking import Change, changes
-from core.explain import Evidence
+from core.calendar import due_days
+from core.explain import Evidence, Given
 from core.fx import day_of
 from core.ledger import ACTIONS, KINDS, MICRO, UNITS, Ledger, around
 from core.lots import Disposal, Lot
 from core.money import posted
+from core.prices import splits_of
 from core.reasons import NoRate
+from core.return_series import paired
+from core.returns import Floats, daily_returns
+from core.risk_figures import Measured
 from core.table import Column, Kind
 from core.valuation import Position, cash_of, price_at, quote_day
-from core.view import View, money
+from core.view import View, money, settled
 
+SESSIONS, ALL_DAYS, AGAINST = "Returns of the look-back", "One-day returns of all history", "Portfolio and benchmark"
 ENTRIES, PRICES, RATES, LOTS, SALES, HISTORY, POSITIONS, CASH, DAYS, CLOSES, MOVES, THAT_DAY, CASH_THAT_DAY = (
     "Transactions", "Prices", "FX rates", "Open lots", "Disposals", "History of the lot", "Positions", "Cash", "Days",
     "Closes", "Changes of units", "Positions of that day", "Cash of that day",
@@ -100,7 +107,7 @@ def prices(view: View, securities: Iterable[int]) -> Evidence:
         if found is None:
             rows.append((security.symbol, None, None, None, security.currency, "never priced"))
             continue
-        price, day, before = found
+        price, day, before = found.price, found.on, found.before
         quote = view.quotes.get(number)
         live = quote is not None and quote.price == price and quote_day(view.book, number, quote) == day
         source = (
@@ -110,7 +117,8 @@ def prices(view: View, securities: Iterable[int]) -> Evidence:
         )
         rows.append((security.symbol, day_of(day), price, before, security.currency, source))
     columns = (Column("symbol", "Symbol"), Column("priced_on", "Priced on", Kind.DATE), Column("price", "Price", Kind.PRICE),
-               Column("previous", "Close before", Kind.PRICE), Column("currency", "Currency"), Column("source", "Source"))  # fmt: skip
+               Column("previous", "Close before", Kind.PRICE, "in today's units: divided by what split since"), Column("currency", "Currency"),
+               Column("source", "Source"))  # fmt: skip
     return Evidence(PRICES, columns, tuple(rows))
 
 
@@ -236,16 +244,17 @@ def _series(view: View, base: int | None, until: int | None) -> Evidence:
     inside = view.days > base if base is not None else np.ones(len(view.days), np.bool_)
     if until is not None:
         inside &= view.days <= until
-    bench = view.benchmark_returns
+    at = np.flatnonzero(inside).tolist()
+    own = view.own(at[0] if at else 0)
     columns = (
         Column("on", "Date", Kind.DATE), Column("value", "Value", Kind.NUMBER), Column("inflow", "In", Kind.NUMBER), Column("outflow", "Out", Kind.NUMBER),
-        Column("return", "Return", Kind.PERCENT), Column("sound", "For statistics", Kind.PERCENT, "the return where the valuation is complete"),
-        Column("benchmark", "Benchmark", Kind.PERCENT),
+        Column("valued", "Sound", Kind.FLAG, "enough of it is priced: a return may end here; the last day always may"),
+        Column("return", "Return", Kind.PERCENT, "since the sound day before"),
     )  # fmt: skip
     rows = [
-        (day_of(int(view.days[i])), float(view.total[i]), float(view.past.inflow[i]), float(view.past.outflow[i]), _cell(view.returns[i]),
-         _cell(view.sound_returns[i]), None if bench is None else _cell(bench[i]))
-        for i in np.flatnonzero(inside).tolist()
+        (day_of(int(view.days[k])), float(view.total[k]), float(view.past.inflow[k]), float(view.past.outflow[k]), bool(own.valued[n]),
+         _cell(own.linked[n]))
+        for n, k in enumerate(at)
     ]  # fmt: skip
     return Evidence(DAYS, columns, tuple(rows), "Money as floats: the statistical side of the valuation.")
 
@@ -254,23 +263,55 @@ def _cell(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def closes(view: View, security: int, base: int | None = None, in_base: bool = False) -> Evidence:
-    """The closes of a security on the days of the series after `base` and on the day before, the benchmark's return beside them.
+def returns(given: Given) -> Floats:
+    """The returns out of values and flows: (V_end + out) / (V_start + in) − 1, from one sound day to the next."""
+    value, inflow, outflow = (np.array(given.column(DAYS, k), float) for k in ("value", "inflow", "outflow"))
+    sound = np.array(given.column(DAYS, "valued"), bool)
+    return np.asarray(daily_returns(np.where(sound, settled(value), np.nan), inflow, outflow, settled(np.array([given["start value"]]))[0]))
 
-    A close is carried forward over days without a bar; the last one is the live quote where there is one.
-    """
-    on, close = view.closes(security, in_base)
-    first = 0 if base is None else int(np.searchsorted(on[1:], base, side="right"))
-    bench = view.benchmark_returns
-    title = "Close" + (f" in {view.base}" if in_base else "")
-    columns = (Column("on", "Date", Kind.DATE), Column("close", title, Kind.NUMBER), Column("return", "Return", Kind.PERCENT, "close ÷ close before − 1"),
-               Column("benchmark", "Benchmark", Kind.PERCENT))  # fmt: skip
-    rows = [
-        (day_of(int(on[i])), _cell(close[i]), _cell(close[i] / close[i - 1] - 1) if i > first else None,
-         None if bench is None or i == first else _cell(bench[i - 1]))
-        for i in range(first, len(on))
-    ]  # fmt: skip
-    return Evidence(CLOSES, columns, tuple(rows), "Carried forward over days without a bar.")
+
+def sessions(of: Measured) -> tuple[Evidence, Evidence]:
+    """The returns that figures of risk are made of: over the look-back, and the one-day returns of all history."""
+    none = np.full(len(of.on), np.nan)
+    columns = (
+        Column("on", "Date", Kind.DATE), Column("days", "One day", Kind.PERCENT, "a return of one day: none in a gap and at its end"),
+        Column("sessions", "Session", Kind.PERCENT, "with the session's part of what a gap spans"), Column("risk_free", "Risk-free", Kind.PERCENT, "a session"),
+        Column("pair_days", "One day, common", Kind.PERCENT, "on days that the benchmark has too"), Column("bench_days", "Benchmark, one day", Kind.PERCENT),
+        Column("pair_sessions", "Session, common", Kind.PERCENT), Column("bench_sessions", "Benchmark, session", Kind.PERCENT),
+    )  # fmt: skip
+    series = [none if (x := getattr(of, c.key)) is None else x for c in columns[1:]]
+    rows = tuple(
+        (day_of(day), *(_cell(x) for x in cells)) for day, *cells in zip(of.on.tolist(), *(s.tolist() for s in series), strict=True)
+    )
+    past = tuple((day_of(day), _cell(x)) for day, x in zip(of.history_on.tolist(), of.history.tolist(), strict=True))
+    return (Evidence(SESSIONS, columns, rows, "Returns of a portfolio are time-weighted, of a security total returns; all in the base currency."),
+            Evidence(ALL_DAYS, (Column("on", "Date", Kind.DATE), Column("days", "One day", Kind.PERCENT)), past))  # fmt: skip
+
+
+def asset(view: View, number: int, base: int, currency: str | None = None) -> Evidence:
+    """The series of a security from day `base` on: raw closes with what makes them comparable, splits, dividends and exchange rates."""
+    series, own = view.asset(number, currency), view.book.securities[number].currency
+    first = max(int(np.searchsorted(series.days, base, side="right")) - 1, 0)
+    days = series.days[first:]
+    rate = view.book.rates.column(own, series.currency, days)
+    paid, split = ({int(days[min(int(np.searchsorted(days, d)), len(days) - 1)]): x for d, x in found.items() if len(days) and days[0] < d <= days[-1]}
+                   for found in (dividends_of(view.book, number), splits_of(view.book, number)))  # fmt: skip
+    columns = (Column("on", "Date", Kind.DATE), Column("close", "Close", Kind.NUMBER, "raw, in its currency"), Column("dividend", "Dividend", Kind.NUMBER, "a share, before its close"),
+               Column("split", "Split", Kind.NUMBER, "new for one old"), Column("rate", "FX rate", Kind.NUMBER, f"{series.currency} for one {own}"))  # fmt: skip
+    rows = tuple((day_of(d), c, paid.get(d, 0.0), split.get(d, 1.0), _cell(r))
+                 for d, c, r in zip(days.tolist(), series.close[first:].tolist(), rate.tolist(), strict=True))  # fmt: skip
+    return Evidence(CLOSES, columns, rows, "The last close is the live quote where there is one.")
+
+
+def against(view: View, i: int) -> Evidence:
+    """The returns of portfolio and benchmark from the i-th day of the series on, spanned alike."""
+    theirs = view.of_benchmark(i)
+    columns = (Column("on", "Date", Kind.DATE), Column("mine", "Portfolio", Kind.PERCENT), Column("theirs", "Benchmark", Kind.PERCENT))
+    if theirs is None:
+        return Evidence(AGAINST, columns, ())
+    mine, theirs = paired(view.own(i), theirs)
+    rows = tuple((day_of(int(d)), _cell(a), _cell(b)) for d, a, b in zip(view.days[i:], mine.linked, theirs.linked, strict=True))
+    return Evidence(AGAINST, columns, rows, "A day that either lacks is part of the next one.")
 
 
 def moves(view: View, security: int, day: int) -> Evidence:
@@ -310,7 +351,7 @@ def that_day(view: View, i: int, security: int | None = None) -> tuple[Evidence,
         close, on, fresh = _close_of(view, number, i)
         rate = _cell(view.book.rates.column(of.currency, view.base, view.days[i : i + 1])[0])
         rows.append((of.symbol, units, close, on, of.currency, rate, fresh, float(abs(h.bought[: i + 1, j].sum()))))
-    held = Evidence(THAT_DAY, columns, tuple(rows), "A security without a bar yet counts at its first close.")
+    held = Evidence(THAT_DAY, columns, tuple(rows), "A security without a bar yet has no value.")
     return (held,) if security is not None else (held, cash_that_day(view, i))
 
 
@@ -318,17 +359,10 @@ def _close_of(view: View, number: int, i: int) -> tuple[float | None, date | Non
     """(the close that the i-th day of the series is valued at, its day, whether it is of the last session)."""
     series, day = view.book.prices.get(number), int(view.days[i])
     found = series.at(day) if series is not None else None
-    if found is not None:
-        sessions = view.book.sessions.get(view.book.securities[number].exchange)
-        due = (
-            day
-            if sessions is None
-            else int(sessions.days[max(int(np.searchsorted(sessions.days, day, side="right")) - 1, 0)])
-        )
-        return found[1], day_of(found[0]), found[0] >= due
-    known = None if series is None else series.on_days(view.days)[0]
-    there: list[int] = [] if known is None else np.flatnonzero(np.isfinite(known)).tolist()
-    return (None, None, False) if known is None or not there else (float(known[there[0]]), None, False)
+    if found is None:
+        return None, None, False
+    due = due_days(view.book.sessions.get(view.book.securities[number].exchange), np.array([day], np.int32))[0]
+    return found[1], day_of(found[0]), found[0] >= int(due)
 
 
 def cash_that_day(view: View, i: int) -> Evidence:

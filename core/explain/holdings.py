@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from core.explain import EXPLAINERS, Explained, Given, Term, evidence, explains
-from core.explain.evidence import CASH, DAYS, ENTRIES, HISTORY, LOTS, POSITIONS, SALES
+from core.explain.evidence import CASH, DAYS, ENTRIES, HISTORY, LOTS, POSITIONS, SALES, returns
 from core.fx import day_number
 from core.ledger import MICRO, UNITS
 from core.lots import Disposal, Lot
 from core.money import posted, posted_float
 from core.reasons import Reason
-from core.returns import daily_returns, link
+from core.returns import link
 from core.rules import check
 from core.table import Figure, Kind
 from core.view import View, money
@@ -160,13 +160,7 @@ def linked(view: View, period: str) -> Explained:
     assert not isinstance(span, Reason)
     terms = (Term("start value", span.start_value, Kind.MONEY, view.base, f"close of {span.start}"),)
 
-    def twr(g: Given) -> float:
-        value, inflow, outflow = (np.array(g.column(DAYS, k), float) for k in ("value", "inflow", "outflow"))
-        path = np.concatenate([[g["start value"]], value])
-        r = daily_returns(path, np.concatenate([[0.0], inflow]), np.concatenate([[0.0], outflow]))
-        return float(link(r[1:]))
-
-    return Explained("Π (1 + r) − 1 over the days, r = (V_end + out) / (V_start + in) − 1", twr, terms,
+    return Explained("Π (1 + r) − 1 over the days, r = (V_end + out) / (V_start + in) − 1", lambda g: link(returns(g)), terms,
                      (evidence.days(view, base if isinstance(base, int) else None), evidence.entries(view)))  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from core.explain import Evidence, Explained, Given, Term, evidence, explains
 from core.explain.allocation import behind
-from core.explain.evidence import CASH_THAT_DAY, CLOSES, DAYS, POSITIONS, THAT_DAY
+from core.explain.evidence import AGAINST, CASH_THAT_DAY, CLOSES, DAYS, POSITIONS, THAT_DAY, returns
 from core.explain.holdings import cash_held, coverage, total, worth
 from core.explain.risk import base_of
 from core.fx import day_number, day_of
@@ -20,31 +20,20 @@ from core.metrics.drawdown import drawdown_curve
 from core.money import posted, posted_float
 from core.reasons import Reason
 from core.reports.performance import TABLE_PERIODS
-from core.returns import annualised, at_work, daily_returns, link, modified_dietz, money_weighted, timed, twr
+from core.returns import annualised, at_work, link, modified_dietz, money_weighted, timed
 from core.returns import growth as growth_of
 from core.table import Column, Kind
 from core.valuation import Position, net_flow
-from core.view import Span, View, per_year, settled
+from core.view import Span, View, per_year
 
 Row = Mapping[str, Any]
 Floats = NDArray[np.float64]
-MOVED, RECORDED, FLOWS = "Bought and received", "Recorded values", "Flows"
-BENCHMARK = "Π (1 + r) − 1 of the benchmark over the days on which both have a return, r = close ÷ close before − 1, in the base currency"
+MOVED, RECORDED, FLOWS, BENCH = "Bought and received", "Recorded values", "Flows", "Returns of the benchmark"
+BENCHMARK = "Π (1 + r) − 1 of the benchmark over the days on which both have a return, r its total return, in the base currency"
 DAILY = "r = (V_end + out) ÷ (V_start + in) − 1 of each day"
 
 
 # --- what several of them share --------------------------------------------------------------------
-
-
-def values(given: Given) -> Floats:
-    """The value at the start and at the end of each day of the evidence."""
-    return np.concatenate([[given["start value"]], np.array(given.column(DAYS, "value"), float)])
-
-
-def returns(given: Given) -> Floats:
-    """The daily returns out of values and flows: (V_end + out) / (V_start + in) − 1."""
-    inflow, outflow = (np.concatenate([[0.0], np.array(given.column(DAYS, k), float)]) for k in ("inflow", "outflow"))
-    return np.asarray(daily_returns(values(given), inflow, outflow)[1:])
 
 
 def start_of(view: View, base: int | None) -> Term:
@@ -169,7 +158,7 @@ def period_figure(view: View, span: Span, shown: str) -> Explained:
             (start, end, length),
             (flows, *given),
         )
-    bench = (*benchmark_closes(view, span.first), *given)
+    bench = (evidence.against(view, span.first), *benchmark_closes(view, span.first), *given)
     if shown == "benchmark":
         return Explained(BENCHMARK, _benchmark, (), bench)
     return Explained(f"return − benchmark; {BENCHMARK}", lambda g: _linked(g) - _benchmark(g), (start,), bench)
@@ -193,28 +182,26 @@ def benchmark_closes(view: View, first: int) -> tuple[Evidence, ...]:
     """The closes of the benchmark from the day before the first-th day of the series on; nothing where there is none."""
     number = view.book.portfolio.benchmark_id
     before = int(view.days[first - 1]) if first else None
-    return () if number is None else (evidence.closes(view, number, before, in_base=True),)
+    return () if number is None else (evidence.asset(view, number, int(view.days[0]) - 1 if before is None else before),)
 
 
 def _linked(g: Given) -> Any:
-    inflow, outflow = (np.array(g.column(DAYS, k), float) for k in ("inflow", "outflow"))
-    return twr(settled(np.array(g.column(DAYS, "value"), float)), inflow, outflow, g["start value"])
+    return link(returns(g))
 
 
 def _flow(g: Given) -> float:
     return float((np.array(g.column(DAYS, "inflow"), float) - np.array(g.column(DAYS, "outflow"), float)).sum())
 
 
-def _closes(g: Given) -> float:
-    close = np.array(g.column(CLOSES, "close"), float)
-    return link(close[1:] / close[:-1] - 1)
+def _price_return(g: Given) -> float:
+    """From the first close of the evidence to its last, adjusted for what split in between."""
+    close, split = (np.array(g.column(CLOSES, k), float) for k in ("close", "split"))
+    return float(close[-1] * np.prod(split[1:]) / close[0] - 1)
 
 
 def _benchmark(g: Given) -> float:
-    close = np.array(g.column(CLOSES, "close"), float)
-    r = close[1:] / close[:-1] - 1
-    mine = np.array(g.column(DAYS, "return"), float)
-    return link(r[np.isfinite(r) & np.isfinite(mine)])
+    mine, theirs = (np.array(g.column(AGAINST, k), float) for k in ("mine", "theirs"))
+    return link(theirs[np.isfinite(theirs) & np.isfinite(mine)])
 
 
 # --- the daily series ------------------------------------------------------------------------------
@@ -229,6 +216,8 @@ def day_cell(view: View, row: Row) -> Explained | None:
     shown, i = row["_column"], _place(view, row["on"])
     if row[shown] is None:
         return None
+    if row["_row"] == 0:
+        return _first_day(view, row, i)
     if shown == "value":
         return value_on(view, i)
     if shown == "coverage":
@@ -248,8 +237,32 @@ def day_cell(view: View, row: Row) -> Explained | None:
     if shown == "drawdown":
         return Explained(f"growth ÷ its highest so far in the period (1 at its start) − 1, {DAILY}", lambda g: float(drawdown_curve(returns(g))[-1]),
                          (start,), given)  # fmt: skip
-    return Explained("Π (1 + r) of the benchmark since the start of the period", lambda g: float(growth_of(np.array(g.column(DAYS, "benchmark"), float))[-1]),
-                     (), given)  # fmt: skip
+    first = 0 if base is None else int(np.searchsorted(view.days, base, side="right"))
+    return Explained("Π (1 + r) of the benchmark since the start of the period, or since it begins, r its total return",
+                     lambda g: float(growth_of(np.array(g.column(BENCH, "return"), float))[-1]), (),
+                     (_bench_days(view, first, until), *benchmark_closes(view, first)))  # fmt: skip
+
+
+def _first_day(view: View, row: Row, i: int) -> Explained | None:
+    """The row that the period starts from: growth 1, drawdown 0, and the value at its close."""
+    shown = row["_column"]
+    if shown in ("growth", "benchmark", "drawdown"):
+        return Explained("the period starts from here: growth is 1, drawdown 0", lambda g: 0.0 if shown == "drawdown" else 1.0, (),
+                         stretch(view, base_of(view)))  # fmt: skip
+    if not len(view.days) or i >= len(view.days) or int(view.days[i]) != day_number(row["on"]):  # before the first transaction
+        return Explained("nothing was there before the first transaction", lambda g: Decimal(0))
+    if shown == "net_flow":
+        return Explained("Σ deposits − Σ withdrawals since inception, each at the FX of its day", lambda g: posted_float(_flow(g), view.base), (),
+                         stretch(view, None, day_number(row["on"])))  # fmt: skip
+    return value_on(view, i) if shown == "value" else coverage_on(view, i)
+
+
+def _bench_days(view: View, first: int, until: int) -> Evidence:
+    """The benchmark's returns from the first-th day of the series up to a day."""
+    bench = view.of_benchmark(first)
+    assert bench is not None
+    rows = tuple((day_of(int(d)), float(r) if np.isfinite(r) else None) for d, r in zip(view.days[first:], bench.linked, strict=True) if d <= until)
+    return Evidence(BENCH, (Column("on", "Date", Kind.DATE), Column("return", "Return", Kind.PERCENT)), rows)
 
 
 def coverage_on(view: View, i: int) -> Explained | None:
@@ -291,7 +304,7 @@ def growth_figure(view: View, row: Row) -> Explained | None:
         return Explained(f"{which}: growth ÷ its highest so far − 1, {DAILY}",
                          lambda g: float(drawdown_curve(returns(g)).min() if shown == "drawdown" else drawdown_curve(returns(g))[-1]), (start,), given)  # fmt: skip
     first = 0 if base is None else int(np.searchsorted(view.days, base, side="right"))
-    bench = (*benchmark_closes(view, first), *given)
+    bench = (evidence.against(view, first), *benchmark_closes(view, first), *given)
     if shown == "benchmark":
         return Explained(BENCHMARK, _benchmark, (), bench)
     return Explained(f"return − benchmark; {BENCHMARK}", lambda g: link(returns(g)) - _benchmark(g), (start,), bench)
@@ -326,8 +339,9 @@ def performer(view: View, row: Row) -> Explained | None:
         return None
     booked = evidence.entries(view, security=number, after=base)
     if shown == "price_return":
-        return Explained("Π (1 + r) − 1 over the days, r = close ÷ close before − 1 in its currency", _closes, (),
-                         (evidence.closes(view, number, base), booked))  # fmt: skip
+        after = (int(view.days[0]) if base is None else base + 1) - 1
+        return Explained("last close × what split since ÷ close at the start − 1, in its currency", _price_return, (),
+                         (evidence.asset(view, number, after, view.book.securities[number].currency), booked))  # fmt: skip
     i = 0 if base is None else int(np.searchsorted(view.days, base, side="right"))
     now = [p for p in view.valuation.positions if p.security.security_id == number]
     start = (
@@ -457,8 +471,10 @@ def flows_of(view: View) -> Explained:
 
 
 @explains("value_chart", "start", "change", "net_flow", "gain", figure=True)
-def chart_figure(view: View, row: Row) -> Explained:
+def chart_figure(view: View, row: Row) -> Explained | None:
     shown, chart = row["_figure"].key, row["_table"]
+    if row["_figure"].value is None:
+        return None
     columns = tuple(c for c in chart.columns if c.key in ("at", "value", "net_flow"))
     recorded = Evidence(RECORDED, columns, tuple((r["at"], r["value"], r["net_flow"]) for r in chart.records()))
 

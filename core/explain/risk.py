@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from core.explain import Evidence, Explained, Given, Term, evidence, explains
-from core.explain.evidence import CLOSES, DAYS
+from core.explain.evidence import ALL_DAYS, SESSIONS
+from core.fx import day_number
 from core.metrics import METRICS
 from core.money import posted
 from core.reasons import Reason
-from core.reports.risk import SHOWN, risk_category
-from core.returns import simple_returns
+from core.reports.risk import SHOWN, benchmark_side, risk_category
+from core.risk_figures import Measured
 from core.table import Column, Kind
 from core.valuation import Position
 from core.view import View
@@ -29,52 +30,61 @@ def base_of(view: View) -> int | None:
     return base if isinstance(base, int) else None
 
 
-def figure_of(name: str, returns: Any, benchmark: Any) -> Any:
-    """A metric over a series (None is a missing day), or None where it is undefined."""
-    known = {} if benchmark is None else {"benchmark": np.array(benchmark, float)}
-    value = METRICS[name](returns=np.array(returns, float), **known)
+def measured(g: Given, span: int) -> Measured:
+    """The series of a look-back out of the evidence."""
+    day = {k: np.array([day_number(d) for d in g.column(k, "on")], np.int32) for k in (SESSIONS, ALL_DAYS)}
+    columns = {k: np.array(g.column(SESSIONS, k), float) for k in
+               ("days", "sessions", "risk_free", "pair_days", "pair_sessions", "bench_days", "bench_sessions")}  # fmt: skip
+    whole = np.array(g.column(ALL_DAYS, "days"), float)
+    alone = np.isnan(columns["bench_days"]).all() and np.isnan(columns["bench_sessions"]).all()
+    pair = (None,) * 4 if alone else tuple(columns[k] for k in ("pair_days", "pair_sessions", "bench_days", "bench_sessions"))
+    return Measured(day[SESSIONS], columns["days"], columns["sessions"], whole, columns["risk_free"], span, day[ALL_DAYS], *pair)
+
+
+def figure_of(name: str, g: Given, span: int) -> Any:
+    """A metric over the series of the evidence, or None where it is undefined."""
+    value = measured(g, span).figure(name)
     return None if isinstance(value, Reason) else value
 
 
-def _measured(view: View, name: str, of: str) -> Explained:
-    bench = view.benchmark_returns is not None
-
-    def compute(g: Given) -> Any:
-        benchmark = g.column(DAYS, "benchmark") if bench else None
-        if of == "benchmark":
-            return figure_of(name, benchmark, None) if benchmark is not None else None
-        return figure_of(name, g.column(DAYS, "sound"), benchmark)
-
+def _measured(view: View, name: str, of: str) -> Explained | None:
+    if of == "benchmark" and view.measured.bench_days is None:
+        return None
+    series = view.measured if of == "portfolio" else benchmark_side(view.measured)
     source = (
-        "the portfolio\u2019s daily time-weighted returns on days whose valuation is complete"
+        "the portfolio\u2019s daily time-weighted returns; what a gap in the prices spans is no return of one day"
         if of == "portfolio"
-        else "the benchmark\u2019s daily returns"
+        else "the benchmark\u2019s daily total returns"
     )
-    return Explained(f"{METRICS[name].definition} Over {source}.", compute, (),
-                     (evidence.days(view, base_of(view)), evidence.entries(view)))  # fmt: skip
+    return Explained(f"{METRICS[name].definition} Over {source}.", lambda g: figure_of(name, g, g["days"]), (_length(series),),
+                     (*evidence.sessions(series), evidence.entries(view)))  # fmt: skip
+
+
+def _length(series: Measured) -> Term:
+    return Term("days", series.span, Kind.COUNT, note="calendar days of the look-back")
 
 
 @explains("risk", "portfolio", "benchmark")
-def risk_cell(view: View, row: Row) -> Explained:
+def risk_cell(view: View, row: Row) -> Explained | None:
     name = next(n for n in SHOWN if METRICS[n].title == row["metric"])
     return _measured(view, name, row["_column"])
 
 
 @explains("risk", *SHOWN, figure=True)
-def risk_figure(view: View, row: Row) -> Explained:
+def risk_figure(view: View, row: Row) -> Explained | None:
     return _measured(view, row["_figure"].key, "portfolio")
 
 
 @explains("risk", "var_95_money", figure=True)
 def money_at_risk(view: View, row: Row) -> Explained:
-    terms = (Term("value of the portfolio", view.valuation.total, Kind.MONEY, view.base),)
+    terms = (Term("value of the portfolio", view.valuation.total, Kind.MONEY, view.base), _length(view.measured))
 
     def amount(g: Given) -> Decimal | None:
-        var = figure_of("var_95", g.column(DAYS, "sound"), None)
+        var = figure_of("var_95", g, g["days"])
         return None if var is None else posted(Decimal(repr(round(var, 10))) * g["value of the portfolio"], view.base)
 
     return Explained("VaR 95 % of the daily returns × value of the portfolio, rounded to the cent", amount, terms,
-                     (evidence.days(view, base_of(view)), evidence.positions(view), evidence.cash(view)))  # fmt: skip
+                     (*evidence.sessions(view.measured), evidence.positions(view), evidence.cash(view), evidence.entries(view)))  # fmt: skip
 
 
 # --- by security ---------------------------------------------------------------------------------
@@ -105,24 +115,18 @@ def weight(view: View, row: Row) -> Explained | None:
 
 @explains("risk_by_security", "volatility", "beta", "sharpe", "max_drawdown", "var_95", "es_95", "observations")
 def of_security(view: View, row: Row) -> Explained:
-    name, number = row["_column"], row["security_id"]
-    bench = view.benchmark_returns is not None
+    name = row["_column"]
+    if name == "observations":
+        return of_asset(view, row["security_id"], "number of one-day returns", lambda g: sum(x is not None for x in g.column(SESSIONS, "days")))
+    return of_asset(view, row["security_id"], METRICS[name].definition, lambda g: figure_of(name, g, g["days"]))
 
-    def compute(g: Given) -> Any:
-        close = np.array(g.column(CLOSES, "close"), float)
-        r = simple_returns(close)
-        if name == "observations":
-            return int(np.isfinite(r).sum())
-        return figure_of(name, r, g.column(CLOSES, "benchmark")[1:] if bench else None)
 
-    formula = (
-        "number of days with a return"
-        if name == "observations"
-        else f"{METRICS[name].definition} Over r = close ÷ close before − 1, in the security\u2019s currency."
-    )
-    return Explained(
-        formula, compute, (), (evidence.closes(view, number, base_of(view)), evidence.entries(view, security=number))
-    )
+def of_asset(view: View, number: int, formula: str, compute: Callable[[Given], Any]) -> Explained:
+    """A figure of a security's own daily total returns over the look-back, with the closes, splits, dividends and rates behind them."""
+    series = view.measured_asset(number)
+    base = int(series.on[0]) - 1 if len(series.on) else view.as_of
+    return Explained(f"{formula} Over r = close × split ÷ (close before − dividend × split) × change of the exchange rate − 1, in {view.base}.", compute,
+                     (_length(series),), (*evidence.sessions(series), evidence.asset(view, number, base), evidence.entries(view, security=number)))  # fmt: skip
 
 
 @explains("risk_distribution", "weight", "count")
@@ -160,19 +164,11 @@ def category(view: View, row: Row) -> Explained:
 
 
 def _spread(view: View) -> Evidence:
-    """Every position with its value and the volatility of its closes in the period."""
+    """Every position with its value and the volatility of its total returns over the look-back."""
     columns = (Column("symbol", "Symbol"), Column("units", "Units", Kind.UNITS), Column("price", "Price", Kind.PRICE), Column("rate", "FX rate", Kind.PRICE),
                Column("value", "Value", Kind.PRICE, "units × price × FX"), Column("volatility", "Volatility", Kind.PERCENT, "of its daily returns, a year"))  # fmt: skip
-    inside = view.within(view.scope.period)
     rows = tuple(
-        (
-            p.security.symbol,
-            p.units,
-            p.price,
-            p.rate,
-            p.value_base,
-            figure_of("volatility", view.price_returns(p.security.security_id)[inside], None),
-        )
+        (p.security.symbol, p.units, p.price, p.rate, p.value_base, known if isinstance(known := view.asset_figures[p.security.security_id]["volatility"], float) else None)
         for p in view.valuation.positions
-    )
+    )  # fmt: skip
     return Evidence(SPREAD, columns, rows, "The volatility is explained in the table by security.")

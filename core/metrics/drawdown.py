@@ -102,7 +102,7 @@ def deepest(dates: ArrayLike | Sequence[date], returns: ArrayLike) -> Drawdown |
     return min(found, key=lambda d: d.depth) if found else NoDrawdown()
 
 
-@metric("Maximum drawdown", kind="percent", minimum=1)
+@metric("Maximum drawdown", kind="percent", minimum=1, over="sessions", estimate=False)
 def max_drawdown(returns: ArrayLike) -> float:
     """`min over t of W_t / max(1, W_1…W_t) - 1` with `W = cumprod(1 + r)`: the deepest fall from a high.
 
@@ -113,7 +113,7 @@ def max_drawdown(returns: ArrayLike) -> float:
     return float(drawdown_curve(returns).min()) if valid(returns).size else math.nan
 
 
-@metric("Maximum drawdown: peak", kind="date", minimum=1)
+@metric("Maximum drawdown: peak", kind="date", minimum=1, over="sessions", estimate=False)
 def max_drawdown_peak(returns: ArrayLike, dates: ArrayLike | Sequence[date]) -> date | Reason:
     """The last day at the high before the deepest drawdown.
 
@@ -124,7 +124,7 @@ def max_drawdown_peak(returns: ArrayLike, dates: ArrayLike | Sequence[date]) -> 
     return worst.peak if isinstance(worst, Drawdown) else worst
 
 
-@metric("Maximum drawdown: trough", kind="date", minimum=1)
+@metric("Maximum drawdown: trough", kind="date", minimum=1, over="sessions", estimate=False)
 def max_drawdown_trough(returns: ArrayLike, dates: ArrayLike | Sequence[date]) -> date | Reason:
     """The first day at the lowest point of the deepest drawdown.
 
@@ -134,7 +134,7 @@ def max_drawdown_trough(returns: ArrayLike, dates: ArrayLike | Sequence[date]) -
     return worst.trough if isinstance(worst, Drawdown) else worst
 
 
-@metric("Maximum drawdown: recovery", kind="date", minimum=1)
+@metric("Maximum drawdown: recovery", kind="date", minimum=1, over="sessions", estimate=False)
 def max_drawdown_recovery(returns: ArrayLike, dates: ArrayLike | Sequence[date]) -> date | Reason:
     """The first day on which the curve is back at the high before the deepest drawdown.
 
@@ -147,7 +147,7 @@ def max_drawdown_recovery(returns: ArrayLike, dates: ArrayLike | Sequence[date])
     return worst.recovery or NotRecovered(worst.peak)
 
 
-@metric("Maximum drawdown: duration", kind="days", minimum=1)
+@metric("Maximum drawdown: duration", kind="days", minimum=1, over="sessions", estimate=False)
 def max_drawdown_days(returns: ArrayLike, dates: ArrayLike | Sequence[date]) -> float | Reason:
     """Calendar days of the deepest drawdown: from its peak to its recovery, or to the last day while it is
     open.
@@ -158,7 +158,7 @@ def max_drawdown_days(returns: ArrayLike, dates: ArrayLike | Sequence[date]) -> 
     return float(worst.days) if isinstance(worst, Drawdown) else 0.0
 
 
-@metric("Longest drawdown", kind="days", minimum=1)
+@metric("Longest drawdown", kind="days", minimum=1, over="sessions", estimate=False)
 def longest_drawdown_days(returns: ArrayLike, dates: ArrayLike | Sequence[date]) -> float:
     """Calendar days of the longest time below a high, open drawdowns included (until the last day).
 
@@ -167,7 +167,7 @@ def longest_drawdown_days(returns: ArrayLike, dates: ArrayLike | Sequence[date])
     return float(max((d.days for d in drawdowns(dates, returns)), default=0))
 
 
-@metric("Longest recovery", kind="days", minimum=1)
+@metric("Longest recovery", kind="days", minimum=1, over="sessions", estimate=False)
 def longest_recovery_days(returns: ArrayLike, dates: ArrayLike | Sequence[date]) -> float:
     """Calendar days of the longest drawdown that has recovered: from its peak to the first day back at the
     high.
@@ -178,7 +178,7 @@ def longest_recovery_days(returns: ArrayLike, dates: ArrayLike | Sequence[date])
     return float(max((d.days for d in drawdowns(dates, returns) if d.recovery), default=0))
 
 
-@metric("Average drawdown", kind="percent", minimum=1)
+@metric("Average drawdown", kind="percent", minimum=1, over="sessions", estimate=False)
 def average_drawdown(returns: ArrayLike) -> float:
     """The mean depth of all drawdowns, each from its high until it is back there or the series ends.
 
@@ -196,7 +196,7 @@ def _depths(returns: Floats) -> list[float]:
     return [float(curve[a:b].min()) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-@metric("Pain index", kind="percent", minimum=1)
+@metric("Pain index", kind="percent", minimum=1, over="sessions", estimate=False)
 def pain_index(returns: ArrayLike) -> float:
     """`mean(|drawdown_t|)`: the average distance below the high, over all periods.
 
@@ -207,7 +207,7 @@ def pain_index(returns: ArrayLike) -> float:
     return float(-drawdown_curve(r).mean()) if r.size else math.nan
 
 
-@metric("Ulcer index", kind="percent", minimum=1)
+@metric("Ulcer index", kind="percent", minimum=1, over="sessions", estimate=False)
 def ulcer_index(returns: ArrayLike) -> float:
     """`sqrt(mean(drawdown_t²))`: the root mean square distance below the high, over all periods.
 
@@ -218,7 +218,7 @@ def ulcer_index(returns: ArrayLike) -> float:
     return math.sqrt(float(np.mean(drawdown_curve(r) ** 2))) if r.size else math.nan
 
 
-@metric("Calmar ratio", kind="number", minimum=1, a_year=True, undefined=NoDrawdown())
+@metric("Calmar ratio", kind="number", minimum=1, a_year=True, undefined=NoDrawdown(), over="sessions", estimate=False)
 def calmar(returns: ArrayLike, periods: float = 252, count_missing: bool = False) -> float:
     """`annual return / |maximum drawdown|`.
 
@@ -230,7 +230,7 @@ def calmar(returns: ArrayLike, periods: float = 252, count_missing: bool = False
     return annual_return(returns, periods, count_missing) / -depth if depth < 0 else math.nan
 
 
-@metric("Sterling ratio", kind="number", minimum=1, a_year=True)
+@metric("Sterling ratio", kind="number", minimum=1, a_year=True, over="sessions", estimate=False)
 def sterling(returns: ArrayLike, periods: float = 252, extra: float = 0.10) -> float:
     """`annual return / (|maximum drawdown| + extra)`, extra 10 %.
 
@@ -240,7 +240,7 @@ def sterling(returns: ArrayLike, periods: float = 252, extra: float = 0.10) -> f
     return ratio(annual_return(returns, periods), -max_drawdown(returns) + extra)
 
 
-@metric("Burke ratio", kind="number", minimum=1, a_year=True, undefined=NoDrawdown())
+@metric("Burke ratio", kind="number", minimum=1, a_year=True, undefined=NoDrawdown(), over="sessions", estimate=False)
 def burke(returns: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252, modified: bool = False) -> float:
     """`annual excess return / sqrt(sum of the squared depths of all drawdowns)`.
 
@@ -255,7 +255,7 @@ def burke(returns: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252, 
     return _annual_excess(returns, risk_free, periods) / depths * (math.sqrt(r.size) if modified else 1.0)
 
 
-@metric("Pain ratio", kind="number", minimum=1, a_year=True, undefined=NoDrawdown())
+@metric("Pain ratio", kind="number", minimum=1, a_year=True, undefined=NoDrawdown(), over="sessions", estimate=False)
 def pain_ratio(returns: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252) -> float:
     """`annual excess return / pain index`.
 
@@ -266,7 +266,7 @@ def pain_ratio(returns: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 
     return _annual_excess(returns, risk_free, periods) / pain if pain > 0 else math.nan
 
 
-@metric("Martin ratio", kind="number", minimum=1, a_year=True, undefined=NoDrawdown())
+@metric("Martin ratio", kind="number", minimum=1, a_year=True, undefined=NoDrawdown(), over="sessions", estimate=False)
 def martin(returns: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252) -> float:
     """`annual excess return / ulcer index`, also called the ulcer performance index.
 

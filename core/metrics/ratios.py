@@ -19,7 +19,7 @@ from core.reasons import NoLosses, ZeroVariance
 from core.returns import floats, link
 
 
-@metric("Annual return", kind="percent", minimum=1, a_year=True)
+@metric("Annual return", kind="percent", minimum=1, a_year=True, over="sessions", estimate=False)
 def annual_return(returns: ArrayLike, periods: float = 252, count_missing: bool = False) -> float:
     """`prod(1 + r) ^ (periods / n) - 1`: the compound return per year (CAGR) of a series counted in periods.
 
@@ -33,7 +33,7 @@ def annual_return(returns: ArrayLike, periods: float = 252, count_missing: bool 
     return float(total ** (periods / n) - 1) if r.size and total >= 0 else math.nan
 
 
-@metric("Total return", kind="percent", minimum=1)
+@metric("Total return", kind="percent", minimum=1, over="sessions", estimate=False)
 def total_return(returns: ArrayLike) -> float:
     """`prod(1 + r) - 1`: the returns linked geometrically.
 
@@ -53,7 +53,7 @@ def mean_annual_return(returns: ArrayLike, periods: float = 252) -> float:
     return float((1 + r.mean()) ** periods - 1) if r.size else math.nan
 
 
-@metric("Sharpe ratio", kind="number", undefined=ZeroVariance())
+@metric("Sharpe ratio", kind="number", undefined=ZeroVariance(), over="sessions")
 def sharpe(
     returns: ArrayLike,
     risk_free: ArrayLike = 0.0,
@@ -78,7 +78,7 @@ def sharpe(
     return ratio(annual_return(r, periods) - annual_return(rate, periods), volatility(r, periods, ddof))
 
 
-@metric("Adjusted Sharpe ratio", kind="number", minimum=4, undefined=ZeroVariance(), a_year=True)
+@metric("Adjusted Sharpe ratio", kind="number", minimum=4, undefined=ZeroVariance(), a_year=True, over="sessions")
 def adjusted_sharpe(returns: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252, ddof: int = 1) -> float:
     """`SR × (1 + S / 6 × SR - (K - 3) / 24 × SR²)`: the geometric Sharpe ratio, less for negative skew and
     fat tails.
@@ -91,7 +91,7 @@ def adjusted_sharpe(returns: ArrayLike, risk_free: ArrayLike = 0.0, periods: flo
     return sr * (1 + skewness(returns, "moment") / 6 * sr - (kurtosis(returns, "moment") - 3) / 24 * sr * sr)
 
 
-@metric("Sortino ratio", kind="number", undefined=NoLosses())
+@metric("Sortino ratio", kind="number", undefined=NoLosses(), over="sessions")
 def sortino(returns: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252) -> float:
     """`mean(r - target) × periods / downside deviation per year`; the target is the risk-free rate.
 
@@ -166,7 +166,7 @@ def d_ratio(returns: ArrayLike) -> float:
     return ratio(losses.size * -float(losses.sum()), gains.size * float(gains.sum()))
 
 
-@metric("Hit rate", kind="percent", minimum=1)
+@metric("Hit rate", kind="percent", minimum=1, estimate=False)
 def hit_rate(returns: ArrayLike, risk_free: ArrayLike = 0.0) -> float:
     """The share of periods with a return above the target: `count(r > target) / n`.
 
@@ -223,7 +223,7 @@ def kurtosis(returns: ArrayLike, method: Literal["moment", "excess", "sample", "
     return corrected - (3 * (n - 1) ** 2 / ((n - 2) * (n - 3)) if method == "sample excess" else 0)
 
 
-@metric("Best period", kind="percent", minimum=1)
+@metric("Best period", kind="percent", minimum=1, estimate=False)
 def best(returns: ArrayLike) -> float:
     """The highest return of one period. Input: simple returns, missing days dropped. Unit: fraction.
     Undefined without observations.
@@ -232,7 +232,7 @@ def best(returns: ArrayLike) -> float:
     return float(r.max()) if r.size else math.nan
 
 
-@metric("Worst period", kind="percent", minimum=1)
+@metric("Worst period", kind="percent", minimum=1, estimate=False)
 def worst(returns: ArrayLike) -> float:
     """The lowest return of one period. Input: simple returns, missing days dropped. Unit: fraction, negative
     for a loss. Undefined without observations.

@@ -14,10 +14,11 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from core.reasons import NoBenchmark, NoInput, Reason, TooFewObservations, Undefined
+from core.reasons import NoBenchmark, NoInput, Reason, ShorterThanAYear, TooFewObservations, Undefined
 from core.returns import floats
 
 Kind = Literal["percent", "number", "date", "days"]
+Over = Literal["days", "sessions", "history"]
 Answer = float | date | Reason
 F = TypeVar("F", bound=Callable[..., float | date | Reason])
 
@@ -43,6 +44,11 @@ class Metric:
     options: tuple[str, ...]
     a_year: bool = False
     """It annualises a return, so it needs a year of periods too."""
+    over: Over = "days"
+    """What it counts where a price was missing: one-day returns alone (`days`), or each session with its part of what a gap spans
+    (`sessions`); `history` counts one-day returns up to the date over a window of its own, whatever the look-back."""
+    estimate: bool = True
+    """It speaks of what is to be expected, so a report shows it from a month of observations on."""
 
     def needs(self, periods: float = 252) -> int:
         """Observations needed: days on which every series it asks for has a value."""
@@ -52,18 +58,24 @@ class Metric:
     def definition(self) -> str:
         return inspect.getdoc(self.function) or ""
 
-    def __call__(self, **inputs: Any) -> Answer:
+    def __call__(self, at_least: int = 0, span: int | None = None, **inputs: Any) -> Answer:
         """The value, or the typed reason why there is none. Inputs and options that it does not ask for are
         ignored.
+
+        `at_least`: observations that an estimate needs here. `span`: calendar days that the series covers; a figure per year
+        then needs 365 of them instead of `periods` observations.
         """
         given = {k: inputs[k] for k in (*self.inputs, *self.options) if inputs.get(k) is not None}
         for name in self.required:
             if name not in given:
                 return NoBenchmark() if name == "benchmark" else NoInput(name)
         n = _observations([given[name] for name in self.inputs if name in SERIES])
-        needed = self.needs(given.get("periods", 252))
+        needed = self.minimum if span is not None else self.needs(given.get("periods", 252))
+        needed = max(needed, at_least if self.estimate else 0)
         if n < needed:
             return TooFewObservations(n, needed)
+        if self.a_year and span is not None and span < 365:
+            return ShorterThanAYear(span)
         answer = self.function(**given)
         if isinstance(answer, date | Reason):
             return answer
@@ -91,6 +103,8 @@ def metric(
     a_year: bool = False,
     version: int = 1,
     undefined: Reason | None = None,
+    over: Over = "days",
+    estimate: bool = True,
 ) -> Callable[[F], F]:
     """Register a function under its own name and hand it back unchanged.
 
@@ -125,6 +139,8 @@ def metric(
             required,
             options,
             a_year,
+            over,
+            estimate,
         )
         return function
 

@@ -49,7 +49,7 @@ def beta(returns: ArrayLike, benchmark: ArrayLike, risk_free: ArrayLike = 0.0, s
     return _regression(r, b)[0]
 
 
-@metric("Alpha", kind="percent", undefined=ZeroVariance())
+@metric("Alpha", kind="percent", undefined=ZeroVariance(), over="sessions")
 def alpha(
     returns: ArrayLike,
     benchmark: ArrayLike,
@@ -94,7 +94,7 @@ def tracking_error(returns: ArrayLike, benchmark: ArrayLike, periods: float = 25
     return deviation(r - b, ddof) * math.sqrt(periods)
 
 
-@metric("Information ratio", kind="number", undefined=ZeroVariance())
+@metric("Information ratio", kind="number", undefined=ZeroVariance(), over="sessions")
 def information_ratio(
     returns: ArrayLike, benchmark: ArrayLike, periods: float = 252, ddof: int = 1, geometric: bool = False
 ) -> float:
@@ -114,7 +114,7 @@ def information_ratio(
     return ratio(float(active.mean()), deviation(active, ddof)) * math.sqrt(periods)
 
 
-@metric("Active return", kind="percent", minimum=1, a_year=True)
+@metric("Active return", kind="percent", minimum=1, a_year=True, over="sessions")
 def active_return(returns: ArrayLike, benchmark: ArrayLike, periods: float = 252) -> float:
     """`annual return - annual return of the benchmark`, both compound, over the common days.
 
@@ -158,7 +158,7 @@ def _capture(returns: ArrayLike, benchmark: ArrayLike, periods: float, side: Sid
     return annual_return(r[kept], periods, count_missing) / theirs if theirs else math.nan
 
 
-@metric("Up capture", kind="percent", minimum=1, undefined=NO_UP)
+@metric("Up capture", kind="percent", minimum=1, undefined=NO_UP, over="sessions")
 def up_capture(returns: ArrayLike, benchmark: ArrayLike, periods: float = 252, count_missing: bool = False) -> float:
     """`annual return / annual return of the benchmark`, both over the common days on which the benchmark
     gains.
@@ -171,7 +171,7 @@ def up_capture(returns: ArrayLike, benchmark: ArrayLike, periods: float = 252, c
     return _capture(returns, benchmark, periods, "up", count_missing)
 
 
-@metric("Down capture", kind="percent", minimum=1, undefined=NO_DOWN)
+@metric("Down capture", kind="percent", minimum=1, undefined=NO_DOWN, over="sessions")
 def down_capture(returns: ArrayLike, benchmark: ArrayLike, periods: float = 252, count_missing: bool = False) -> float:
     """`annual return / annual return of the benchmark`, both over the common days on which the benchmark
     loses.
@@ -184,7 +184,7 @@ def down_capture(returns: ArrayLike, benchmark: ArrayLike, periods: float = 252,
     return _capture(returns, benchmark, periods, "down", count_missing)
 
 
-@metric("Capture ratio", kind="number", minimum=1, undefined=NO_DOWN)
+@metric("Capture ratio", kind="number", minimum=1, undefined=NO_DOWN, over="sessions")
 def capture_ratio(returns: ArrayLike, benchmark: ArrayLike, periods: float = 252) -> float:
     """`up capture / down capture`. Input as for both. A pure number, above 1 is good while both are positive.
 
@@ -237,7 +237,7 @@ def specific_risk(
     return float(np.std(residuals, ddof=ddof)) * math.sqrt(periods)
 
 
-@metric("Appraisal ratio", kind="number", undefined=ZeroVariance())
+@metric("Appraisal ratio", kind="number", undefined=ZeroVariance(), over="sessions")
 def appraisal_ratio(
     returns: ArrayLike,
     benchmark: ArrayLike,
@@ -256,7 +256,7 @@ def appraisal_ratio(
     return ratio(alpha(returns, benchmark, risk_free, periods, annualise), risk if risk > 1e-12 else 0.0)
 
 
-@metric("Treynor ratio", kind="percent", undefined=ZeroVariance(), a_year=True)
+@metric("Treynor ratio", kind="percent", undefined=ZeroVariance(), a_year=True, over="sessions")
 def treynor(
     returns: ArrayLike,
     benchmark: ArrayLike,
@@ -278,7 +278,7 @@ def treynor(
     return ratio(reward, beta(returns, benchmark, risk_free))
 
 
-@metric("M²", kind="percent", undefined=ZeroVariance(), a_year=True)
+@metric("M²", kind="percent", undefined=ZeroVariance(), a_year=True, over="sessions")
 def m_squared(returns: ArrayLike, benchmark: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252) -> float:
     """`RF + (R - RF) × sd(b) / sd(r)`: the annual return if the portfolio were levered to the benchmark's
     risk.
@@ -305,7 +305,7 @@ def m_squared_excess(
     return (1 + m) / (1 + theirs) - 1 if geometric else m - theirs
 
 
-@metric("M² Sortino", kind="percent", undefined=NoLosses(), a_year=True)
+@metric("M² Sortino", kind="percent", undefined=NoLosses(), a_year=True, over="sessions")
 def m_squared_sortino(
     returns: ArrayLike, benchmark: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252
 ) -> float:
@@ -349,7 +349,7 @@ def fama_beta(returns: ArrayLike, benchmark: ArrayLike) -> float:
     return ratio(deviation(r), deviation(b))
 
 
-@metric("Net selectivity", kind="percent", undefined=ZeroVariance(), a_year=True)
+@metric("Net selectivity", kind="percent", undefined=ZeroVariance(), a_year=True, over="sessions")
 def net_selectivity(
     returns: ArrayLike, benchmark: ArrayLike, risk_free: ArrayLike = 0.0, periods: float = 252
 ) -> float:

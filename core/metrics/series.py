@@ -48,9 +48,9 @@ def on_common_days(
     return days, floats(returns)[mine], floats(benchmark)[theirs]
 
 
-def per_period(annual: float, periods: float = 252) -> float:
-    """An effective annual rate as a rate per period: `(1 + annual) ^ (1 / periods) - 1`."""
-    return float((1 + annual) ** (1 / periods) - 1)
+def per_period(annual: ArrayLike, periods: float = 252) -> Floats:
+    """Effective annual rates as rates per period: `(1 + annual) ^ (1 / periods) - 1`."""
+    return np.asarray((1 + floats(annual)) ** (1 / periods) - 1, dtype=np.float64)
 
 
 def ratio(numerator: float, denominator: float) -> float:

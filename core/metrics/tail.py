@@ -134,7 +134,7 @@ def modified_var(returns: ArrayLike, confidence: float = 0.95, window: int | Non
     return -float(r.mean() + z * deviation(r, ddof))
 
 
-@metric("VaR 95 %", kind="percent", minimum=NEEDED)
+@metric("VaR 95 %", kind="percent", minimum=NEEDED, over="history")
 def var_95(returns: ArrayLike) -> float:
     """The loss of one day not exceeded on 95 % of the last 252 days: historical, see `value_at_risk`.
 
@@ -143,7 +143,7 @@ def var_95(returns: ArrayLike) -> float:
     return value_at_risk(returns, 0.95)
 
 
-@metric("VaR 99 %", kind="percent", minimum=NEEDED)
+@metric("VaR 99 %", kind="percent", minimum=NEEDED, over="history")
 def var_99(returns: ArrayLike) -> float:
     """The loss of one day not exceeded on 99 % of the last 252 days: historical, see `value_at_risk`.
 
@@ -153,7 +153,7 @@ def var_99(returns: ArrayLike) -> float:
     return value_at_risk(returns, 0.99)
 
 
-@metric("Expected shortfall 95 %", kind="percent", minimum=NEEDED)
+@metric("Expected shortfall 95 %", kind="percent", minimum=NEEDED, over="history")
 def es_95(returns: ArrayLike) -> float:
     """The mean loss on the worst 5 % of the last 252 days: historical, see `expected_shortfall`.
 
@@ -163,7 +163,7 @@ def es_95(returns: ArrayLike) -> float:
     return expected_shortfall(returns, 0.95)
 
 
-@metric("Expected shortfall 99 %", kind="percent", minimum=NEEDED)
+@metric("Expected shortfall 99 %", kind="percent", minimum=NEEDED, over="history")
 def es_99(returns: ArrayLike) -> float:
     """The mean loss on the worst 1 % of the last 252 days: historical, see `expected_shortfall`.
 
@@ -173,7 +173,7 @@ def es_99(returns: ArrayLike) -> float:
     return expected_shortfall(returns, 0.99)
 
 
-@metric("Parametric VaR 95 %", kind="percent", minimum=NEEDED)
+@metric("Parametric VaR 95 %", kind="percent", minimum=NEEDED, over="history")
 def parametric_var_95(returns: ArrayLike) -> float:
     """`-(mean - 1.644854 × sd)` of the last 252 days, as if returns were normal: see `parametric_var`.
 
@@ -182,7 +182,7 @@ def parametric_var_95(returns: ArrayLike) -> float:
     return parametric_var(returns, 0.95)
 
 
-@metric("Parametric VaR 99 %", kind="percent", minimum=NEEDED)
+@metric("Parametric VaR 99 %", kind="percent", minimum=NEEDED, over="history")
 def parametric_var_99(returns: ArrayLike) -> float:
     """`-(mean - 2.326348 × sd)` of the last 252 days, as if returns were normal: see `parametric_var`.
 
@@ -244,7 +244,7 @@ def sorted_quantile(ascending: Floats, share: float) -> Floats:
     return np.asarray(low + (position - below) * (high - low), dtype=np.float64)
 
 
-@metric("VaR 95 %: low", kind="percent", minimum=NEEDED)
+@metric("VaR 95 %: low", kind="percent", minimum=NEEDED, over="history")
 def var_95_low(returns: ArrayLike) -> float:
     """The lower end of the 90 % bootstrap interval of VaR 95 %: see `bootstrap_interval`.
 
@@ -254,7 +254,7 @@ def var_95_low(returns: ArrayLike) -> float:
     return bootstrap_interval(returns, 0.95).low
 
 
-@metric("VaR 95 %: high", kind="percent", minimum=NEEDED)
+@metric("VaR 95 %: high", kind="percent", minimum=NEEDED, over="history")
 def var_95_high(returns: ArrayLike) -> float:
     """The upper end of the 90 % bootstrap interval of VaR 95 %: see `bootstrap_interval`.
 
@@ -264,7 +264,7 @@ def var_95_high(returns: ArrayLike) -> float:
     return bootstrap_interval(returns, 0.95).high
 
 
-@metric("VaR 99 %: low", kind="percent", minimum=NEEDED)
+@metric("VaR 99 %: low", kind="percent", minimum=NEEDED, over="history")
 def var_99_low(returns: ArrayLike) -> float:
     """The lower end of the 90 % bootstrap interval of VaR 99 %: see `bootstrap_interval`.
 
@@ -274,7 +274,7 @@ def var_99_low(returns: ArrayLike) -> float:
     return bootstrap_interval(returns, 0.99).low
 
 
-@metric("VaR 99 %: high", kind="percent", minimum=NEEDED)
+@metric("VaR 99 %: high", kind="percent", minimum=NEEDED, over="history")
 def var_99_high(returns: ArrayLike) -> float:
     """The upper end of the 90 % bootstrap interval of VaR 99 %: see `bootstrap_interval`.
 
@@ -337,7 +337,7 @@ def var_backtest(returns: ArrayLike, confidence: float = 0.95, window: int = WIN
     return kupiec(int(exceeded.size), int(exceeded.sum()), 1 - confidence)
 
 
-@metric("VaR 95 % exceptions", kind="number", minimum=WINDOW + 1)
+@metric("VaR 95 % exceptions", kind="number", minimum=WINDOW + 1, over="history")
 def var_95_exceptions(returns: ArrayLike) -> float:
     """Days whose loss exceeded the VaR 95 % of the 252 days before, over the days that it promises: see
     `var_backtest`.
@@ -348,7 +348,7 @@ def var_95_exceptions(returns: ArrayLike) -> float:
     return var_backtest(returns, 0.95).ratio
 
 
-@metric("VaR 99 % exceptions", kind="number", minimum=WINDOW + 1)
+@metric("VaR 99 % exceptions", kind="number", minimum=WINDOW + 1, over="history")
 def var_99_exceptions(returns: ArrayLike) -> float:
     """Days whose loss exceeded the VaR 99 % of the 252 days before, over the days that it promises: see
     `var_backtest`.
@@ -359,7 +359,7 @@ def var_99_exceptions(returns: ArrayLike) -> float:
     return var_backtest(returns, 0.99).ratio
 
 
-@metric("VaR 95 % back-test", kind="number", minimum=WINDOW + 1)
+@metric("VaR 95 % back-test", kind="number", minimum=WINDOW + 1, over="history")
 def var_95_p_value(returns: ArrayLike) -> float:
     """Kupiec's p-value of the VaR 95 % exceptions: below 0.05 the VaR is rejected. See `kupiec`,
     `var_backtest`.
@@ -369,7 +369,7 @@ def var_95_p_value(returns: ArrayLike) -> float:
     return var_backtest(returns, 0.95).p_value
 
 
-@metric("VaR 99 % back-test", kind="number", minimum=WINDOW + 1)
+@metric("VaR 99 % back-test", kind="number", minimum=WINDOW + 1, over="history")
 def var_99_p_value(returns: ArrayLike) -> float:
     """Kupiec's p-value of the VaR 99 % exceptions: below 0.05 the VaR is rejected. See `kupiec`,
     `var_backtest`.

@@ -1,7 +1,7 @@
 """Reports: functions with typed columns. From one of them come the page block, the JSON, the CSV and the API's list.
 
 To add one, write a function with `@report` in a module of this package. It asks for its inputs by parameter name:
-`view` (a View), `household` (the owner's portfolios, with a view), or rows that the database gives (`chart`, `ledger`, `master`, `bars`, `actions`, `runs`, `jobs`, `feeds`, `letters`,
+`view` (a View), `studied` (a View with the security asked for in it, held or not), `household` (the owner's portfolios, with a view), or rows that the database gives (`chart`, `ledger`, `master`, `bars`, `actions`, `runs`, `jobs`, `feeds`, `letters`,
 `reconciliations`, `reconciliation`, `story`, `counterparties` (their issuers and trades where there is a view), `adjusted`, `would_go`,
 `tasks`, `notices`, `unbooked`).
 """
@@ -19,7 +19,7 @@ from typing import Any
 from core.table import Column, Context, Figure, Table
 from core.view import View
 
-INPUTS = ("view", "household", "chart", "ledger", "master", "bars", "actions", "runs", "jobs", "feeds", "letters",
+INPUTS = ("view", "studied", "household", "chart", "ledger", "master", "bars", "actions", "runs", "jobs", "feeds", "letters",
           "reconciliations", "reconciliation", "story", "counterparties", "adjusted", "would_go", "tasks",
           "notices", "unbooked")  # fmt: skip
 

@@ -25,7 +25,7 @@ def group_of(security: Security, by: str) -> str:
     Column("value", "Value", Kind.MONEY, "in the base currency"),
     Column("weight", "Weight", Kind.PERCENT, "share of the total value, cash included"),
     Column("count", "Securities", Kind.COUNT),
-    Column("day_change", "Day", Kind.PERCENT, "value-weighted price change against the close before"),
+    Column("day_change", "Day", Kind.PERCENT, "value-weighted price change against the close before, adjusted for splits"),
     empty="Nothing is held at this date.",
 )
 def allocation(view: View) -> Made:
@@ -69,7 +69,7 @@ def allocation(view: View) -> Made:
     Column("name", "Name"),
     Column("value", "Value", Kind.MONEY, "in the base currency"),
     Column("weight", "Weight", Kind.PERCENT),
-    Column("day_change", "Day", Kind.PERCENT, "price against the close before"),
+    Column("day_change", "Day", Kind.PERCENT, "price against the close before, adjusted for splits"),
     empty="Nothing is held at this date.",
 )
 def allocation_positions(view: View) -> Made:

@@ -10,16 +10,13 @@ import numpy as np
 from core.ledger import CODE, MICRO, TRADES
 from core.lots import posting_unit, summable, totals
 from core.metrics import METRICS
-from core.metrics.panel import panel
 from core.money import posted
-from core.reasons import Reason
 from core.reports import Made, report
 from core.reports.holdings import holdings, ratio
 from core.reports.risk import risk_category
 from core.rules import check
 from core.rules.concentration import GROUPS, UNCLASSIFIED
 from core.table import Column, Kind
-from core.valuation import Position
 from core.view import View
 
 BUYING, SELLING = ("buy", "cover"), ("sell", "short")
@@ -42,9 +39,9 @@ def performance_category(total_return: float | None) -> str:
     Column("asset_type", "Type", note="its asset class", wide_only=True),
     Column("current_price", "Price", Kind.PRICE, "last price in the security's currency"),
     Column("market_value", "Value", Kind.MONEY, "units × price × FX, in the base currency"),
-    Column("avg_daily_return", "Average daily return", Kind.PERCENT, "mean of its daily price returns over the period, in its currency", wide_only=True),
+    Column("avg_daily_return", "Average daily return", Kind.PERCENT, "mean of its daily total returns over the look-back, in the base currency", wide_only=True),
     Column("total_return", "Total return", Kind.PERCENT, "(unrealised + realised gain + dividends) / (cost of what is held + cost of what was sold), since inception"),
-    Column("avg_volatility", "Volatility", Kind.PERCENT, "of its daily price returns over the period, a year"),
+    Column("avg_volatility", "Volatility", Kind.PERCENT, "of its daily total returns over the look-back, a year"),
     Column("value_at_risk", "VaR 95 %", Kind.PERCENT, "one day, a positive loss", wide_only=True),
     Column("beta", "Beta", Kind.NUMBER, "against the portfolio's benchmark", wide_only=True),
     Column("sharpe_ratio", "Sharpe", Kind.NUMBER, wide_only=True),
@@ -61,11 +58,12 @@ def performance_category(total_return: float | None) -> str:
     empty="Nothing is held at this date.",
 )  # fmt: skip
 def asset_360(view: View) -> Made:
-    """Every held asset in one row, largest first. Returns and risk from its own daily prices over the period; money in the base currency."""
+    """Every held asset in one row, largest first. Risk from its own daily total returns over
+    the look-back, all in the base currency."""
     positions = {p.security.security_id: p for p in view.valuation.positions}
     if not positions:
         return Made([])
-    risk, trades = _risk(view, list(positions.values())), _trades(view)
+    risk, trades = _risk(view), _trades(view)
     sold = _cost_of_sold(view)
     broken = breaches(view)
     rows = []
@@ -94,27 +92,20 @@ def asset_360(view: View) -> Made:
     return Made(rows)
 
 
-def _risk(view: View, positions: list[Position]) -> dict[int, tuple[dict[str, float | None], list[str]]]:
-    """By security: its figures over the period, and in words why some are missing."""
+def _risk(view: View) -> dict[int, tuple[dict[str, float | None], list[str]]]:
+    """By security: its figures over the look-back, and in words why some are missing."""
     out: dict[int, tuple[dict[str, float | None], list[str]]] = {}
-    if not len(view.days):
-        return {p.security.security_id: (dict.fromkeys(("avg_daily_return", *MEASURED)), ["there is no history yet"]) for p in positions}  # fmt: skip
-    inside = view.within(view.scope.period)
-    bench = None if view.benchmark_returns is None else view.benchmark_returns[inside]
-    table = np.column_stack([view.price_returns(p.security.security_id)[inside] for p in positions])
-    found = panel(table, bench)
-    for j, p in enumerate(positions):
-        known = table[np.isfinite(table[:, j]), j]
+    for number, found in view.asset_figures.items():
+        days = view.measured_asset(number).days
+        known = days[np.isfinite(days)]
         cells: dict[str, float | None] = {"avg_daily_return": float(known.mean()) if len(known) else None}
-        why = [] if len(known) else ["average daily return: it has no daily prices in the period"]
+        why = [] if len(known) else ["average daily return: it has no daily prices in the look-back"]
         for key, name in MEASURED.items():
-            value = float(getattr(found, name)[j])
-            cells[key] = value if np.isfinite(value) else None
-            if cells[key] is None:
-                known_bench = {} if bench is None else {"benchmark": bench}
-                reason = METRICS[name](returns=table[:, j], **known_bench)
-                why.append(f"{METRICS[name].title}: {reason if isinstance(reason, Reason) else 'undefined'}")
-        out[p.security.security_id] = (cells, why)
+            value = found[name]
+            cells[key] = value if isinstance(value, float) else None
+            if not isinstance(value, float):
+                why.append(f"{METRICS[name].title}: {value}")
+        out[number] = (cells, why)
     return out
 
 

@@ -17,7 +17,7 @@ from core.reasons import NoRate, Reason
 from core.reports import Made, report
 from core.rules import check
 from core.table import Column, Figure, Kind
-from core.valuation import Position
+from core.valuation import Position, session_before
 from core.view import View, money
 
 
@@ -130,7 +130,7 @@ def overview(view: View) -> Made:
     Column("priced_on", "Priced on", Kind.DATE, "trading day of that price", wide_only=True),
     Column("value", "Value", Kind.MONEY, "units × price × FX, in the base currency"),
     Column("weight", "Weight", Kind.PERCENT, "share of the total value, cash included"),
-    Column("day_change", "Day", Kind.PERCENT, "price against the close before"),
+    Column("day_change", "Day", Kind.PERCENT, "price against the close before, adjusted for splits"),
     Column(
         "cost",
         "Cost",
@@ -163,13 +163,7 @@ def holdings(view: View) -> Made:
         number = p.security.security_id
         value = None if p.value_base is None else posted(p.value_base, view.base)
         gain = None if value is None or p.cost_base is None else value - p.cost_base
-        note = (
-            str(p.reason)
-            if p.reason
-            else ""
-            if p.fresh or p.priced_on is None
-            else f"price carried forward since {day_of(p.priced_on)}"
-        )
+        note = str(p.reason) if p.reason else no_move(view, p)
         note = "; ".join(r for r in (*(f.words for f in view.unbooked_splits if f.security.security_id == number), note) if r)
         change = float(p.price / p.previous - 1) if p.price is not None and p.previous else None
         rows.append(
@@ -186,6 +180,19 @@ def holdings(view: View) -> Made:
     total = ("Total", f"{len(rows)} positions", None, None, None, None, posted(v.invested, view.base), ratio(v.invested, v.total), None, cost, added(10),
              ratio(added(10), cost), added(12), added(13), None, "")  # fmt: skip
     return Made(rows, total=total if rows else None, notes=tuple(str(m) for m in v.missing))
+
+
+def no_move(view: View, p: Position) -> str:
+    """Why a position has no move of the day, in words; empty where it has one, or nothing to move from."""
+    if p.previous is not None or p.priced_on is None:
+        return ""
+    if not p.fresh:
+        return f"price carried forward since {day_of(p.priced_on)}"
+    if p.previous_on is None:
+        return ""
+    if p.previous_on < session_before(view.book, p.security.exchange, p.priced_on):
+        return f"no move of one day: the close before is of {day_of(p.previous_on)}"
+    return f"no move today: its price is of {day_of(p.priced_on)}"
 
 
 def _income(view: View) -> dict[int, Decimal]:

@@ -7,14 +7,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.fx import day_of
 from core.metrics.drawdown import drawdown_curve
 from core.money import posted, posted_float
 from core.reasons import NoBenchmark, Reason
 from core.reports import Made, report
+from core.reports.holdings import no_move
+from core.reports.risk import spanned
+from core.return_series import ReturnSeries
 from core.returns import growth as growth_of
-from core.returns import link, monthly
+from core.returns import monthly
 from core.table import Column, Figure, Kind
 from core.valuation import net_flow
 from core.view import View
@@ -65,7 +69,7 @@ def told(rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
     Column("dietz", "Modified Dietz", Kind.PERCENT,
            "gain / average capital; inflows weighted from the start of their day, outflows to its end; not annualised", wide_only=True),
     Column(
-        "benchmark", "Benchmark", Kind.PERCENT, "price return of the benchmark over the same days, in the base currency", wide_only=True
+        "benchmark", "Benchmark", Kind.PERCENT, "total return of the benchmark over the same days, in the base currency; price return where no dividends are known", wide_only=True
     ),
     Column("active", "Active", Kind.PERCENT, "return − benchmark, the arithmetic difference"),
     Column("reason", "Remark", wide_only=True),
@@ -93,12 +97,8 @@ def performance(view: View) -> Made:
              why(return_=span.twr, per_year=span.annual, money_weighted=mwr, MWR_per_year=span.mwr_annual, Modified_Dietz=span.dietz,
                  benchmark=None if isinstance(span.benchmark, NoBenchmark) else span.benchmark))
         )  # fmt: skip
-    unset = (
-        ("Benchmark and active return: no benchmark is set.",)
-        if view.book.portfolio.benchmark_id is None and rows
-        else ()
-    )
-    return Made(rows, notes=(*unset, *told(rows)))
+    unset = () if not rows else ("Benchmark and active return: no benchmark is set.",) if not view.benchmark_name else (f"Benchmark: {view.benchmark_name}, in {view.base}.",)  # fmt: skip
+    return Made(rows, notes=(*unset, *told(rows), *(spanned(view) if rows else ())))
 
 
 @report(
@@ -113,49 +113,67 @@ def performance(view: View) -> Made:
     empty="There is no history yet.",
 )
 def growth(view: View) -> Made:
-    """The daily series of the period (`period`): value, net deposits, growth of 1 against the benchmark, drawdown."""
+    """The daily series of the period (`period`): value, net deposits, growth of 1 against the benchmark, drawdown.
+
+    The first row is the day that the period starts from, at 1. On a day whose valuation is incomplete the value is carried forward
+    as it was then known, and growth and drawdown have none: the next sound day spans the gap. The benchmark has none before it begins.
+    """
     if not len(view.days):
         return Made([])
     inside = view.within(view.scope.period)
     if not inside.any():
         return Made([])
-    r = view.returns[inside]
-    curve, fall = growth_of(r)[1:], drawdown_curve(r)
-    bench = None if view.benchmark_returns is None else growth_of(view.benchmark_returns[inside])[1:]
-    flow = np.cumsum(view.past.inflow - view.past.outflow)[inside]
-    coverage = view.past.coverage[inside].copy()
-    coverage[-1] = view.valuation.coverage
-    total, days = view.total[inside], view.days[inside]
-    fall = fall[-len(days) :] if len(fall) != len(days) else fall
+    i = int(np.argmax(inside))
+    own, bench = view.own(i), view.of_benchmark(i)
+    curve, fall = growth_of(own.linked), np.concatenate(([0.0], drawdown_curve(own.linked)))
+    theirs = None if bench is None else benchmark_curve(bench)
+    valued = np.concatenate(([True], own.valued))
+    flow = np.cumsum(view.past.inflow - view.past.outflow)
     rows = [
-        (day_of(int(d)), posted_float(float(total[i]), view.base), posted_float(float(flow[i]), view.base), float(curve[i]),
-         None if bench is None else float(bench[i]), float(fall[i]), float(coverage[i]))
-        for i, d in enumerate(days)
+        (day_of(day), posted_float(float(view.total[k]) if k >= 0 else 0.0, view.base), posted_float(float(flow[k]) if k >= 0 else 0.0, view.base),
+         float(curve[n]) if valued[n] else None, None if theirs is None or np.isnan(theirs[n]) else float(theirs[n]), float(fall[n]) if valued[n] else None,
+         float(view.coverage[k]) if k >= 0 else None)
+        for n, (k, day) in enumerate(zip(range(i - 1, len(view.days)), (_base_of(view, i), *view.days[i:].tolist()), strict=True))
     ]  # fmt: skip
-    twr, low = link(r), int(np.argmin(fall))
-    first = int(np.argmax(inside))
+    total, low = view.time_weighted(i), int(np.argmin(np.where(valued, fall, 0.0)))
+    returned = number(total)
     figures = [
-        Figure("twr", "Return", float(twr), Kind.PERCENT, formula="Π (1 + r) − 1 over the period"),
+        Figure("twr", "Return", returned, Kind.PERCENT, reason=None if returned is not None else str(total), formula="Π (1 + r) − 1 over the period"),
         Figure(
             "drawdown",
             "Deepest drawdown",
             float(fall[low]),
             Kind.PERCENT,
-            note=f"on {day_of(int(days[low])).isoformat()}",
+            note=f"on {rows[low][0].isoformat()}",
         ),
         Figure("now_drawdown", "Below its high", float(fall[-1]), Kind.PERCENT),
-    ]
+    ]  # fmt: skip
     if view.book.portfolio.benchmark_id is not None:
-        b = view.benchmark_over(first)
+        b = view.benchmark_over(i)
         said = str(b) if isinstance(b, Reason) else None
         figures[1:1] = [
             Figure("benchmark", "Benchmark", number(b), Kind.PERCENT, reason=said),
-            Figure("active", "Active return", float(twr) - b if isinstance(b, float) else None, Kind.PERCENT, reason=said,
+            Figure("active", "Active return", returned - b if isinstance(b, float) and returned is not None else None, Kind.PERCENT, reason=said,
                    formula="return − benchmark, over the same days"),
         ]  # fmt: skip
     base = view.base_day(view.scope.period)
-    notes = () if isinstance(base, int) else (f"Shown since inception: {base}.",)
-    return Made(rows, tuple(figures), notes=notes)
+    notes = [] if isinstance(base, int) else [f"Shown since inception: {base}."]
+    notes += [*spanned(view, i), *([f"Benchmark: {view.benchmark_name}, in {view.base}."] if view.benchmark_name else [])]
+    return Made(rows, tuple(figures), notes=tuple(notes))
+
+
+def benchmark_curve(bench: ReturnSeries) -> NDArray[np.float64]:
+    """Growth of 1 of a benchmark on the base day and on the days: NaN before it begins and in its holes, 1 where it begins."""
+    begins = int(np.argmax(np.isfinite(bench.linked))) if np.isfinite(bench.linked).any() else len(bench.linked)
+    at = np.flatnonzero(bench.valued[:begins])
+    first = int(at[-1]) + 1 if len(at) else 0  # where its first price is: the base day, or a later one
+    seen = np.concatenate(([first == 0], bench.valued)) & (np.arange(len(bench.linked) + 1) >= first)
+    return np.where(seen, growth_of(bench.linked), np.nan)
+
+
+def _base_of(view: View, i: int) -> int:
+    """The day that the i-th day of the series starts from."""
+    return int(view.days[i - 1]) if i else int(view.days[0]) - 1
 
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -169,7 +187,8 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
     empty="There is no full day of history yet.",
 )
 def monthly_returns(view: View) -> Made:
-    """Time-weighted return of every calendar month and year; the first and the last may be partial."""
+    """Time-weighted return of every calendar month and year; the first and the last may be partial. A gap in the prices counts in
+    the month in which it ends."""
     if not len(view.days):
         return Made([])
     months = monthly([day_of(int(d)) for d in view.days], view.returns)
@@ -190,7 +209,7 @@ def monthly_returns(view: View) -> Made:
     Column("name", "Name", wide_only=True),
     Column("gain", "Gain", Kind.MONEY, "end value − start value − bought + received, in the base currency"),
     Column("return", "Return", Kind.PERCENT, "gain / (start value + bought)"),
-    Column("price_return", "Price return", Kind.PERCENT, "of the security itself, in its currency", wide_only=True),
+    Column("price_return", "Price return", Kind.PERCENT, "of the security itself, in its currency, adjusted for splits", wide_only=True),
     Column("category", "Category", note="strong ≥ 20 %, good ≥ 5 %, flat ≥ −5 %, weak ≥ −20 %, poor below"),
     Column("security_id", "Security", Kind.COUNT, wide_only=True),
     empty="Nothing was held in this period.",
@@ -211,10 +230,10 @@ def performers(view: View) -> Made:
         if capital[j] <= 0.005:
             continue
         share = float(gain[j] / capital[j])
-        price = view.price_returns(number_)[inside]
+        price = view.price_return(number_, i)
         security = view.book.securities[number_]
         rows.append((security.symbol, security.name, posted_float(float(gain[j]), view.base), share,
-                     float(link(price)) if np.isfinite(price).any() else None, category(share), number_))  # fmt: skip
+                     price, category(share), number_))  # fmt: skip
     return Made(sorted(rows, key=lambda r: -r[3]))
 
 
@@ -231,18 +250,21 @@ def category(share: float) -> str:
     Column("symbol", "Symbol"),
     Column("name", "Name", wide_only=True),
     Column("price", "Price", Kind.PRICE),
-    Column("day_change", "Day", Kind.PERCENT, "price against the close before"),
+    Column("day_change", "Day", Kind.PERCENT, "price against the close before, adjusted for splits"),
     Column("contribution", "Change in value", Kind.MONEY, "units × price change × FX, in the base currency"),
     empty="No position has two prices yet.",
 )
 def movers(view: View) -> Made:
-    """Open positions by their price change of the day, largest move first."""
-    rows = []
+    """Open positions by their price change of the day, largest move first. One whose price is of an earlier session, or whose close
+    before is missing, has made no move today."""
+    rows, still = [], []
     for p in view.valuation.positions:
+        if said := no_move(view, p):
+            still.append(f"{p.security.symbol}: {said}.")
         if p.price is not None and p.previous and p.rate is not None:
             rows.append((p.security.symbol, p.security.name, p.price, float(p.price / p.previous - 1),
                          posted(p.units * (p.price - p.previous) * p.rate, view.base)))  # fmt: skip
-    return Made(sorted(rows, key=lambda r: -abs(r[3])))
+    return Made(sorted(rows, key=lambda r: -abs(r[3])), notes=tuple(still))
 
 
 @report(
@@ -276,7 +298,7 @@ def value_chart(view: View, chart: list[Any]) -> Made:
             rows.append((at, live.total, flow, live.cash_base, live.coverage))
     if not rows:
         return Made([])
-    change, flow = rows[-1][1] - rows[0][1], rows[-1][2] - rows[0][2]
+    change, flow, wrong = rows[-1][1] - rows[0][1], rows[-1][2] - rows[0][2], view.wrong_units
     figures = (
         Figure("start", "Start value", rows[0][1], Kind.MONEY, view.base),
         Figure("change", "Value change", change, Kind.MONEY, view.base),
@@ -284,10 +306,11 @@ def value_chart(view: View, chart: list[Any]) -> Made:
         Figure(
             "gain",
             "Gain",
-            change - flow,
+            None if wrong else change - flow,
             Kind.MONEY,
             view.base,
-            change=float((change - flow) / rows[0][1]) if rows[0][1] > 0 else None,
+            reason=str(wrong) if wrong else None,
+            change=float((change - flow) / rows[0][1]) if rows[0][1] > 0 and not wrong else None,
         ),
     )
     notes = []
