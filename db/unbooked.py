@@ -56,11 +56,12 @@ class Standing:
 # ── looking ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _CONCERNED = """
+WITH newest AS (SELECT security_id, max(ex_on) AS ex_on FROM corporate_actions
+                 WHERE kind = ANY (%(kinds)s) AND ex_on <= %(today)s AND (%(security)s::int IS NULL OR security_id = %(security)s) GROUP BY 1)
 SELECT p.portfolio_id, p.name, p.portfolio_id = ANY (writable()) FROM portfolios p
- WHERE p.archived_at IS NULL AND EXISTS (
-   SELECT FROM transactions t JOIN corporate_actions a ON a.security_id = t.security_id OR a.security_id = t.into_id
-    WHERE t.portfolio_id = p.portfolio_id AND t.traded_on < a.ex_on AND a.ex_on <= %(today)s AND a.kind = ANY (%(kinds)s)
-      AND (%(security)s::int IS NULL OR a.security_id = %(security)s))
+ WHERE p.archived_at IS NULL AND p.portfolio_id IN (
+   SELECT t.portfolio_id FROM newest n JOIN transactions t ON t.security_id = n.security_id AND t.traded_on < n.ex_on
+   UNION SELECT t.portfolio_id FROM newest n JOIN transactions t ON t.into_id = n.security_id AND t.traded_on < n.ex_on)
  ORDER BY p.name, p.portfolio_id
 """
 
@@ -300,16 +301,18 @@ def own_key(security: int, ex_on: date) -> str:
 
 # portfolios that lack a split: more are announced around an ex date than are booked. Not those that a task is about to book in.
 _LACKING = """
-SELECT DISTINCT p.portfolio_id, p.name FROM portfolios p JOIN transactions t USING (portfolio_id)
-  JOIN corporate_actions a ON a.kind = 'split' AND (a.security_id = t.security_id OR a.security_id = t.into_id)
- WHERE p.archived_at IS NULL AND t.traded_on < a.ex_on AND a.ex_on <= %(today)s
-   AND (SELECT count(*) FROM transactions s WHERE s.portfolio_id = p.portfolio_id AND s.security_id = a.security_id AND s.kind = 'split'
-           AND s.traded_on BETWEEN a.ex_on - %(near)s AND a.ex_on + %(near)s
+WITH splits AS (SELECT security_id, ex_on FROM corporate_actions WHERE kind = 'split' AND ex_on <= %(today)s),
+held AS (
+  SELECT DISTINCT t.portfolio_id, a.security_id, a.ex_on FROM splits a JOIN transactions t ON t.security_id = a.security_id AND t.traded_on < a.ex_on
+  UNION SELECT t.portfolio_id, a.security_id, a.ex_on FROM splits a JOIN transactions t ON t.into_id = a.security_id AND t.traded_on < a.ex_on)
+SELECT DISTINCT p.portfolio_id, p.name FROM held h JOIN portfolios p USING (portfolio_id)
+ WHERE p.archived_at IS NULL
+   AND (SELECT count(*) FROM transactions s WHERE s.portfolio_id = h.portfolio_id AND s.security_id = h.security_id AND s.kind = 'split'
+           AND s.traded_on BETWEEN h.ex_on - %(near)s AND h.ex_on + %(near)s
            AND NOT EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = s.portfolio_id AND r.reverses = s.transaction_id))
-     < (SELECT count(*) FROM corporate_actions b WHERE b.security_id = a.security_id AND b.kind = 'split'
-           AND b.ex_on BETWEEN a.ex_on - %(near)s AND a.ex_on + %(near)s)
-   AND NOT EXISTS (SELECT FROM transactions k WHERE k.portfolio_id = p.portfolio_id AND k.idempotency_key = 'feed:split:' || a.security_id || ':' || a.ex_on)
-   AND NOT EXISTS (SELECT FROM task_entries e JOIN tasks o USING (task_id) WHERE e.portfolio_id = p.portfolio_id AND (o.status IN ('queued', 'running')
+     < (SELECT count(*) FROM splits b WHERE b.security_id = h.security_id AND b.ex_on BETWEEN h.ex_on - %(near)s AND h.ex_on + %(near)s)
+   AND NOT EXISTS (SELECT FROM transactions k WHERE k.portfolio_id = h.portfolio_id AND k.idempotency_key = 'feed:split:' || h.security_id || ':' || h.ex_on)
+   AND NOT EXISTS (SELECT FROM task_entries e JOIN tasks o USING (task_id) WHERE e.portfolio_id = h.portfolio_id AND (o.status IN ('queued', 'running')
            OR (o.status = 'failed' AND o.requested_by = installation_user() AND o.finished_at > now() - interval '1 day')))
  ORDER BY 2, 1
 """
