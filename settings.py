@@ -74,6 +74,11 @@ _VARIABLES: Final = (
         "share of a portfolio's value that must be priced before a total counts as complete",
     ),
     Variable(
+        "BOOK_SPLITS",
+        "off",
+        "whether the scheduled process books splits that a feed knows and a ledger lacks; off = people are told and book them",
+    ),
+    Variable(
         "RISK_FREE_RATES",
         "",
         "risk-free rate a year by currency, such as USD=4.25%,EUR=2%; dated ones: python -m db.admin load-risk-free; empty = 0",
@@ -108,6 +113,7 @@ class Settings:
     session_hours: int
     coverage_limit: float
     risk_free_rates: str
+    book_splits: bool
     scheduler: bool
     log_level: str
     log_format: str
@@ -272,6 +278,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         snapshot_every_minutes=get("SNAPSHOT_EVERY_MINUTES", 5, _number(1, 1440), "use whole minutes from 1 to 1440"),
         session_hours=get("SESSION_HOURS", 12, _number(1, 8760), "use whole hours from 1 to 8760"),
         coverage_limit=get("COVERAGE_LIMIT", 0.98, _share, "use a share above 0 and up to 1, such as 0.98"),
+        book_splits=get("BOOK_SPLITS", False, _switch, switch),
         risk_free_rates=get("RISK_FREE_RATES", "", _rates, "use rates by currency, such as USD=4.25%,EUR=2%"),
         scheduler=get("SCHEDULER", True, _switch, switch),
         log_level=get("LOG_LEVEL", "info", _one_of(LOG_LEVELS), f"use one of {', '.join(LOG_LEVELS)}"),

@@ -30,6 +30,7 @@ from api import (
     seeds,
     tasks,
     transactions,
+    unbooked,
     upkeep,
 )
 from api.problems import Problem
@@ -137,6 +138,7 @@ for _router in (
     dimensions.router,
     bulk.router,
     securities.router,  # after whatever has a path of its own below /v1/securities
+    unbooked.router,
     audit.router,
     audit.csv_router,
     counterparties.router,

@@ -56,6 +56,7 @@ from db.notices import NoSuchChannel, NoSuchNotice, TooMany
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
 from db.tasks import KeyReused, NoSuchTask, TaskFailed, TaskOver
+from db.unbooked import NothingToBook
 from db.upkeep import NoSuchProposal, ProposalDecided
 
 log = logging.getLogger("ballast.api")
@@ -105,6 +106,7 @@ PROBLEMS: dict[type[Exception], Kind] = {
     NoSuchTask: Kind(404, "no-such-task", "No such task", "GET /v1/securities/tasks lists them; old ones are cleaned up."),
     TaskOver: Kind(409, "task-over", "Too late for that", "GET /v1/securities/tasks/{task_id} says how the task stands."),
     KeyReused: Kind(422, "key-reused", "Idempotency key used before", "Choose a new Idempotency-Key for every new request."),
+    NothingToBook: Kind(409, "nothing-to-book", "Nothing to book", "detail says why; GET /v1/corporate-actions/unbooked lists what there is."),
     NoSuchProposal: Kind(404, "no-such-proposal", "No such proposal", "GET /v1/proposals lists them."),
     ProposalDecided: Kind(409, "proposal-decided", "Decided already", "GET /v1/proposals says how it stands; what upkeep no longer finds is superseded."),
     DuplicateName: Kind(422, "duplicate-name", "Duplicate name", "Another counterparty is called so, whatever the case: choose another name."),

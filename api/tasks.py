@@ -31,7 +31,7 @@ policy_router = APIRouter(prefix="/v1/policy", tags=["Tasks"])
 TEXT = "^[^\\x00]*$"
 CSV_ROWS = 100_000
 Status = Literal["waiting", "queued", "running", "completed", "failed", "cancelled", "rejected"]
-KindOfTask = Literal["add", "edit", "remove", "reinstate", "symbol_change", "delist", "reclassify", "bulk", "restore"]
+KindOfTask = Literal["add", "edit", "remove", "reinstate", "symbol_change", "delist", "reclassify", "bulk", "restore", "book_splits", "reverse_splits"]  # fmt: skip
 DryRun = Annotated[bool, Query(description="true: answer 200 with the plan, and write nothing")]
 Key = Annotated[
     str | None,
@@ -44,7 +44,8 @@ Key = Annotated[
     ),
 ]
 INITIATED = {"add": "addition", "edit": "change", "remove": "removal", "reinstate": "reinstatement", "symbol_change": "symbol change",
-             "delist": "delisting", "reclassify": "reclassification", "bulk": "bulk", "restore": "restoration"}  # fmt: skip
+             "delist": "delisting", "reclassify": "reclassification", "bulk": "bulk", "restore": "restoration", "book_splits": "split booking",
+             "reverse_splits": "split reversal"}  # fmt: skip
 
 
 # ── what is asked for ───────────────────────────────────────────────────────────────────────────────────────
@@ -55,7 +56,7 @@ class PlanStep(BaseModel):
 
     name: str
     table: str = Field(description="empty where nothing is written, only a feed asked")
-    action: str = Field(description="insert, update, delete; ask: the feeds, bars: what they gave")
+    action: str = Field(description="insert, update, delete; ask: the feeds, bars: what they gave; book: entries of a ledger, reverse: their reversals")
     rows: list[dict[str, Any]] = Field(
         description="insert: whole rows; update: keys and new values; delete: keys. EXCHANGE:SYMBOL stands for a number that is not given yet"
     )
@@ -68,7 +69,7 @@ class PlanAnswer(BaseModel):
 
     kind: KindOfTask
     title: str
-    subject: str = Field(description="EXCHANGE:SYMBOL, or the name of a file")
+    subject: str = Field(description="EXCHANGE:SYMBOL, several of them, or the name of a file")
     security_id: int | None
     notes: list[str]
     steps: list[PlanStep]
@@ -109,17 +110,19 @@ ASKED: dict[str, Any] = {
 
 
 def ask(
-    who: User, request: Request, right: str, make: Callable[[], Plan], asked: Mapping[str, Any], key: str | None, dry_run: bool
+    who: User, request: Request, right: str | None, make: Callable[[], Plan], asked: Mapping[str, Any], key: str | None, dry_run: bool,
+    undoes: UUID | None = None,
 ) -> Response:  # fmt: skip
-    """Plan, and unless it is a dry run ask for it. `asked`: what was sent. Raises AccessDenied before it looks at anything."""
-    if right not in tasks.rights(who):
+    """Plan, and unless it is a dry run ask for it. `asked`: what was sent; `right`: None where the portfolios decide. Raises
+    AccessDenied before it looks at anything."""
+    if right is not None and right not in tasks.rights(who):
         raise AccessDenied(f"your role may not {right} securities; GET /v1/policy says whose may")
     number = None if dry_run or key is None else tasks.asked_before(who, key, asked)
     if number is None:
         plan = make()
         if dry_run:
             return _json(plan_answer(plan), 200)
-        number = tasks.request(who, plan, asked, key=key)
+        number = tasks.request(who, plan, asked, undoes, key)
     return taken_down(who, request, number)
 
 

@@ -89,6 +89,7 @@ class Action:
     ratio: Fraction | None
     amount: Decimal | None
     currency: str | None
+    pay_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,8 @@ class Gap:
     currency: str = ""
     base: str = ""
     rates: Rates | None = None
+    unbooked: Sequence[tuple[date, Fraction]] = ()  # splits up to the day that are known and not booked: ex date, ratio
+    completed: Decimal | None = None  # ours, had they been booked
 
     @property
     def difference(self) -> Decimal:
@@ -282,43 +285,56 @@ def sign(gap: Gap) -> Iterator[Cause]:
 
 
 def split(gap: Gap) -> Iterator[Cause]:
-    """A split that one side has not booked: a known one, one in our ledger, or a usual ratio that the prices bear out."""
-    if not gap.ours or not gap.theirs:
+    """A split that one side has not booked: a known one of whatever age, one in our ledger, or a usual ratio that the prices bear out."""
+    named = [*_unbooked_here(gap), *_booked_here(gap)]
+    yield from named
+    dated = [e.traded_on for e in gap.entries if e.kind == "split"] + [a.ex_on for a in gap.actions if a.kind == "split"]
+    if not named and not any(abs(on - gap.on) <= SPLIT_NEAR for on in dated):
+        yield from _plausible(gap)
+
+
+def _unbooked_here(gap: Gap) -> Iterator[Cause]:
+    """Splits that the feeds know and the ledger does not have: all of them together, or one of them."""
+    if gap.completed is not None and _are(gap.theirs, gap.completed, gap.tolerance):
+        known = [f"the {ratio_text(ratio)} split with ex-date {on}" for on, ratio in gap.unbooked]
+        verb = "is" if len(known) == 1 else "are"
+        yield Cause("split", f"T{' and '.join(known)[1:]} {verb} known and not booked here.", True)
         return
     booked = [e for e in gap.entries if e.kind == "split" and e.ratio]
-    for e in booked:
-        assert e.ratio is not None
-        ratio = ratio_text(e.ratio)
-        if (
-            e.traded_on <= gap.on
-            and abs(e.traded_on - gap.on) <= SPLIT_NEAR
-            and _became(gap.theirs, gap.ours, 1 / e.ratio, gap.tolerance)
-        ):
-            yield Cause(
-                "split", f"The {ratio} split of {e.traded_on} is booked here and not there.", True, (e.transaction_id,)
-            )
-        if e.traded_on > gap.on and _became(gap.theirs, gap.ours, e.ratio, gap.tolerance):
+    coming = [
+        (a.ex_on, Fraction(a.ratio))
+        for a in gap.actions
+        if a.kind == "split" and a.ratio and gap.on < a.ex_on <= gap.on + SPLIT_NEAR
+        and not any(e.ratio == a.ratio and abs(e.traded_on - a.ex_on) <= timedelta(days=10) for e in booked)
+    ]  # fmt: skip
+    for on, ratio in (*gap.unbooked, *coming):
+        if gap.ours and gap.theirs and _became(gap.theirs, gap.ours, ratio, gap.tolerance):
+            yield Cause("split", f"The {ratio_text(ratio)} split with ex-date {on} is known and not booked here.", True)
+
+
+def _booked_here(gap: Gap) -> Iterator[Cause]:
+    """Splits of the ledger that the custodian does not count, or counts already; an old one is a guess."""
+    for e in gap.entries:
+        if e.kind != "split" or not e.ratio or not gap.ours or not gap.theirs:
+            continue
+        ratio = ratio_text(Fraction(e.ratio))
+        if e.traded_on <= gap.on and _became(gap.theirs, gap.ours, 1 / Fraction(e.ratio), gap.tolerance):
+            near = gap.on - e.traded_on <= SPLIT_NEAR
+            text = f"The {ratio} split of {e.traded_on} is booked here and not there."
+            yield Cause("split", text, near, (e.transaction_id,))
+        if e.traded_on > gap.on and _became(gap.theirs, gap.ours, Fraction(e.ratio), gap.tolerance):
             yield Cause(
                 "split",
                 f"The {ratio} split that is booked here on {e.traded_on} is counted there already.",
                 True,
                 (e.transaction_id,),
             )
-    known = [a for a in gap.actions if a.kind == "split" and a.ratio and abs(a.ex_on - gap.on) <= SPLIT_NEAR]
-    for a in known:
-        assert a.ratio is not None
-        if any(e.ratio == a.ratio and abs(e.traded_on - a.ex_on) <= timedelta(days=10) for e in booked):
-            continue
-        if _became(gap.theirs, gap.ours, a.ratio, gap.tolerance):
-            yield Cause(
-                "split",
-                f"The {ratio_text(a.ratio)} split with ex-date {a.ex_on} is known and not booked here.",
-                True,
-            )
-    if known or booked:
-        return
+
+
+def _plausible(gap: Gap) -> Iterator[Cause]:
+    """A ratio that splits really have, where the prices say the same."""
     for ratio_ in RATIOS + [1 / r for r in RATIOS]:
-        if not _became(gap.theirs, gap.ours, ratio_, gap.tolerance):
+        if not gap.ours or not gap.theirs or not _became(gap.theirs, gap.ours, ratio_, gap.tolerance):
             continue
         factor = Decimal(ratio_.numerator) / ratio_.denominator
         why = ""
@@ -340,9 +356,13 @@ def split(gap: Gap) -> Iterator[Cause]:
 
 def _became(after: Decimal, before: Decimal, ratio: Fraction, tolerance: Decimal) -> bool:
     """Whether `before` units became `after` by a split; a fraction of a unit may have been paid in cash."""
-    whole = times(before, ratio)
-    return abs(after - whole) <= tolerance or (
-        after == after.to_integral_value() and after != 0 and 0 < abs(whole) - abs(after) < 1 and after * whole > 0
+    return _are(after, times(before, ratio), tolerance)
+
+
+def _are(units: Decimal, after: Decimal, tolerance: Decimal) -> bool:
+    """Whether units are what splits left of them; a fraction of a unit may have been paid in cash."""
+    return abs(units - after) <= tolerance or (
+        units == units.to_integral_value() and units != 0 and 0 < abs(after) - abs(units) < 1 and units * after > 0
     )
 
 

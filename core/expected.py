@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from statistics import median
 
-from core.book import Book
+from core.book import Action, Book
 from core.fx import day_number, day_of
 from core.income import (
     NOTHING,
@@ -213,20 +213,21 @@ def payments(book: Book, as_of: int, held: Mapping[int, Decimal]) -> list[Paymen
                 if a.ex_on > end
                 else owned.get(number, NOTHING).before(day_number(a.ex_on))
             )
-            if a.ex_on > end or (a.pay_on is not None and a.pay_on > end):
-                state = "announced"
-            elif a.pay_on is None and (end - a.ex_on).days <= PAID_WITHIN:
-                state = "awaited"
-            else:
-                state = "not booked"
             assert a.amount is not None
             if units:
                 out.append(_to_come(book, as_of, security, a.ex_on, a.pay_on, a.amount, units,
-                                    a.currency or security.currency, kept.get(number), state))  # fmt: skip
+                                    a.currency or security.currency, kept.get(number), unpaid_state(a, end)))  # fmt: skip
         if held.get(number):
             history = per_share_history(book, number, as_of, own.get(number, ()))
             out += _inferred(book, as_of, security, history, held[number], last, kept.get(number))
     return sorted(out, key=lambda p: (p.on, p.security.symbol))
+
+
+def unpaid_state(dividend: Action, end: date) -> str:
+    """What a dividend without a booking is on a day: "announced" (to come), "awaited" (ex, its pay date not announced), "not booked"."""
+    if dividend.ex_on > end or (dividend.pay_on is not None and dividend.pay_on > end):
+        return "announced"
+    return "awaited" if dividend.pay_on is None and (end - dividend.ex_on).days <= PAID_WITHIN else "not booked"
 
 
 def _kept(booked: Sequence[Dividend], first: date) -> dict[int, Decimal]:

@@ -16,6 +16,7 @@ from decimal import ROUND_DOWN, Decimal
 from core.book import Action, Book
 from core.fx import Rates, day_number, day_of
 from core.ledger import ACTIONS, CODE, KINDS, MICRO, UNITS, Draft, Ledger, LedgerError, Security
+from core.lots import Moves
 from core.money import posted
 from core.reasons import NegativeBase, NoRate, Reason, TooFewObservations, Undefined
 from core.valuation import lots_of
@@ -106,7 +107,7 @@ def _dividends(book: Book, as_of: int) -> tuple[Dividend, ...]:
         security = book.securities[int(ledger.security[row])]
         day, currency = int(ledger.traded_on[row]), ledger.currencies[int(ledger.currency[row])]
         gross, taxes, fees = (Decimal(int(getattr(ledger, n)[row])) / MICRO for n in ("gross", "taxes", "fees"))
-        action = _paid_by(book.actions.get(security.security_id, ()), day_of(day))
+        action = paid_by(book.actions.get(security.security_id, ()), day_of(day))
         entitled = day if action is None else day_number(action.ex_on)
         units = Decimal(int(ledger.quantity[row])) / UNITS or held.get(security.security_id, NOTHING).before(entitled)
         net = gross - taxes - fees
@@ -133,7 +134,7 @@ def whole_sum(*amounts: Decimal | None) -> Decimal | None:
     return None if None in amounts else sum((a for a in amounts if a is not None), Decimal(0))
 
 
-def _paid_by(actions: Sequence[Action], on: date) -> Action | None:
+def paid_by(actions: Sequence[Action], on: date) -> Action | None:
     """The announced dividend that a booking of this day pays: the nearest one; None where there is none."""
     best: tuple[int, Action] | None = None
     for a in actions:
@@ -184,6 +185,11 @@ class Units:
         i = bisect_left(self.at, (day, 1))
         return Decimal(self.held[i - 1]) / UNITS if i else Decimal(0)
 
+    def overnight(self, day: int) -> Decimal:
+        """Units held at the end of the day before, ahead of the corporate actions of the day too."""
+        i = bisect_left(self.at, (day, 0))
+        return Decimal(self.held[i - 1]) / UNITS if i else Decimal(0)
+
     def since(self) -> date | None:
         """The day on which the present position was opened; None where nothing is held."""
         day: int | None = None
@@ -199,19 +205,23 @@ def units_of(book: Book, as_of: int) -> dict[int, Units]:
     """The units of every security up to a day (a day number). Kept with the Book."""
     key = ("units", as_of if len(book.ledger) and as_of < int(book.ledger.traded_on[-1]) else None)
     if key not in book.derived:
-        moves, ledger = lots_of(book, as_of).moves, book.ledger.upto(as_of)
-        late = [0 if KINDS[int(k)] in ACTIONS else 1 for k in ledger.kind[moves.row]]
-        at: dict[int, list[tuple[int, int]]] = {}
-        held: dict[int, list[int]] = {}
-        for security, day, order, delta in zip(
-            moves.security.tolist(), moves.day.tolist(), late, moves.delta.tolist(), strict=True
-        ):
-            mine = held.setdefault(security, [])
-            mine.append((mine[-1] if mine else 0) + int(delta))
-            at.setdefault(security, []).append((day, order))
-        book.derived[key] = {number: Units(tuple(at[number]), tuple(held[number])) for number in held}
+        book.derived[key] = counted(lots_of(book, as_of).moves, book.ledger.upto(as_of))
     found: dict[int, Units] = book.derived[key]
     return found
+
+
+def counted(moves: Moves, ledger: Ledger) -> dict[int, Units]:
+    """The units of every security after each of the changes that a ledger made."""
+    late = [0 if KINDS[int(k)] in ACTIONS else 1 for k in ledger.kind[moves.row]]
+    at: dict[int, list[tuple[int, int]]] = {}
+    held: dict[int, list[int]] = {}
+    for security, day, order, delta in zip(
+        moves.security.tolist(), moves.day.tolist(), late, moves.delta.tolist(), strict=True
+    ):
+        mine = held.setdefault(security, [])
+        mine.append((mine[-1] if mine else 0) + int(delta))
+        at.setdefault(security, []).append((day, order))
+    return {number: Units(tuple(at[number]), tuple(held[number])) for number in held}
 
 
 def reinvested(dividend: Draft, price: Decimal, units: Decimal | None = None) -> tuple[Draft, Draft]:

@@ -7,7 +7,7 @@ Rows are plain JSON; a security that has no number yet is referred to as EXCHANG
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -30,6 +30,11 @@ WORDS: Mapping[str, str] = {
     "security_matches": "names in files",
     "sectors": "sectors",
     "counterparties": "counterparties",
+}
+# kinds that write into portfolios: everybody reads tasks, so what they hold is kept apart from them
+PRIVATE: Mapping[str, tuple[str, str]] = {  # (title, name of a step) as everybody may read them
+    "book_splits": ("Book splits", "Book in a portfolio"),
+    "reverse_splits": ("Take back booked splits", "Take back in a portfolio"),
 }
 CLASSED = frozenset(
     {"asset_class", "sector_id", "matures_on", "par_value", "dividend_frequency"}
@@ -79,6 +84,37 @@ class Plan:
             Step(**{**s, "rows": tuple(s["rows"]), "before": tuple(s.get("before", ()))}) for s in said["steps"]
         )
         return cls(**{**said, "steps": steps, "notes": tuple(said.get("notes", ()))})
+
+
+def public(plan: Plan) -> Plan:
+    """A plan as it is kept where everybody reads it: of one that writes into portfolios no more than how many rows."""
+    if plan.kind not in PRIVATE:
+        return plan
+    title, name = PRIVATE[plan.kind]
+    steps = tuple(Step(name, step.table, step.action, count=step.size) for step in plan.steps)
+    return Plan(plan.kind, title, "portfolios", steps)
+
+
+def entries_of(plan: Plan) -> list[Row]:
+    """What `public` leaves out, a row for each entry: its portfolio, step and place, its security, the task's title in words, the entry."""
+    if plan.kind not in PRIVATE:
+        return []
+    return [
+        {"portfolio_id": row["portfolio_id"], "step": n, "n": i, "security_id": row["security_id"], "title": row["title"], "entry": row}
+        for n, step in enumerate(plan.steps)
+        for i, row in enumerate(step.rows)
+    ]  # fmt: skip
+
+
+def with_entries(kept: Plan, entries: Sequence[tuple[int, Row]]) -> Plan:
+    """The plan that `public` made of, from its entries (step, entry) in their order, as far as they are known."""
+    steps = []
+    for n, step in enumerate(kept.steps):
+        rows = tuple(entry for at, entry in entries if at == n)
+        name = step.name.replace("a portfolio", rows[0]["portfolio"]) if rows else step.name
+        steps.append(replace(step, name=name, rows=rows))
+    title = "; ".join(sorted({entry["title"] for _, entry in entries}))
+    return replace(kept, title=title or kept.title, steps=tuple(steps))
 
 
 def plain(value: Any) -> Any:

@@ -158,6 +158,39 @@ class IncompleteValuation:
 
 
 @dataclass(frozen=True, slots=True)
+class UnbookedSplit:
+    """The feeds know a split of what was held, and the ledger does not have it: units, value and returns are those of before."""
+
+    symbol: str
+    ratio: str
+    ex_on: date
+
+    def __str__(self) -> str:
+        return f"{self.symbol}: {self.ratio} split of {spelled(self.ex_on)} known, not booked: value and returns are wrong until it is"
+
+
+@dataclass(frozen=True, slots=True)
+class MisbookedSplit:
+    """The ledger has a split otherwise than the feeds know it. `booked`: what it has instead, in words."""
+
+    symbol: str
+    ratio: str
+    ex_on: date
+    booked: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.symbol}: {self.ratio} split of {spelled(self.ex_on)} known, booked {self.booked}: value and returns are wrong "
+            "until ledger and feed agree"
+        )
+
+
+def spelled(on: date) -> str:
+    """A day for a sentence: 2 March 2026."""
+    return f"{on.day} {on.strftime('%B %Y')}"
+
+
+@dataclass(frozen=True, slots=True)
 class SpansHole:
     """The close before is missing for too large a share: the change is not that of one day."""
 
@@ -194,6 +227,8 @@ Reason = (
     | NoDrawdown
     | NotRecovered
     | IncompleteValuation
+    | UnbookedSplit
+    | MisbookedSplit
     | SpansHole
     | Undefined
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Literal
@@ -17,14 +17,18 @@ from uuid import UUID
 import numpy as np
 
 from core import causes
+from core.book import Action as KnownAction
 from core.book import Book
 from core.causes import Action, Cause, Entry, Gap
 from core.fx import Rates, Series, day_number, day_of, exact
-from core.ledger import KINDS, MICRO, UNITS, LedgerError, Security
+from core.ledger import KINDS, MICRO, UNITS, Ledger, LedgerError, Security
 from core.money import posted
 from core.ratio import times
 from core.reasons import NoRate
+from core.split_matching import ratio_of
 from core.statement import Line
+from core.unbooked import Unbooked, unbooked_splits, unpaid
+from core.unbooked import completed as completed_by_splits
 from core.valuation import lots_of
 
 Basis = Literal["settlement", "trade"]
@@ -67,11 +71,8 @@ class Ours:
     rates: Rates
     entries: tuple[Entry, ...]
     actions: tuple[Action, ...]
-    moved: Mapping[int, tuple[tuple[date, Decimal], ...]]
-
-    def held(self, security: int, day: date) -> Decimal:
-        """Units by trade date at the end of a day."""
-        return sum((units for on, units in self.moved.get(security, ()) if on <= day), Decimal(0))
+    unbooked: Sequence[Unbooked] = ()  # splits up to the day that are known and not booked, dividends that were not paid
+    completed: Mapping[int, tuple[Decimal, Decimal]] = field(default_factory=dict)  # (settled, traded), had the splits been booked
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,16 +216,18 @@ def ours(book: Book, on: date, securities: Mapping[int, Security], actions: Sequ
         moved.setdefault(security, []).append((day_of(moved_on), units))
         of_row.setdefault(row, []).append((security, units))
     traded: dict[int, Decimal] = {s: sum((u for d, u in its if d <= on), Decimal(0)) for s, its in moved.items()}
-    settled = dict(traded)
+    told = book.with_other(actions=_by_security(actions))
+    lacking = [f for f in unbooked_splits(told, day) if f.is_bookable]
     splits = [(int(ledger.security[i]), int(ledger.traded_on[i]), ledger.ratio_at(i) or Fraction(1))
               for i in np.flatnonzero(ledger.kind == KINDS.index("split")).tolist()]  # fmt: skip
-    for row in np.flatnonzero((ledger.traded_on <= day) & (ledger.settles_on > day)).tolist():
-        for security, units in of_row.get(row, ()):
-            since = Fraction(1)
-            for s, split_on, ratio in splits:
-                if s == security and int(ledger.traded_on[row]) < split_on <= day:
-                    since *= ratio
-            settled[security] -= times(units, since).quantize(Decimal(1) / UNITS)
+    more = [(f.security.security_id, day_number(f.action.ex_on), f.action.ratio or Fraction(1)) for f in lacking]
+    settled, completed = dict(traded), dict[int, tuple[Decimal, Decimal]]()
+    for security, units in _unsettled(ledger, of_row, day, splits).items():
+        settled[security] -= units
+    later = _unsettled(ledger, of_row, day, [*splits, *more])
+    for security in {f.security.security_id for f in lacking}:
+        whole = completed_by_splits(told, day)[security].units.overnight(day + 1)
+        completed[security] = (whole - later.get(security, Decimal(0)), whole)
     cash: dict[str, dict[str, Decimal]] = {"traded_on": {}, "settles_on": {}}
     for name, by in cash.items():
         done = getattr(ledger, name) <= day
@@ -234,10 +237,37 @@ def ours(book: Book, on: date, securities: Mapping[int, Security], actions: Sequ
                 by[currency] = Decimal(int(mine.sum())) / MICRO
     entries: list[Entry] = []
     near = (ledger.traded_on >= day - causes.LOOKBACK.days) & (ledger.traded_on <= day + causes.PAY_NEAR.days)
+    near |= (ledger.kind == KINDS.index("split")) & (ledger.traded_on <= day)  # a split is a cause whatever its age
     for row in np.flatnonzero(near).tolist():
         entries += _entries(book, known, row, of_row.get(row, ()))
     return Ours(on, book.base, known, settled, traded, cash["settles_on"], cash["traded_on"], book.prices, book.rates, tuple(entries),
-                tuple(actions), {s: tuple(its) for s, its in moved.items()})  # fmt: skip
+                tuple(actions), (*lacking, *unpaid(told, day, ("announced", "awaited", "not booked"))), completed)  # fmt: skip
+
+
+def _by_security(actions: Sequence[Action]) -> dict[int, tuple[KnownAction, ...]]:
+    out: dict[int, tuple[KnownAction, ...]] = {}
+    for a in sorted(actions, key=lambda a: a.ex_on):
+        known = KnownAction(a.security, a.kind, a.ex_on, a.pay_on, a.amount, a.currency, a.ratio)
+        out[a.security] = (*out.get(a.security, ()), known)
+    return out
+
+
+def _unsettled(
+    ledger: Ledger,
+    of_row: Mapping[int, Sequence[tuple[int, Decimal]]],
+    day: int,
+    splits: Sequence[tuple[int, int, Fraction]],
+) -> dict[int, Decimal]:
+    """By security: units traded up to a day and not settled then, scaled by the splits (security, day, ratio) since their trade."""
+    out: dict[int, Decimal] = {}
+    for row in np.flatnonzero((ledger.traded_on <= day) & (ledger.settles_on > day)).tolist():
+        for security, units in of_row.get(row, ()):
+            since = Fraction(1)
+            for s, split_on, ratio in splits:
+                if s == security and int(ledger.traded_on[row]) < split_on <= day:
+                    since *= ratio
+            out[security] = out.get(security, Decimal(0)) + times(units, since).quantize(Decimal(1) / UNITS)
+    return out
 
 
 def _entries(
@@ -308,6 +338,8 @@ class _Comparison:
             o.on, self.basis, mine, theirs, t.units, mine_entries, [e.units for e in mine_entries],
             [a for a in o.actions if a.security == security], price, their_price, t.price, closes,
             currency=s.currency, base=o.base, rates=o.rates,
+            unbooked=[(f.action.ex_on, ratio_of(f.action)) for f in o.unbooked if f.is_split and f.security.security_id == security],
+            completed=None if security not in o.completed else o.completed[security][self.basis == "trade"],
         )  # fmt: skip
         why: tuple[Cause, ...] = ()
         if verdict in ("missing", "extra", "quantity"):
@@ -407,17 +439,15 @@ class _Comparison:
 
     def unbooked(self, currency: str) -> list[tuple[Action, Decimal, str]]:
         """Dividends that are known, fell on what was held, and are not booked: (which, its cash before tax, symbol)."""
-        o, out = self.ours, []
-        for a in o.actions:
-            if a.kind != "dividend" or a.amount is None or a.ex_on > o.on or a.security not in o.securities:
-                continue
-            s = o.securities[a.security]
-            held = o.held(a.security, a.ex_on - timedelta(days=1))
-            booked = any(e.kind == "dividend" and e.security == a.security and a.ex_on - causes.NEAR <= e.traded_on <= a.ex_on + timedelta(days=60)
-                         for e in o.entries)  # fmt: skip
-            if held > 0 and not booked and (a.currency or s.currency) == currency:
-                out.append((a, posted(held * a.amount, currency), s.symbol))
-        return out
+        found = [f for f in self.ours.unbooked if not f.is_split and f.units > 0 and f.currency == currency]
+        return [
+            (
+                Action(f.security.security_id, "dividend", f.action.ex_on, None, f.action.amount, currency),
+                f.due or Decimal(0),
+                f.security.symbol,
+            )
+            for f in found
+        ]
 
 
 def _difference(our_value: Decimal | None, their_value: Decimal | None, missing: bool, extra: bool) -> Decimal | None:

@@ -19,7 +19,7 @@ from core.ledger import CODE, FLOWS, INTO, MICRO, UNITS, Ledger, Security
 from core.lots import Lots, Moves, held
 from core.money import posted
 from core.prices import splits_of
-from core.reasons import NoPrice, NoRate
+from core.reasons import MisbookedSplit, NoPrice, NoRate, UnbookedSplit
 
 FLOW_CODES = tuple(CODE[k] for k in sorted(FLOWS))
 TRANSFER_IN, TRANSFER_OUT = CODE["transfer_in"], CODE["transfer_out"]
@@ -59,7 +59,7 @@ class Valuation:
     coverage: float  # share of the value that carries a fresh price
     oldest_price: int | None  # day number
     complete: bool
-    missing: tuple[NoPrice | NoRate, ...]
+    missing: tuple[NoPrice | NoRate | UnbookedSplit | MisbookedSplit, ...]
     exact: Decimal  # the total before it is rounded: the last value of the daily series
 
 

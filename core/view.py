@@ -21,6 +21,7 @@ from core.lots import Lots
 from core.metrics.registry import Answer
 from core.metrics.series import per_period
 from core.reasons import (
+    MisbookedSplit,
     NegativeBase,
     NoBenchmark,
     NoPrice,
@@ -29,6 +30,7 @@ from core.reasons import (
     ShorterHistory,
     SpansHole,
     TooFewObservations,
+    UnbookedSplit,
 )
 from core.return_series import ReturnSeries, of_values, paired
 from core.returns import (
@@ -45,6 +47,7 @@ from core.returns import (
 )
 from core.risk_figures import OF_A_SECURITY, Measured, figures, measured
 from core.scope import Scope
+from core.unbooked import Unbooked, checked, unbooked_splits, unsound_from
 from core.valuation import (
     History,
     Valuation,
@@ -167,10 +170,20 @@ class View:
         """The date looked at."""
         return day_of(self.as_of)
 
+    @property
+    def unbooked_splits(self) -> tuple[Unbooked, ...]:
+        """Splits that the feeds know and the ledger does not have, or has otherwise; dividends too: `core.unbooked.unbooked`."""
+        return unbooked_splits(self.book, self.as_of)
+
+    @property
+    def wrong_units(self) -> UnbookedSplit | MisbookedSplit | None:
+        """The first split because of which units, and with them value and returns, are wrong now; None where they are right."""
+        return next((f.reason for f in self.unbooked_splits if f.is_unsound), None)
+
     @cached_property
     def valuation(self) -> Valuation:
-        """Exact, to the cent."""
-        return value(self.book, self.as_of, self.quotes, self.now, self.coverage_limit)
+        """Exact, to the cent; not complete while a split of what was held is not booked."""
+        return checked(value(self.book, self.as_of, self.quotes, self.now, self.coverage_limit), self.unbooked_splits)
 
     @cached_property
     def lots(self) -> Lots:
@@ -234,7 +247,10 @@ class View:
             opening = float(settled(self.total[i - 1 : i])[0]) if i else 0.0
             sound = self.coverage[i:] >= self.coverage_limit
             values = settled(self.total[i:])
-            self._series["own", i] = of_values(values, self.past.inflow[i:], self.past.outflow[i:], opening, self.past.session[i:], sound)
+            own = of_values(values, self.past.inflow[i:], self.past.outflow[i:], opening, self.past.session[i:], sound)
+            if (wrong_from := unsound_from(self.unbooked_splits)) is not None:  # the last day, too
+                own = own.over(own.valued & (self.days[i:] < wrong_from))
+            self._series["own", i] = own
         return self._series["own", i]
 
     def of_benchmark(self, i: int = 0) -> ReturnSeries | None:
@@ -431,6 +447,8 @@ class View:
     def time_weighted(self, i: int) -> float | Reason:
         """The time-weighted return from the i-th day of the series on. `NegativeBase` where a value was negative, `SpansHole` where
         it is the move of one day and the close before is an older one, `TooFewObservations` without capital at work."""
+        if self.wrong_units is not None:
+            return self.wrong_units
         own = self.own(i)
         opening = float(settled(self.total[i - 1 : i])[0]) if i else 0.0
         if opening < 0 or (settled(self.total[i:])[own.valued] < 0).any():
@@ -459,9 +477,11 @@ class View:
 
     # --- what is not known ---
 
-    def lacking(self, i: int) -> NoRate | NoPrice | None:
-        """Why a value or flow from the i-th day of the series on is not known: a currency without a rate, or a security
-        without any price that was bought or sold. None where all is."""
+    def lacking(self, i: int) -> NoRate | NoPrice | UnbookedSplit | MisbookedSplit | None:
+        """Why a value or flow from the i-th day of the series on is not known: a split that is not booked, a currency without a
+        rate, or a security without any price that was bought or sold. None where all is."""
+        if self.wrong_units is not None:
+            return self.wrong_units
         for number in self.past.securities:
             reason = self.lacking_of(number, i)
             if reason is not None:

@@ -16,6 +16,7 @@ from db import engine
 from settings import settings
 
 ROLES = ("viewer", "analyst", "admin")
+INSTALLATION = UUID("00000000-0000-7000-8000-000000000001")  # who acts where nobody does: the scheduled process, by itself
 FAILURES_ALLOWED = 10  # within five minutes, per user name
 _hasher = PasswordHasher()
 _decoy = _hasher.hash(secrets.token_hex(8))  # so that an unknown name takes as long as a wrong password
@@ -110,7 +111,9 @@ def create_user(
 def users(user: User) -> list[tuple[UUID, str, str, str]]:
     """(user_id, username, display name, role) of everybody, for sharing."""
     with engine.session(user.user_id) as c:
-        return c.execute("SELECT user_id, username, display_name, role FROM users ORDER BY username").fetchall()
+        return c.execute(
+            "SELECT user_id, username, display_name, role FROM users WHERE user_id <> %s ORDER BY username", (INSTALLATION,)
+        ).fetchall()
 
 
 def share(user: User, portfolio: UUID, username: str, access: Literal["read", "write", "manage"] | None) -> None:
@@ -122,7 +125,7 @@ def share(user: User, portfolio: UUID, username: str, access: Literal["read", "w
         if mine is None or mine[0] != "manage":
             raise AccessDenied("only who manages a portfolio may share it")
         other = c.execute("SELECT user_id FROM users WHERE username = %s", (username.strip().lower(),)).fetchone()
-        if other is None:
+        if other is None or other[0] == INSTALLATION:
             raise ValueError(f"user name {username!r}: nobody has it")
         if other[0] == user.user_id:
             raise ValueError(f"user name {username!r}: your own access cannot be changed by yourself")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
@@ -17,7 +18,7 @@ from psycopg import sql
 from core import plans, removal
 from core.master import DuplicateSymbol, InvalidField, PlanOutdated, StillReferenced, UnknownReference
 from core.plans import Plan, Row, Step
-from db import backups, market, master
+from db import backups, market, master, unbooked
 from db.market import Bar
 
 CHUNK = 500  # rows between two words of progress
@@ -49,6 +50,8 @@ MAY: Mapping[str, frozenset[tuple[str, str]]] = {
     "remove": frozenset({("update", "securities"), *(("delete", table) for table in (*master.CHILDREN, "securities"))}),
     "bulk": NEW | CHANGED | {("backup", "")},
     "restore": frozenset({("backup", ""), *((action, table) for table in TABLES for action in ("insert", "update", "delete"))}),
+    "book_splits": frozenset({("book", "transactions")}),
+    "reverse_splits": frozenset({("reverse", "transactions")}),
 }  # fmt: skip
 ENDING = frozenset({"remove", "delist", "restore"})  # kinds that may retire or delist
 TOUCHES = {"asset_prices": "quotes", "price_history": "prices", "corporate_actions": "actions"}
@@ -60,6 +63,9 @@ class Work:
 
     c: psycopg.Connection
     plan: Plan
+    task: UUID
+    by: UUID  # who asked for it
+    today: date
     tick: Callable[[int], None]  # rows of this step that are written; raises where the task was cancelled
     bars: Mapping[str, Sequence[Bar]] = field(
         default_factory=dict
@@ -96,13 +102,15 @@ def carry_out(work: Work, step: Step) -> tuple[int, str]:
         ) from e
 
 
-def recheck(work: Work, today: date) -> None:
+def recheck(work: Work) -> None:
     """Before the first step: is what was confirmed still what is to be done, and of its kind?
 
     Raises AssetClassInconsistent, InvalidField, PlanOutdated, StillReferenced.
     """
     plan = work.plan
     _of_its_kind(plan)
+    if plan.kind in plans.PRIVATE:  # each portfolio is looked at once it is locked
+        return
     if plan.kind == "restore":
         backups.recheck(work.c, plan)
     if plan.security_id is not None:
@@ -112,10 +120,10 @@ def recheck(work: Work, today: date) -> None:
         if row is None:
             raise PlanOutdated("symbol", plan.subject, "the security is gone")
     if plan.kind != "restore":  # that brings back what was, whatever it was
-        plans.still_sound(plan, master.known_of(work.c, today))
+        plans.still_sound(plan, master.known_of(work.c, work.today))
     if plan.kind == "remove" and plan.security_id is not None:
         try:
-            now = master.removal_of(work.c, plan.security_id, today, aloud=True)
+            now = master.removal_of(work.c, plan.security_id, work.today, aloud=True)
         except master.BadSecurity as e:
             raise PlanOutdated("symbol", plan.subject, str(e)) from e
         if {s.action for s in now.steps} != {s.action for s in plan.steps}:
@@ -155,7 +163,8 @@ def finish(work: Work) -> None:
             "DELETE FROM price_arrays a WHERE security_id = ANY (%s) AND NOT EXISTS (SELECT FROM price_history h WHERE h.security_id = a.security_id)",
             (some,),
         )
-    market.touch(work.c, "securities", *(TOUCHES[t] for t in work.written if t in TOUCHES))
+    if work.plan.kind not in plans.PRIVATE:
+        market.touch(work.c, "securities", *(TOUCHES[t] for t in work.written if t in TOUCHES))
 
 
 def _of(table: str) -> sql.Identifier:
@@ -274,6 +283,14 @@ def _bars(work: Work, step: Step) -> tuple[int, str]:
     return _counted(work, step, done)
 
 
+def _book(work: Work, step: Step) -> tuple[int, str]:
+    return _counted(work, step, unbooked.book(work.c, work.task, work.by, step, work.tick, work.today))
+
+
+def _reverse(work: Work, step: Step) -> tuple[int, str]:
+    return _counted(work, step, unbooked.take_back(work.c, work.task, work.by, step, work.tick))
+
+
 def _counted(work: Work, step: Step, done: int) -> tuple[int, str]:
     work.written[step.table] = work.written.get(step.table, 0) + done
     return done, ""
@@ -297,4 +314,6 @@ HOW: dict[str, Callable[[Work, Step], tuple[int, str]]] = {
     "delete": _delete,
     "bars": _bars,
     "backup": _backup,
+    "book": _book,
+    "reverse": _reverse,
 }

@@ -52,7 +52,7 @@ def calendars_due(c: Connection, until: date) -> list[str]:
 def people(c: Connection) -> list[tuple[UUID, str, str, str, datetime, bool]]:
     """(user_id, username, display name, role, since, disabled) of everybody. As the owner."""
     return c.execute(
-        "SELECT user_id, username, display_name, role, created_at, disabled_at IS NOT NULL FROM users ORDER BY username"
+        "SELECT user_id, username, display_name, role, created_at, disabled_at IS NOT NULL FROM users WHERE user_id <> installation_user() ORDER BY username"
     ).fetchall()
 
 

@@ -59,6 +59,17 @@ def open_desk(c: psycopg.Connection, portfolio: UUID, lock: bool) -> Desk:
     settings_row = books.portfolio_of(c, portfolio)
     if not c.execute("SELECT %s = ANY (writable())", (portfolio,)).fetchone()[0]:  # type: ignore[index]
         raise AccessDenied(f"you may look at {settings_row.name}, not book in it")
+    return _desk(c, settings_row)
+
+
+def own_desk(c: psycopg.Connection, portfolio: UUID) -> Desk:
+    """The same, locked, for the scheduled process where the installation itself books: it asks nobody."""
+    c.execute("SELECT recording(%s)", (portfolio,))
+    return _desk(c, books.portfolio_of(c, portfolio))
+
+
+def _desk(c: psycopg.Connection, settings_row: Portfolio) -> Desk:
+    portfolio = settings_row.portfolio_id
     return Desk(
         settings_row,
         books.ledger_now(c, portfolio),
@@ -158,35 +169,42 @@ def reverse_all(user: UUID, portfolio: UUID, transactions: Sequence[UUID], note:
     """Book the reversals of some transactions of one portfolio, all or none, with what belongs to them; the ids of the
     reversals of those asked for. Raises as `reverse`."""
     with engine.session(user) as c:
-        asked = list(dict.fromkeys(transactions))
-        found = _with_links(c, portfolio, asked)
-        desks = {p: open_desk(c, p, lock=True) for p in sorted({p for p, _ in found} | {portfolio})}
-        rows: dict[tuple[UUID, UUID], Sequence[Any]] = {}
-        for where, number in found:
-            row = c.execute(
-                "SELECT kind, security_id, traded_on, currency, cash_currency, into_id, EXISTS (SELECT FROM transactions r "
-                "WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id) "
-                "FROM transactions t WHERE portfolio_id = %s AND transaction_id = %s",
-                (where, number),
-            ).fetchone()
-            if row is None:
-                raise LedgerError("transaction", number, "there is no such transaction in this portfolio")
-            if row[0] == "reversal":
-                raise LedgerError(
-                    "transaction", number, "a reversal cannot be reversed: book the transaction again instead"
-                )
-            if row[6] and number in asked:
-                raise LedgerError("transaction", number, "it has been reversed already")
-            if not row[6]:
-                rows[where, number] = row
-        for where, desk in desks.items():
-            here = {number: row for (at, number), row in rows.items() if at == where}
-            _refuse_needed(desk, set(here), {s for row in here.values() for s in (row[1], row[5]) if s})
-        made = {key: write_reversal(c, user, key[0], key[1], row[:5], note, row[5]) for key, row in rows.items()}
-        for where in desks:
-            if days := [row[2] for (at, _), row in rows.items() if at == where]:
-                mark_moved(c, where, days, None)
-        return [made[portfolio, number] for number in asked]
+        return reversed_on(c, user, portfolio, transactions, note)
+
+
+def reversed_on(
+    c: psycopg.Connection, user: UUID, portfolio: UUID, transactions: Sequence[UUID], note: str = ""
+) -> list[UUID]:
+    """The same on an open connection, which decides what may be written."""
+    asked = list(dict.fromkeys(transactions))
+    found = _with_links(c, portfolio, asked)
+    desks = {p: open_desk(c, p, lock=True) for p in sorted({p for p, _ in found} | {portfolio})}
+    rows: dict[tuple[UUID, UUID], Sequence[Any]] = {}
+    for where, number in found:
+        row = c.execute(
+            "SELECT kind, security_id, traded_on, currency, cash_currency, into_id, EXISTS (SELECT FROM transactions r "
+            "WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id) "
+            "FROM transactions t WHERE portfolio_id = %s AND transaction_id = %s",
+            (where, number),
+        ).fetchone()
+        if row is None:
+            raise LedgerError("transaction", number, "there is no such transaction in this portfolio")
+        if row[0] == "reversal":
+            raise LedgerError(
+                "transaction", number, "a reversal cannot be reversed: book the transaction again instead"
+            )
+        if row[6] and number in asked:
+            raise LedgerError("transaction", number, "it has been reversed already")
+        if not row[6]:
+            rows[where, number] = row
+    for where, desk in desks.items():
+        here = {number: row for (at, number), row in rows.items() if at == where}
+        _refuse_needed(desk, set(here), {s for row in here.values() for s in (row[1], row[5]) if s})
+    made = {key: write_reversal(c, user, key[0], key[1], row[:5], note, row[5]) for key, row in rows.items()}
+    for where in desks:
+        if days := [row[2] for (at, _), row in rows.items() if at == where]:
+            mark_moved(c, where, days, None)
+    return [made[portfolio, number] for number in asked]
 
 
 def write_reversal(

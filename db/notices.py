@@ -173,7 +173,7 @@ def test(user: User, number: UUID) -> UUID:
     return made
 
 
-_NOTICE = """SELECT n.notice_id, n.task_id, n.channel_id, u.username, c.kind, c.target, n.event, coalesce(n.payload ->> 'title', ''), n.status, n.attempts,
+_NOTICE = """SELECT n.notice_id, n.task_id, n.channel_id, u.username, c.kind, c.target, n.event, coalesce(task_title_for(n.task_id, u.user_id), n.payload ->> 'title', ''), n.status, n.attempts,
   n.created_at, n.next_at, n.last_error, n.sent_at FROM notices n JOIN notice_channels c USING (channel_id) JOIN users u USING (user_id)"""
 
 
@@ -249,7 +249,7 @@ def claim(c: psycopg.Connection, limit: int, lease: timedelta) -> list[Due]:
                  AND NOT EXISTS (SELECT FROM notices o WHERE o.channel_id = d.channel_id AND o.status = 'pending' AND o.notice_id < d.notice_id
                                     AND o.next_at <= clock_timestamp() AND (h.active OR o.event = 'test'))
                ORDER BY d.next_at LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED)
-           RETURNING n.notice_id, n.event, n.payload, n.attempts, c.kind, c.target, c.secret, n.task_id""",
+           RETURNING n.notice_id, n.event, n.payload || jsonb_strip_nulls(jsonb_build_object('title', task_title_for(n.task_id, c.user_id))), n.attempts, c.kind, c.target, c.secret, n.task_id""",
         {"lease": lease, "limit": limit},
     ).fetchall()
     return [Due(*r) for r in rows]

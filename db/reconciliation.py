@@ -39,7 +39,7 @@ from core.table import plain
 from db import books, engine
 from db.access import AccessDenied
 
-AROUND = timedelta(days=120)  # corporate actions this near to a statement are looked at
+AROUND = timedelta(days=120)  # corporate actions this near to a statement are looked at; splits and dividends before it all
 MOST = 500  # reconciliations listed
 
 
@@ -132,11 +132,11 @@ def _sides(c: psycopg.Connection, book: Book, day: date, lines: Sequence[Line]) 
     wanted = {x.security for x in found if x.security is not None} | set(book.securities)
     known: dict[int, Security] = {s.security_id: s for s in listed if s.security_id in wanted}
     actions = [
-        Action(number, kind, ex_on, Fraction(ratio) if ratio else None, amount, currency)
-        for number, kind, ex_on, ratio, amount, currency in c.execute(
-            "SELECT security_id, kind, ex_on, ratio_new || '/' || ratio_old, amount, currency FROM corporate_actions WHERE security_id = ANY (%s) AND ex_on BETWEEN %s AND %s "
-            "ORDER BY ex_on, security_id",
-            (sorted(wanted), day - AROUND, day + AROUND),
+        Action(number, kind, ex_on, Fraction(ratio) if ratio else None, amount, currency, pay_on)
+        for number, kind, ex_on, ratio, amount, currency, pay_on in c.execute(
+            "SELECT security_id, kind, ex_on, ratio_new || '/' || ratio_old, amount, currency, pay_on FROM corporate_actions WHERE security_id = ANY (%s) AND ex_on <= %s "
+            "AND (ex_on >= %s OR kind IN ('split', 'dividend')) ORDER BY ex_on, security_id",
+            (sorted(wanted), day + AROUND, day - AROUND),
         ).fetchall()
     ]
     return ours(book, day, known, actions), found

@@ -31,6 +31,7 @@ from db import (
     snapshots,
     tasks,
     tax,
+    unbooked,
     upkeep,
 )
 from db.access import AccessDenied, User
@@ -258,6 +259,7 @@ _LOADERS: dict[str, Callable[[User, Scope | None, Any, datetime], Any]] = {
     "letters": lambda user, scope, looked, now: runs.dead_letters(user.user_id),
     "tasks": lambda user, scope, looked, now: task_rows(tasks.tasks(user, limit=TASKS)),
     "notices": _notices,
+    "unbooked": lambda user, scope, looked, now: unbooked.rows_of(user, now.date()),
 }
 
 

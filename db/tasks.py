@@ -6,10 +6,11 @@ connection, so that others see it while it runs.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
+from core import plans
 from core.master import DuplicateSymbol, MasterError
 from core.plans import Plan
 from db import engine, master
@@ -25,7 +27,7 @@ from db.access import AccessDenied, User
 CHANNEL = "ballast_tasks"
 OPEN = ("waiting", "queued", "running")
 STATUSES = (*OPEN, "completed", "failed", "cancelled", "rejected")
-KINDS = ("add", "edit", "remove", "reinstate", "symbol_change", "delist", "reclassify", "bulk", "restore")
+KINDS = ("add", "edit", "remove", "reinstate", "symbol_change", "delist", "reclassify", "bulk", "restore", "book_splits", "reverse_splits")  # fmt: skip
 RIGHTS = ("add", "edit", "remove", "bulk", "approve")
 HANGS = 15  # seconds without a word after which the server ends the transaction of a task
 ATTEMPTS = 5  # times that a task is begun, before it counts as failed
@@ -118,7 +120,8 @@ class Task:
         return sum(parts) / len(parts) if parts else 0.0
 
 
-_COLUMNS = """t.task_id, t.kind, t.title, t.subject, t.security_id, t.status, t.requested_by, u.username AS requester, t.requested_at, t.source, t.four_eyes,
+# what writes into portfolios is called by what its reader may see of it
+_COLUMNS = """t.task_id, t.kind, coalesce((SELECT string_agg(DISTINCT e.title, '; ') FROM task_entries e WHERE e.task_id = t.task_id), t.title), t.subject, t.security_id, t.status, t.requested_by, u.username AS requester, t.requested_at, t.source, t.four_eyes,
   d.username AS decider, t.decided_at, t.decision_note, t.cancelled_by, t.attempts, t.started_at, t.finished_at, t.message, t.result, t.error, t.undoes, t.request -> 'about'"""
 _FROM = "tasks t JOIN users u ON u.user_id = t.requested_by LEFT JOIN users d ON d.user_id = t.decided_by"
 
@@ -139,18 +142,43 @@ def request(
             c.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 2))", (f"{user.user_id} {key}",))
             if (before := _asked_before(c, user, key, asked)) is not None:
                 return before
-        kept = {**asked, "about": master.about(c, plan)} | ({"key": key} if key is not None else {})
-        try:
-            row = c.execute(
-                "SELECT request_task(%s, %s, %s, %s, %s, %s, %s, %s)",
-                (plan.kind, plan.title, plan.subject, plan.security_id, plan.claim, json.dumps(kept, default=str),
-                 json.dumps(plan.as_json()), undoes),
-            ).fetchone()  # fmt: skip
-        except psycopg.errors.UniqueViolation as e:
-            raise DuplicateSymbol("symbol", plan.claim, "duplicate symbol: another task is just adding it") from e
+        return request_on(c, plan, asked, undoes, key)
+
+
+def request_on(
+    c: psycopg.Connection, plan: Plan, asked: Mapping[str, Any], undoes: UUID | None = None, key: str | None = None
+) -> UUID:
+    """The same on an open connection, for whom it acts for; where the key was used before it does not look."""
+    kept, entries = plans.public(plan), plans.entries_of(plan)
+    request = {**_asked_for(asked, private=bool(entries)), "about": None if entries else master.about(c, plan)}
+    if key is not None:
+        request["key"] = key
+    try:
+        row = c.execute(
+            "SELECT request_task(%s, %s, %s, %s, %s, %s, %s, %s)",
+            (kept.kind, kept.title, kept.subject, kept.security_id, kept.claim, json.dumps(request, default=str),
+             json.dumps(kept.as_json()), undoes),
+        ).fetchone()  # fmt: skip
+    except psycopg.errors.UniqueViolation as e:
+        raise DuplicateSymbol("symbol", plan.claim, "duplicate symbol: another task is just adding it") from e
     assert row is not None
     number: UUID = row[0]
+    if entries:
+        c.execute("SELECT add_task_entries(%s, %s)", (number, json.dumps(entries)))
     return number
+
+
+def request_own(c: psycopg.Connection, plan: Plan) -> UUID:
+    """Ask for a plan in the name of the installation, on a connection of the scheduled process."""
+    c.execute("SELECT act_as_installation()")
+    return request_on(c, plan, {})
+
+
+def _asked_for(asked: Mapping[str, Any], private: bool) -> dict[str, Any]:
+    """What was asked for as everybody may read it: of what concerns portfolios a digest, to know it again by."""
+    if not private:
+        return dict(asked)
+    return {"sha256": hashlib.sha256(json.dumps(asked, default=str, sort_keys=True).encode()).hexdigest()}
 
 
 def asked_before(user: User, key: str, asked: Mapping[str, Any]) -> UUID | None:
@@ -161,9 +189,9 @@ def asked_before(user: User, key: str, asked: Mapping[str, Any]) -> UUID | None:
 
 def _asked_before(c: psycopg.Connection, user: User, key: str, asked: Mapping[str, Any]) -> UUID | None:
     row = c.execute(
-        "SELECT task_id, request - '{about,key}'::text[] = %s::jsonb FROM tasks "
+        "SELECT task_id, request - '{about,key}'::text[] IN (%s::jsonb, %s::jsonb) FROM tasks "
         "WHERE requested_by = %s AND request ->> 'key' = %s AND requested_at > now() - interval '1 day' ORDER BY task_id LIMIT 1",
-        (json.dumps(asked, default=str), user.user_id, key),
+        (*(json.dumps(_asked_for(asked, private), default=str) for private in (False, True)), user.user_id, key),
     ).fetchone()
     if row is None:
         return None
@@ -219,17 +247,27 @@ def _one(c: psycopg.Connection, task: UUID) -> Task:
     row = c.execute(f"SELECT {_COLUMNS} FROM {_FROM} WHERE t.task_id = %s", (task,)).fetchone()
     if row is None:
         raise NoSuchTask(f"there is no task {task}")
+    named: dict[int, str] = dict(c.execute("SELECT e.step, min(p.name) FROM task_entries e JOIN portfolios p USING (portfolio_id) WHERE e.task_id = %s GROUP BY 1",
+                           (task,)).fetchall())  # fmt: skip
+    steps = [replace(s, name=s.name.replace("a portfolio", named[s.n])) if s.n in named else s for s in steps]
     values: list[Any] = [*row, tuple(steps)]
     return Task(*values)
 
 
 def plan_of(user: User, task: UUID) -> Plan:
-    """The rows that were confirmed. Raises NoSuchTask."""
+    """The rows that were confirmed; of those in portfolios, what this person may read. Raises NoSuchTask."""
     with engine.session(user.user_id) as c:
         row = c.execute("SELECT plan FROM tasks WHERE task_id = %s", (task,)).fetchone()
-    if row is None:
-        raise NoSuchTask(f"there is no task {task}")
-    return Plan.of(row[0])
+        if row is None:
+            raise NoSuchTask(f"there is no task {task}")
+        return _with_entries(c, task, Plan.of(row[0]))
+
+
+def _with_entries(c: psycopg.Connection, task: UUID, kept: Plan) -> Plan:
+    if kept.kind not in plans.PRIVATE:
+        return kept
+    rows = c.execute("SELECT step, entry FROM task_entries WHERE task_id = %s ORDER BY step, n", (task,)).fetchall()
+    return plans.with_entries(kept, rows)
 
 
 def tasks(user: User, status: Sequence[str] = (), kind: str | None = None, requester: str | None = None, text: str = "", first: datetime | None = None,
@@ -238,9 +276,11 @@ def tasks(user: User, status: Sequence[str] = (), kind: str | None = None, reque
     with engine.session(user.user_id) as c:
         rows = c.execute(
             f"""SELECT {_COLUMNS} FROM {_FROM} WHERE (%(status)s::text[] = '{{}}' OR t.status = ANY (%(status)s)) AND (%(kind)s::text IS NULL OR t.kind = %(kind)s)
-                   AND (%(who)s::text IS NULL OR u.username = %(who)s) AND (%(text)s = '' OR t.title ILIKE '%%' || %(text)s || '%%')
+                   AND (%(who)s::text IS NULL OR u.username = %(who)s) AND (%(text)s = '' OR t.title ILIKE '%%' || %(text)s || '%%'
+                        OR EXISTS (SELECT FROM task_entries e WHERE e.task_id = t.task_id AND e.title ILIKE '%%' || %(text)s || '%%'))
                    AND (%(first)s::timestamptz IS NULL OR t.requested_at >= %(first)s) AND (%(last)s::timestamptz IS NULL OR t.requested_at < %(last)s)
-                   AND (%(security)s::int IS NULL OR t.security_id = %(security)s) AND (%(before)s::uuid IS NULL OR t.task_id < %(before)s)
+                   AND (%(security)s::int IS NULL OR t.security_id = %(security)s
+                        OR EXISTS (SELECT FROM task_entries e WHERE e.task_id = t.task_id AND e.security_id = %(security)s)) AND (%(before)s::uuid IS NULL OR t.task_id < %(before)s)
                  ORDER BY t.task_id DESC LIMIT %(limit)s""",
             {"status": list(status), "kind": kind, "who": requester, "text": text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_"),
              "first": first, "last": last, "security": security, "before": before, "limit": limit},
@@ -357,7 +397,7 @@ def claim(c: psycopg.Connection, worker: str) -> Claimed | None:
     ).fetchone()
     if row is None:
         return None
-    values: list[Any] = [*row[:-1], Plan.of(row[-1])]
+    values: list[Any] = [*row[:-1], _with_entries(c, row[0], Plan.of(row[-1]))]
     return Claimed(*values)
 
 

@@ -30,6 +30,8 @@ CHAPTERS = (
     ("Income to come", (expected,)),
     ("Adjusted prices", (prices,)),
     ("Price checks", (quality,)),
+    ("Corporate actions not booked", (unbooked,)),
+    ("Which split is which", (split_matching,)),
 )
 
 

@@ -27,7 +27,18 @@ from apscheduler.triggers.interval import IntervalTrigger
 from db import embedded, engine
 from db.embedded import EmbeddedError
 from db.tasks import CHANNEL
-from jobs import actions, close_of_day, housekeeping, lookups, market_data, notices, snapshots, tasks, upkeep
+from jobs import (
+    actions,
+    close_of_day,
+    housekeeping,
+    lookups,
+    market_data,
+    notices,
+    snapshots,
+    split_booking,
+    tasks,
+    upkeep,
+)
 from jobs.leader import campaign
 from jobs.listen import Listener, listening
 from jobs.run import EPOCH, Job, Worker
@@ -43,6 +54,7 @@ TIMETABLE = (
     Job("restate", snapshots.RESTATE_EVERY, snapshots.restate_due, snapshots.restate),
     Job("close_of_day", 60, close_of_day.due, close_of_day.close_of_day, 300),
     Job("actions", 600, actions.due, actions.actions, 300),
+    Job("book_splits", 60, split_booking.due, split_booking.ask),
     Job("housekeeping", upkeep.LOOK, housekeeping.clean_due, housekeeping.clean),
     Job("calendars", 600, housekeeping.calendars_due, housekeeping.calendars, 300),
     *upkeep.TIMETABLE,

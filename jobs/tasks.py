@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import structlog
 
+from core import plans
 from core.ledger import Security
 from core.master import MasterError
 from core.plans import Plan, Step
@@ -88,8 +89,8 @@ class _Run:
         asked = self._ask(plan)
         with tasks.working(task) as c:
             tasks.still_allowed(c, task)
-            work = Work(c, plan, self._tick, asked)
-            carrying.recheck(work, datetime.now(UTC).date())
+            work = Work(c, plan, task.task_id, task.requested_by, datetime.now(UTC).date(), self._tick, asked)
+            carrying.recheck(work)
             for n, step in enumerate(plan.steps):
                 if step.action == "ask":
                     continue
@@ -133,7 +134,7 @@ def _said(plan: Plan) -> str:
         "remove": "deleted" if deleted else "retired",
         "reinstate": "reinstated",
     }.get(plan.kind)
-    return f"{plan.subject} was {done}" if done else f"Done: {plan.title}"
+    return f"{plan.subject} was {done}" if done else f"Done: {plans.public(plan).title}"
 
 
 @lru_cache(maxsize=1)

@@ -1,8 +1,9 @@
 """Allocation: how the value is spread over asset classes, sectors, countries and currencies."""
 
-from ui import charts, explain, frame, scope, show
+from ui import charts, explain, frame, scope, show, unbooked
 
 here = frame.page("Allocation")
+unbooked.warn(here)
 
 scope.by_control(here)
 groups, positions = here.answer("allocation"), here.answer("allocation_positions")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.rules import Finding, check
 from core.table import Kind
-from ui import charts, explain, frame, session, show
+from ui import charts, explain, frame, session, show, unbooked
 from ui.scope import Here
 
 SAID = {
@@ -94,4 +94,4 @@ def live(here: Here) -> None:
     show.csv(table, "compliance_rules")  # the file says what the API says
 
 
-frame.page("Compliance", live=live)
+unbooked.warn(frame.page("Compliance", live=live))

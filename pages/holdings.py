@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from ui import charts, explain, frame, show, upkeep
+from ui import charts, explain, frame, show, unbooked, upkeep
 
 here = frame.page("Holdings")
 upkeep.warn(here)
+unbooked.warn(here)
 
 table = here.answer("holdings")
 explain.hint("Select a row for its lots and gains.")
@@ -44,3 +45,4 @@ if chart.open:
 
 st.subheader("Cash", anchor=False)
 explain.table(here, here.answer("cash"), key="cash")
+unbooked.section(here)

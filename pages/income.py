@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import charts, explain, frame, session, show
+from ui import charts, explain, frame, session, show, unbooked
 
 YIELDS = (
     "symbol",
@@ -36,6 +36,8 @@ BOOKED = (
 )
 
 here = frame.page("Income")
+unbooked.warn(here)
+unbooked.note(here)
 
 months = here.answer("income_months")
 explain.cards(here, months)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import charts, explain, frame, freshness, scope, session, show, upkeep
+from ui import charts, explain, frame, freshness, scope, session, show, unbooked, upkeep
 from ui.scope import Here
 
 
@@ -10,11 +10,12 @@ def figures(here: Here) -> None:
     """The six cards, and every breach with the link to its rule."""
     table = here.answer("overview")
     explain.cards(here, table)
-    if table.notes:
-        noun = "rule is" if len(table.notes) == 1 else "rules are"
+    breached = table.notes[len(table.notes) - int(table.figure("breaches").value) :]
+    if breached:
+        noun = "rule is" if len(breached) == 1 else "rules are"
         with st.container(horizontal=True, vertical_alignment="center"):
             st.warning(
-                f"**{len(table.notes)} {noun} breached.** " + " · ".join(map(show.plain, table.notes[:3])),
+                f"**{len(breached)} {noun} breached.** " + " · ".join(map(show.plain, breached[:3])),
                 icon=":material/rule:",
             )
             frame.link(here, "compliance", "Show the rules")
@@ -22,6 +23,7 @@ def figures(here: Here) -> None:
 
 here = frame.page("Overview", live=figures)
 upkeep.warn(here)
+unbooked.warn(here)
 
 value = here.answer("value_chart")
 scope.period_control(here, key="overview_period")

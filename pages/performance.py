@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from ui import charts, explain, frame, scope, session, show
+from ui import charts, explain, frame, scope, session, show, unbooked
 
 here = frame.page("Performance")
+unbooked.warn(here)
 
 growth = here.answer("growth")
 explain.cards(here, growth)

@@ -7,7 +7,7 @@ import streamlit as st
 from core import VERSION
 from core.methods import SPOKEN
 from core.table import Column, Context, Kind, Table
-from ui import cost_methods, frame, scope, session, show
+from ui import cost_methods, frame, scope, session, show, unbooked
 from ui.portfolio_forms import confirm_archive, create, edit, sharing
 
 user = session.require_user()
@@ -33,6 +33,7 @@ show.table(
     Table("portfolios", "Your portfolios", columns, rows, Context(datetime.now(UTC).date(), None, VERSION)),
     key="portfolios_mine",
 )
+unbooked.every_portfolio(here)
 shared, made = st.tabs(
     [show.plain(here.portfolio.name), "New portfolio"], key=f"portfolios_tabs_{here.portfolio.portfolio_id}"
 )

@@ -5,13 +5,14 @@ from uuid import UUID
 import streamlit as st
 
 from db import reconciliation
-from ui import entry, frame, reconcile, scope, session, show
+from ui import entry, frame, reconcile, scope, session, show, unbooked
 
 KEY = ("statement_on", "custodian", "state", "open", "matched", "quantity", "price", "missing", "extra", "made_by")
 PHONE = ("statement_on", "custodian", "state", "open")
 LIST = "Reconciliations"
 
 here = frame.page("Reconcile", needs_transactions=False)
+unbooked.warn(here)
 may = entry.may_book(here.user, here.portfolio)
 to_list = reconcile.said(here)
 every = here.answer("reconciliations")

@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from ui import charts, explain, frame, scope, show
+from ui import charts, explain, frame, scope, show, unbooked
 
 CARDS = ("volatility", "sharpe", "max_drawdown", "beta", "var_95", "es_95")
 HIGHS = ("high_on", "below_high", "days_since_high", "longest_drawdown_days")
 
 here = frame.page("Risk")
+unbooked.warn(here)
 
 scope.lookback_control(here)
 over = {"period": here.scope.lookback}  # what is no figure of risk itself is shown over the look-back, too

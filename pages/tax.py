@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import explain, frame, scope, session, show
+from ui import explain, frame, scope, session, show, unbooked
 
 PHONE = {
     "wash_sales": ("symbol", "sold_on", "state", "disallowed"),
@@ -16,6 +16,7 @@ WIDE = {
 }  # fmt: skip
 
 here = frame.page("Tax")
+unbooked.warn(here)
 gains = here.answer("tax_gains")
 year = here.scope.year or here.view.on.year
 columns = PHONE if session.on_phone() else WIDE

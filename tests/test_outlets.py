@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from small import MARK, Small, bar_days, installed, weekdays
 
+from core.book import Action
 from core.reports import REPORTS
 from core.returns import period_start
 from core.scope import Scope
 from core.table import Kind, Table
-from db import master, notices, reports, tasks
+from db import market, master, notices, reports, tasks
 
 STAMP = ["report_as_of", "report_known_at", "report_currency", "calculation_version"]
 # what a reader may ask beside the plain report
@@ -48,6 +49,9 @@ def small(server: Any) -> Iterator[Small]:
         ben = made.user("ben")
         notices.add(ben, "webhook", "https://example.org/", ["waiting", "failed"])
         task = tasks.request(ben, master.plan_edit(ben, "BOLT", {"rating": "AA"}), {})
+        with made.database.jobs() as c:  # a dividend that nobody booked
+            unpaid = Action(made.securities["FUND"], "dividend", bar_days(made.now)[160], None, Decimal("0.05"), "USD")
+            market.upsert_actions(c, [unpaid], "csv")
         with made.database.owner() as c:
             c.execute(
                 "UPDATE tasks SET status = 'failed', finished_at = now(), message = 'Failed: =1+1' WHERE task_id = %s",

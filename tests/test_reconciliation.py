@@ -180,6 +180,78 @@ def test_a_known_split_that_is_not_booked() -> None:
     assert "4:1 split with ex-date 2026-03-11 is known and not booked here" in row.causes[0].text
 
 
+LATER = date(2026, 7, 17)  # four months after the split
+
+
+@pytest.mark.parametrize("on", [date(2026, 3, 13), date(2026, 4, 30), LATER, date(2031, 7, 17)])
+def test_an_unbooked_split_is_named_whatever_its_age(on: date) -> None:
+    split = Action(1, "split", date(2026, 3, 11), D(4), None, None)
+    row = only(reconciled(MATCHING.replace("ACME,100,52", "ACME,400,13"), actions=(split,), on=on), "ACME")
+    assert [(c.code, c.strong) for c in row.causes] == [("split", True)]
+    assert row.causes[0].text == "The 4:1 split with ex-date 2026-03-11 is known and not booked here."
+
+
+def test_an_unbooked_split_is_named_beside_trades_since() -> None:
+    """100 become 400; 30 bought and 100 sold in April: 330 there, 30 here."""
+    more = (
+        draft("buy", date(2026, 4, 1), ACME, quantity="30", price="13"),
+        draft("sell", date(2026, 4, 8), ACME, quantity="100", price="14"),
+    )
+    split = Action(1, "split", date(2026, 3, 11), D(4), None, None)
+    row = only(reconciled(MATCHING.replace("ACME,100,52", "ACME,330,13"), *more, actions=(split,), on=LATER), "ACME")
+    assert (row.our_units, codes(row)) == (D(30), ["split"])
+
+
+def test_all_sold_here_by_an_unbooked_split_and_the_rest_still_there() -> None:
+    sold = draft("sell", date(2026, 4, 8), ACME, quantity="100", price="14")
+    split = Action(1, "split", date(2026, 3, 11), D(4), None, None)
+    row = only(reconciled(MATCHING.replace("ACME,100,52", "ACME,300,13"), sold, actions=(split,), on=LATER), "ACME")
+    assert (row.verdict, codes(row)) == ("extra", ["split"])
+
+
+def test_two_unbooked_splits_are_named_together_and_one_alone() -> None:
+    both = (
+        Action(1, "split", date(2026, 3, 11), D(4), None, None),
+        Action(1, "split", date(2026, 5, 5), D("0.5"), None, None),
+    )
+    (cause,) = only(reconciled(MATCHING.replace("ACME,100,52", "ACME,200,26"), actions=both, on=LATER), "ACME").causes
+    assert (
+        cause.text
+        == "The 4:1 split with ex-date 2026-03-11 and the 1:2 split with ex-date 2026-05-05 are known and not booked here."
+    )
+    (cause,) = only(reconciled(MATCHING.replace("ACME,100,52", "ACME,400,13"), actions=both, on=LATER), "ACME").causes
+    assert cause.text == "The 4:1 split with ex-date 2026-03-11 is known and not booked here."
+
+
+def test_a_trade_that_is_not_settled_beside_an_unbooked_split() -> None:
+    """10 bought on the 10th settle on the 16th: with the split of the 11th 440 are traded and 400 settled."""
+    bought = draft("buy", date(2026, 3, 10), ACME, date(2026, 3, 16), quantity="10", price="51")
+    split = Action(1, "split", date(2026, 3, 11), D(4), None, None)
+    text = MATCHING.replace("ACME,100,52", "ACME,400,13")
+    assert codes(only(reconciled(text, bought, actions=(split,)), "ACME")) == ["split"]
+    text = MATCHING.replace("ACME,100,52", "ACME,440,13")
+    assert codes(only(reconciled(text, bought, actions=(split,), basis="trade"), "ACME")) == ["split"]
+
+
+def test_a_split_that_was_booked_is_no_cause_four_months_later() -> None:
+    booked = draft("split", date(2026, 3, 11), ACME, ratio="4")
+    split = Action(1, "split", date(2026, 3, 11), D(4), None, None)
+    row = only(reconciled(MATCHING.replace("ACME,100,52", "ACME,390,13"), booked, actions=(split,), on=LATER), "ACME")
+    assert "split" not in codes(row)
+
+
+def test_an_old_dividend_that_is_not_booked_is_named_and_one_that_is_booked_is_not() -> None:
+    """0.50 on 100 units, ex on 4 March, four months before the statement: 50.00."""
+    dividend = Action(1, "dividend", date(2026, 3, 4), None, D("0.50"), "USD")
+    text = "CASH,4245.05,,USD\n"
+    (cause,) = only(reconciled(HEAD + text, actions=(dividend,), on=LATER), "Cash USD").causes
+    assert (cause.code, cause.strong) == ("dividend", True)
+    assert "ex-date 2026-03-04" in cause.text
+    paid = draft("dividend", date(2026, 3, 9), ACME, gross="50.00")
+    row = only(reconciled(HEAD + "CASH,4295.05,,USD\n", paid, actions=(dividend,), on=LATER), "Cash USD")
+    assert "is known and not booked" not in " ".join(c.text for c in row.causes)
+
+
 def test_a_reverse_split_with_a_fraction_paid_in_cash() -> None:
     split = Action(1, "split", date(2026, 3, 11), D("0.03"), None, None)  # 100 become 3.33 × … : 3 shares and cash
     row = only(reconciled(MATCHING.replace("ACME,100,52", "ACME,3,1733"), actions=(split,)), "ACME")

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import sql
-from small import MARK, ODD, Small, installed
+from small import MARK, ODD, Small, bar_days, installed
 
+from core.book import Action
 from core.brokers import ColumnMap
 from core.reports import REPORTS
-from db import access, backups, bulk, import_maps, imports, lookups, master, notices, tasks
+from db import access, backups, bulk, import_maps, imports, lookups, market, master, notices, tasks, unbooked
 
 SECRETS = (MARK, ODD, "4242.42")
 OPEN = {("post", "/v1/auth/login"), ("get", "/health")}
@@ -26,6 +28,10 @@ OPEN = {("post", "/v1/auth/login"), ("get", "/health")}
 @pytest.fixture(scope="module")
 def small(server: Any) -> Iterator[Small]:
     with installed(server) as made:
+        anna = made.user("anna")
+        with made.database.jobs() as c:
+            market.upsert_actions(c, [Action(made.securities["BOLT"], "split", bar_days(made.now)[250], ratio=Decimal(3))], "csv")
+        tasks.cancel(anna, tasks.request(anna, unbooked.plan_book(anna, made.now.date()), {}))  # its entries stay
         yield made
 
 
@@ -46,7 +52,7 @@ def annas(small: Small) -> list[Any]:
 
 
 def test_there_is_something_to_see_in_every_table(small: Small) -> None:
-    """Else the tests below would prove nothing: give a new table a row in tests/small.py."""
+    """Else the tests below would prove nothing: give a new table a row in tests/small.py, or above."""
     with small.database.owner() as c:
         counts = {
             t: c.execute(
@@ -234,6 +240,7 @@ def call(
             f"/v1/counterparties/{values['number']}": {"rating": "A"},
             "/v1/proposals/accept": {"ids": [values.get("proposal_id", str(UUID(int=7)))]},
             "/v1/proposals/looks": {"job": "listings"},
+            "/v1/corporate-actions/unbooked/book": {"splits": [{"security": "BOLT", "ex_on": "2026-01-05"}]},
             f"/v1/proposals/{values.get('proposal_id')}/dismiss": {"why": "mine now"},
             "/v1/notification-channels": {"kind": "webhook", "target": "https://example.org/his", "events": ["failed"]},
             f"/v1/notification-channels/{values.get('channel_id')}": {"active": False},

@@ -460,6 +460,8 @@ def value_title(table: Table) -> str:
     change, flow, gain = (table.figure(k) for k in ("change", "net_flow", "gain"))
     currency = table.context.currency or ""
     said = f"Value {texts.money(change.value, currency, signed=True)}"  # type: ignore[arg-type]
+    if gain.value is None:
+        return f"{said}; gain not known: {gain.reason}"
     if flow.value:
         said += f" = gain {texts.money(gain.value, currency, signed=True)} and net deposits {texts.money(flow.value, currency, signed=True)}"  # type: ignore[arg-type]
     elif gain.change is not None:

@@ -27,6 +27,7 @@ from db.master import BadSecurity, NoSuchSecurity
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
 from db.tasks import NoSuchTask, TaskFailed, TaskOver
+from db.unbooked import NothingToBook
 from db.upkeep import NoSuchProposal, ProposalDecided
 from ui.show import plain
 
@@ -53,6 +54,7 @@ MESSAGES: tuple[tuple[type[Exception], str, str], ...] = (
     (MasterError, "A field of this security is wrong", "{error}. Nothing was changed."),
     (BadSecurity, "This security cannot be written so", "{error}. Nothing was changed."),
     (NoSuchSecurity, "There is no such security", "{error}. Choose one from the list."),
+    (NothingToBook, "There is nothing to book", "{error}. Nothing was changed."),
     (NoSuchTask, "There is no such task", "{error}. It may have been cleaned up since; the audit trail keeps what it changed."),
     (TaskOver, "It is too late for that", "{error}."),
     (TaskFailed, "The task failed", "{error}. Nothing was changed."),

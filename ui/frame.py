@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from core.reasons import NoPrice, NoRate
 from db.access import User
 from settings import ROOT, settings
 from ui import errors, freshness, session, show
@@ -160,7 +161,7 @@ def _head(here: Here) -> None:
     if settings.demo or here.portfolio.demo:
         line.append(f'<span class="b-demo">{DEMO}</span>')
     st.html(f'<div class="b-line">{"".join(line)}</div>')
-    lacking = here.view.valuation.missing
+    lacking = [m for m in here.view.valuation.missing if isinstance(m, NoPrice | NoRate)]  # of splits the pages say more
     if lacking:
         said = "; ".join(str(m) for m in lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
         st.warning(

@@ -8,6 +8,7 @@ plan.confirm(user, "add")             # shows it with Confirm and Back; confirme
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from ui.look import escape
 SHOWN_ROWS = 20
 ABSENT = "—"
 DOES = {"insert": "inserts into", "update": "changes", "delete": "deletes from", "bars": "inserts into", "ask": "asks the feeds; writes nothing",
-        "backup": "keeps the master as it is, by the same commit"}  # fmt: skip
+        "backup": "keeps the master as it is, by the same commit", "book": "books in", "reverse": "books reversals in"}  # fmt: skip
 ICONS = {
     "insert": "add",
     "update": "edit",
@@ -32,7 +33,10 @@ ICONS = {
     "bars": "show_chart",
     "ask": "travel_explore",
     "backup": "save",
+    "book": "playlist_add_check",
+    "reverse": "undo",
 }
+NAMED = frozenset({"portfolio_id", "portfolio", "title", "listing"})  # of an entry: the step and the plan say it
 KEYS = ("security_id", "valid_from", "counterparty_id")
 
 
@@ -100,6 +104,11 @@ def _step(n: int, step: Step, known: Known | None) -> None:
     st.markdown(f"{head} · {does}" + ("" if step.action in ("ask", "backup") else f" · {many}"))
     if step.action == "backup":
         return
+    if step.action in ("book", "reverse"):
+        step = replace(step, rows=tuple({k: v for k, v in row.items() if k not in NAMED} for row in step.rows))
+        if len(step.rows) < step.size:
+            st.caption("Its entries are in a portfolio that you may not see.")
+            return
     if step.action == "update" and len(step.rows) == 1:
         row, old = step.rows[0], step.before[0]
         changed = [k for k, v in row.items() if k not in KEYS and v != old.get(k)]

@@ -12,7 +12,8 @@ from uuid import UUID
 
 import streamlit as st
 
-from db import master, tasks
+from core.plans import PRIVATE
+from db import master, tasks, unbooked
 from db.access import User
 from db.tasks import Step, Task
 from ui import bulk, errors, frame, plan, scope, session, show
@@ -38,7 +39,8 @@ STEPS = {
     "skipped": ("remove", "gray", "skipped"),
 }
 KIND_WORDS = {"add": "Add", "edit": "Edit", "remove": "Remove", "reinstate": "Bring back", "symbol_change": "Symbol change", "delist": "Delist",
-              "reclassify": "Reclassify", "bulk": "Bulk", "restore": "Restore"}  # fmt: skip
+              "reclassify": "Reclassify", "bulk": "Bulk", "restore": "Restore", "book_splits": "Book splits",
+              "reverse_splits": "Take back splits"}  # fmt: skip
 # kinds that can be taken back, and the right to it
 UNDONE = {"remove": "remove", "edit": "edit", "symbol_change": "edit"}
 SCROLL = """export default ({parentElement}) => {
@@ -242,10 +244,24 @@ def _open(here: Look | None, task: Task, listing: str) -> None:
         st.page_link("securities.py", label=label, icon=icon, query_params={"security": task.security_id})
 
 
+def _take_back(user: User, task: Task) -> None:
+    """The way back of what was booked, for those who may book there."""
+    later = unbooked.is_undone(user, task.task_id)
+    if later is not None:
+        st.button("Undone: show that task", icon=":material/undo:", on_click=scope.goto, kwargs={"task": str(later)}, key="task_undone")  # fmt: skip
+    elif unbooked.may_undo(user, task.task_id) and st.button("Undo", icon=":material/undo:", key="task_undo", help="Shows the reversals first."):  # fmt: skip
+        with errors.told():
+            made = unbooked.plan_undo(user, task.task_id)
+            plan.offer(f"undo_{task.task_id}", made, {"undoes": task.label}, task.task_id)
+
+
 def _undo(user: User, task: Task, here: Look | None) -> None:
     """The way back, for those who may."""
     if task.kind in ("bulk", "restore"):
         bulk.way_back(user, task)
+        return
+    if task.kind in PRIVATE:
+        _take_back(user, task)
         return
     if (
         task.security_id is None

@@ -16,7 +16,7 @@ from core.booking import Change, changes
 from core.calendar import due_days
 from core.explain import Evidence, Given
 from core.fx import day_of
-from core.ledger import ACTIONS, KINDS, MICRO, UNITS, around
+from core.ledger import ACTIONS, KINDS, MICRO, UNITS, Ledger, around
 from core.lots import Disposal, Lot
 from core.money import posted
 from core.prices import splits_of
@@ -90,7 +90,12 @@ def _entry(view: View, r: int) -> tuple[Any, ...]:
 
 def entry_id(view: View, row: int) -> str:
     """The id of an entry, by its row in the ledger."""
-    return str(UUID(bytes=bytes(view.book.ledger.ids[row])))
+    return number_of(view.book.ledger, row)
+
+
+def number_of(ledger: Ledger, row: int) -> str:
+    """The id of an entry of any ledger."""
+    return str(UUID(bytes=bytes(ledger.ids[row])))
 
 
 def prices(view: View, securities: Iterable[int]) -> Evidence:

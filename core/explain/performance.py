@@ -471,8 +471,10 @@ def flows_of(view: View) -> Explained:
 
 
 @explains("value_chart", "start", "change", "net_flow", "gain", figure=True)
-def chart_figure(view: View, row: Row) -> Explained:
+def chart_figure(view: View, row: Row) -> Explained | None:
     shown, chart = row["_figure"].key, row["_table"]
+    if row["_figure"].value is None:
+        return None
     columns = tuple(c for c in chart.columns if c.key in ("at", "value", "net_flow"))
     recorded = Evidence(RECORDED, columns, tuple((r["at"], r["value"], r["net_flow"]) for r in chart.records()))
 

@@ -3,7 +3,7 @@
 To add one, write a function with `@report` in a module of this package. It asks for its inputs by parameter name:
 `view` (a View), `studied` (a View with the security asked for in it, held or not), `household` (the owner's portfolios, with a view), or rows that the database gives (`chart`, `ledger`, `master`, `bars`, `actions`, `runs`, `jobs`, `feeds`, `letters`,
 `reconciliations`, `reconciliation`, `story`, `counterparties` (their issuers and trades where there is a view), `adjusted`, `would_go`,
-`tasks`, `notices`).
+`tasks`, `notices`, `unbooked`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from types import MappingProxyType
 from typing import Any
 
 from core.table import Column, Context, Figure, Table
+from core.view import View
 
 INPUTS = ("view", "studied", "household", "chart", "ledger", "master", "bars", "actions", "runs", "jobs", "feeds", "letters",
           "reconciliations", "reconciliation", "story", "counterparties", "adjusted", "would_go", "tasks",
-          "notices")  # fmt: skip
+          "notices", "unbooked")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,15 @@ class Report:
             context,
             made.figures,
             made.total,
-            made.notes,
+            warned(made.notes, inputs["view"]) if "view" in self.inputs else made.notes,
             self.empty,
         )
+
+
+def warned(notes: tuple[str, ...], view: View) -> tuple[str, ...]:
+    """Notes of a report, after what is wrong with everything in it: a split that is not booked. What repeats that is left out."""
+    wrong = [str(f.reason) for f in view.unbooked_splits if f.is_unsound]
+    return (*wrong, *(note for note in notes if not any(reason in note for reason in wrong)))
 
 
 _reports: dict[str, Report] = {}

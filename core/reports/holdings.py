@@ -164,6 +164,7 @@ def holdings(view: View) -> Made:
         value = None if p.value_base is None else posted(p.value_base, view.base)
         gain = None if value is None or p.cost_base is None else value - p.cost_base
         note = str(p.reason) if p.reason else no_move(view, p)
+        note = "; ".join(r for r in (*(f.words for f in view.unbooked_splits if f.security.security_id == number), note) if r)
         change = float(p.price / p.previous - 1) if p.price is not None and p.previous else None
         rows.append(
             (p.security.symbol, p.security.name, p.units, p.price, p.security.currency, None if p.priced_on is None else day_of(p.priced_on), value,

@@ -298,7 +298,7 @@ def value_chart(view: View, chart: list[Any]) -> Made:
             rows.append((at, live.total, flow, live.cash_base, live.coverage))
     if not rows:
         return Made([])
-    change, flow = rows[-1][1] - rows[0][1], rows[-1][2] - rows[0][2]
+    change, flow, wrong = rows[-1][1] - rows[0][1], rows[-1][2] - rows[0][2], view.wrong_units
     figures = (
         Figure("start", "Start value", rows[0][1], Kind.MONEY, view.base),
         Figure("change", "Value change", change, Kind.MONEY, view.base),
@@ -306,10 +306,11 @@ def value_chart(view: View, chart: list[Any]) -> Made:
         Figure(
             "gain",
             "Gain",
-            change - flow,
+            None if wrong else change - flow,
             Kind.MONEY,
             view.base,
-            change=float((change - flow) / rows[0][1]) if rows[0][1] > 0 else None,
+            reason=str(wrong) if wrong else None,
+            change=float((change - flow) / rows[0][1]) if rows[0][1] > 0 and not wrong else None,
         ),
     )
     notes = []
