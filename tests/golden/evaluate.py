@@ -33,7 +33,7 @@ from core.booking import derive
 from core.brokers.columns import read as read_under
 from core.brokers.sheet import sheet, text_of
 from core.brokers.totals import cash_of, security_of
-from core.calendar import Sessions, settlement_date
+from core.calendar import Sessions
 from core.expected import periodicity
 from core.fx import Rates, Series, day_number, day_of
 from core.importing import NotReadable
@@ -44,6 +44,7 @@ from core.metrics import drawdown, ratios, relative, series, tail, volatility
 from core.money import posted
 from core.prices import back_adjusted, dividend_factor, growth_of_one, symbol_on
 from core.reasons import NoRate, Reason
+from core.settlement import settlement_date
 from core.tax import Parcel, holding_term, in_wash_window, wash_sales
 from core.valuation import history, value
 from jobs.feeds.yahoo import splits_in
@@ -1118,7 +1119,8 @@ def session_gap(i: Answer) -> Answer:
     return {"next_session": sessions(i["exchange"]).next(day_number(day(i["after"])))}
 
 
-EXCHANGE = {"US equity": "XNYS", "US": "XNYS", "UK equity": "XLON", "German equity": "XETR", "EU equity": "XETR"}
+EXCHANGE = {"US equity": "XNYS", "US": "XNYS", "UK equity": "XLON", "German equity": "XETR", "EU equity": "XPAR",
+            "Canadian equity": "XTSE", "Swiss equity": "XSWX", "Japanese equity": "XTKS"}  # fmt: skip
 
 
 @handles("settlement")
