@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from core.explain import Evidence, Explained, Given, Term, evidence, explains
 from core.explain.allocation import behind
+from core.explain.cash import cash_held
 from core.explain.evidence import CASH_THAT_DAY, CLOSES, DAYS, POSITIONS, THAT_DAY
-from core.explain.holdings import cash_held, coverage, total, worth
+from core.explain.holdings import coverage, total, worth
 from core.explain.risk import base_of
 from core.fx import day_number, day_of
 from core.metrics.drawdown import drawdown_curve
