@@ -20,7 +20,7 @@ from core.income import reinvested
 from core.ledger import BOOKABLE, Draft, LedgerError, Security
 from core.preview import OpenLot
 from core.scope import Scope
-from db import corrections, engine, installation, ledger, market, tax, transfers
+from db import corrections, engine, installation, ledger, market, tax, trade_dates, transfers
 from db.access import User
 
 router = APIRouter(prefix="/v1/transactions", tags=["Transactions"])
@@ -181,7 +181,9 @@ class Booked(BaseModel):
 
     portfolio_id: UUID
     booked: list[UUID]
-    warnings: list[str] = Field(description="wash sales that they make, in words; never a reason to refuse")
+    warnings: list[str] = Field(
+        description="what is odd about their dates, and wash sales that they make, in words; never a reason to refuse"
+    )
 
 
 class Corrected(BaseModel):
@@ -192,6 +194,7 @@ class Corrected(BaseModel):
     reversal: UUID | None = Field(description="null where the very same correction had been booked before")
     booked: UUID
     along: list[UUID] = Field(description="entries that were booked again because they had chosen a lot of this one")
+    warnings: list[str] = Field(description="what is odd about its date, in words; never a reason to refuse")
 
 
 class NewTransfer(BaseModel):
@@ -251,6 +254,9 @@ class PreviewAnswer(BaseModel):
     realised: Exact | None = Field(description="realised gain in the portfolio's currency; null where nothing is sold")
     lots_before: list[LotAnswer]
     lots_after: list[LotAnswer]
+    warnings: list[str] = Field(
+        description="what is odd about their dates and, of one entry, the wash sale that it makes; never a reason to refuse"
+    )
 
 
 class Reversed(BaseModel):
@@ -308,8 +314,8 @@ def append_transactions(
     drafts = _drafts(who, found, new)
     key = f"api:{idempotency_key}" if idempotency_key else None
     ids = ledger.append(who.user_id, found.portfolio_id, drafts, _today(), "api", key)
-    said = [str(w) for w in tax.warnings_after(who.user_id, found.portfolio_id, ids, _today())]
-    return Booked(portfolio_id=found.portfolio_id, booked=ids, warnings=said)
+    said = (*trade_dates.warnings(who.user_id, drafts), *tax.warnings_after(who.user_id, found.portfolio_id, ids, _today()))
+    return Booked(portfolio_id=found.portfolio_id, booked=ids, warnings=list(map(str, said)))
 
 
 @router.post("/preview", response_model=PreviewAnswer)
@@ -323,7 +329,11 @@ def preview_transactions(
 ) -> PreviewAnswer:
     """What one transaction or a list would book: postings, realised gain, lots before and after. Books nothing."""
     found = portfolio_of(who, portfolio)
-    entries, seen = ledger.preview(who.user_id, found.portfolio_id, _drafts(who, found, new), _today())
+    drafts = _drafts(who, found, new)
+    entries, seen = ledger.preview(who.user_id, found.portfolio_id, drafts, _today())
+    said: tuple[object, ...] = trade_dates.warnings(who.user_id, drafts)
+    if len(drafts) == 1:
+        said += tax.warnings(who.user_id, found.portfolio_id, drafts[0], _today())
     return PreviewAnswer(
         portfolio_id=found.portfolio_id,
         postings=[
@@ -336,6 +346,7 @@ def preview_transactions(
         realised=seen.gain_base,
         lots_before=[_lot(x) for x in seen.before],
         lots_after=[_lot(x) for x in seen.after],
+        warnings=list(map(str, said)),
     )  # fmt: skip
 
 
@@ -413,6 +424,7 @@ def _correct(who: User, portfolio: Portfolio, transaction: UUID, draft: Draft) -
         reversal=made.reversals[0] if made.reversals else None,
         booked=booked,
         along=[new for _, new in along if new is not None],
+        warnings=[str(w) for w in trade_dates.warnings(who.user_id, [draft])],
     )
 
 

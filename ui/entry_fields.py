@@ -68,7 +68,7 @@ ASKED = {
     "fraction": ("Share of the cost", "0.25", "How much of the cost moves to the new security, from 0 to 1."),
     "basis": ("Cost carried in (optional)", "1500.00", "What these units cost; empty: their market value."),
     "acquired": ("Bought on (optional)", "", "When these units were bought; empty: on the trade date."),
-    "settlement": ("Settles on (optional)", "", "Empty: by the market's settlement cycle."),
+    "settlement": ("Settles on (optional)", "", "Empty: by the settlement cycle and days of its market; two weekdays later where the exchange is none that is known here."),
     "counterparty": (
         "Counterparty (optional)",
         "Type a name",
