@@ -25,7 +25,9 @@ from db import books
 
 # `moved`: what becomes of positions, as steps in time that width_bucket looks up. `touched`: the positions to change at each point, and
 # those that had no value then. Their price is the one that was recorded; of what was not held then the last close that was known at
-# that time, that day's own only after it. Cash whose currency had no rate when the point was valued is added as a whole.
+# that time, that day's own only after it. What is held no more keeps its row where its price is not that close: it was recorded and
+# may be needed again. Cash whose currency had no rate when the point was valued is added as a whole. Coverage is stored with six
+# decimals, so what is within half of the last one of everything is everything.
 _ADD = """
 WITH moved AS MATERIALIZED (
   SELECT x.*, s.currency, s.exchange FROM jsonb_to_recordset(%(positions)s)
@@ -33,24 +35,25 @@ WITH moved AS MATERIALIZED (
 cash AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(%(cash)s)
          AS x (currency text, at float8[], amount numeric[], known float8, balance_at float8[], balance numeric[])),
 points AS MATERIALIZED (
-  SELECT bucket, extract(epoch FROM bucket)::float8 AS t, (bucket AT TIME ZONE 'UTC')::date AS day, total, cash, invested, net_flow, coverage, complete,
-         extract(epoch FROM coalesce(restated_at, recorded_at))::float8 AS valued
-    FROM portfolio_snapshots WHERE portfolio_id = %(p)s AND bucket >= to_timestamp(%(since)s) AND NOT computed),
-stood AS MATERIALIZED (
-  SELECT bucket, sum(coalesce(abs(value), abs(cost))) AS weight, count(*) FILTER (WHERE value IS NULL) AS missing
-    FROM position_snapshots WHERE portfolio_id = %(p)s AND bucket >= to_timestamp(%(since)s) GROUP BY bucket),
+  SELECT n.bucket, extract(epoch FROM n.bucket)::float8 AS t, (n.bucket AT TIME ZONE 'UTC')::date AS day, n.total, n.cash, n.invested, n.net_flow, n.coverage,
+         n.complete, extract(epoch FROM coalesce(n.restated_at, n.recorded_at))::float8 AS valued, coalesce(k.weight, abs(n.invested)) AS weight,
+         coalesce(k.missing, 0) AS missing, k.bucket IS NOT NULL OR n.invested = 0 AS detailed
+    FROM portfolio_snapshots n
+    LEFT JOIN (SELECT bucket, sum(coalesce(abs(value), abs(cost))) AS weight, count(*) FILTER (WHERE value IS NULL) AS missing
+                 FROM position_snapshots WHERE portfolio_id = %(p)s AND bucket >= to_timestamp(%(since)s) GROUP BY bucket) k ON k.bucket = n.bucket
+   WHERE n.portfolio_id = %(p)s AND n.bucket >= to_timestamp(%(since)s) AND NOT n.computed),
 touched AS MATERIALIZED (
-  SELECT n.bucket, n.t, n.day, n.coverage, m.security_id, m.currency, m.exchange, r.bucket IS NOT NULL AS there, coalesce(r.units, 0) AS units,
+  SELECT n.bucket, n.t, n.day, n.coverage, n.detailed, m.security_id, m.currency, m.exchange, r.bucket IS NOT NULL AS there, coalesce(r.units, 0) AS units,
          r.cost, r.value, r.price, r.price_age, coalesce(m.units[nullif(width_bucket(n.t, m.at), 0)], 0) AS more,
          coalesce(m.cost[nullif(width_bucket(n.t, m.cost_at), 0)], r.cost, 0) AS new_cost
     FROM points n CROSS JOIN moved m
-    LEFT JOIN position_snapshots r ON r.portfolio_id = %(p)s AND r.bucket = n.bucket AND r.security_id = m.security_id
+    LEFT JOIN position_snapshots r ON r.portfolio_id = %(p)s AND r.bucket = n.bucket AND r.security_id = m.security_id AND r.bucket >= to_timestamp(%(since)s)
    WHERE r.bucket IS NOT NULL OR m.units[nullif(width_bucket(n.t, m.at), 0)] <> 0
   UNION ALL
-  SELECT n.bucket, n.t, n.day, n.coverage, r.security_id, s.currency, s.exchange, true, r.units, r.cost, r.value, r.price, r.price_age, 0, r.cost
-    FROM points n JOIN stood k ON k.bucket = n.bucket AND k.missing > 0
-    JOIN position_snapshots r ON r.portfolio_id = %(p)s AND r.bucket = n.bucket AND r.value IS NULL JOIN securities s USING (security_id)
-   WHERE r.security_id NOT IN (SELECT security_id FROM moved)),
+  SELECT n.bucket, n.t, n.day, n.coverage, n.detailed, r.security_id, s.currency, s.exchange, true, r.units, r.cost, r.value, r.price, r.price_age, 0, r.cost
+    FROM points n JOIN position_snapshots r ON r.portfolio_id = %(p)s AND r.bucket = n.bucket AND r.value IS NULL AND r.bucket >= to_timestamp(%(since)s)
+    JOIN securities s USING (security_id)
+   WHERE n.missing > 0 AND r.security_id NOT IN (SELECT security_id FROM moved)),
 bars AS MATERIALIZED (
   SELECT d.day, d.security_id, extract(epoch FROM coalesce(x.close_at, (d.day + time '21:00') AT TIME ZONE 'UTC'))::float8 AS closes,
          b."on" AS before_on, b.close AS before, a.close AS after, x."on" IS NOT NULL AS trades, q."on" AS due_before
@@ -65,15 +68,16 @@ rates AS MATERIALIZED (
     CROSS JOIN (SELECT currency FROM touched UNION SELECT currency FROM cash UNION SELECT %(base)s) c
     LEFT JOIN LATERAL (SELECT rate FROM fx_rates WHERE base = 'EUR' AND quote = c.currency AND "on" <= d.day ORDER BY "on" DESC LIMIT 1) f ON true),
 priced AS (
-  SELECT k.*, p.price AS in_use, p.priced_on, base.rate / local.rate AS fx,
+  SELECT k.*, p.price AS in_use, p.priced_on, c.close, base.rate / local.rate AS fx,
          k.there AND k.coverage = 1 OR coalesce(p.priced_on >= CASE WHEN b.trades AND k.t >= b.closes THEN k.day ELSE b.due_before END, true) AS fresh
     FROM touched k JOIN bars b USING (day, security_id)
-    CROSS JOIN LATERAL (SELECT k.t >= b.closes AND b.after IS NOT NULL AS closed) c
-    CROSS JOIN LATERAL (SELECT coalesce(k.price, CASE WHEN c.closed THEN b.after ELSE b.before END) AS price,
-           CASE WHEN k.price IS NOT NULL THEN ((k.bucket - k.price_age) AT TIME ZONE 'UTC')::date WHEN c.closed THEN k.day ELSE b.before_on END AS priced_on) p
+    CROSS JOIN LATERAL (SELECT CASE WHEN k.t >= b.closes AND b.after IS NOT NULL THEN b.after ELSE b.before END AS close,
+                               CASE WHEN k.t >= b.closes AND b.after IS NOT NULL THEN k.day ELSE b.before_on END AS day) c
+    CROSS JOIN LATERAL (SELECT coalesce(k.price, c.close) AS price,
+                               CASE WHEN k.price IS NULL THEN c.day ELSE ((k.bucket - k.price_age) AT TIME ZONE 'UTC')::date END AS priced_on) p
     JOIN rates base ON base.day = k.day AND base.currency = %(base)s LEFT JOIN rates local ON local.day = k.day AND local.currency = k.currency),
 valued AS MATERIALIZED (
-  SELECT bucket, security_id, there, cost AS old_cost, value AS old_value, more <> 0 AS moves, units + more AS units, new_cost AS cost, fresh, in_use AS price,
+  SELECT bucket, security_id, detailed, there, cost AS old_cost, value AS old_value, more <> 0 AS moves, units + more AS units, new_cost AS cost, fresh, in_use AS price, units + more = 0 AND in_use IS NOT DISTINCT FROM close AS void,
          coalesce(price_age, greatest(bucket - (priced_on + time '21:00') AT TIME ZONE 'UTC', interval '0')) AS price_age,
          CASE WHEN units + more = 0 THEN 0 WHEN value IS NULL THEN round((units + more) * in_use * fx, 6)
               WHEN more = 0 THEN value ELSE round(value + more * in_use * fx, 6) END AS value
@@ -97,24 +101,23 @@ changed AS (
          n.net_flow + half_even(coalesce(f.amount[nullif(width_bucket(n.t, f.at), 0)], 0), m.minor_units) AS net_flow, w.coverage,
          CASE WHEN EXISTS (SELECT FROM jsonb_to_recordset(%(gaps)s) AS g (begins float8, ends float8) WHERE n.t >= g.begins AND n.t < g.ends) THEN false
               WHEN v.bucket IS NULL AND n.complete THEN true
-              WHEN k.bucket IS NOT NULL OR n.invested = 0 THEN w.coverage >= %(limit)s AND coalesce(k.missing, 0) + coalesce(v.missing, 0) = 0
+              WHEN n.detailed THEN w.coverage >= %(limit)s AND n.missing + coalesce(v.missing, 0) = 0
               ELSE n.complete AND w.coverage >= %(limit)s AND NOT coalesce(v.unpriced, false) END AS complete
     FROM points n JOIN currencies m ON m.currency = %(base)s CROSS JOIN jsonb_to_record(%(flow)s) AS f (at float8[], amount numeric[])
-    LEFT JOIN positions v USING (bucket) LEFT JOIN paid a USING (bucket) LEFT JOIN stood k USING (bucket)
-    CROSS JOIN LATERAL (SELECT coalesce(k.weight, abs(n.invested)) AS was) o
-    CROSS JOIN LATERAL (SELECT CASE WHEN v.bucket IS NULL THEN n.coverage WHEN o.was + v.weight <= 0 THEN 1
-                                    ELSE round(greatest(0, least(1, (n.coverage * o.was + v.fresh) / (o.was + v.weight))), 6) END AS coverage) w),
+    LEFT JOIN positions v USING (bucket) LEFT JOIN paid a USING (bucket)
+    CROSS JOIN LATERAL (SELECT CASE WHEN v.bucket IS NULL THEN n.coverage WHEN n.weight + v.weight <= 0 THEN 1
+                                    WHEN abs(n.coverage * n.weight + v.fresh - n.weight - v.weight) <= 0.0000005 * n.weight THEN 1
+                                    ELSE round(greatest(0, least(1, (n.coverage * n.weight + v.fresh) / (n.weight + v.weight))), 6) END AS coverage) w),
 rewritten AS (
   UPDATE position_snapshots r SET units = v.units, cost = v.cost, value = v.value, price = v.price, price_age = v.price_age FROM valued v
-   WHERE r.portfolio_id = %(p)s AND r.bucket = v.bucket AND r.security_id = v.security_id AND v.there AND v.units <> 0
+   WHERE r.portfolio_id = %(p)s AND r.bucket = v.bucket AND r.security_id = v.security_id AND v.there AND NOT v.void
      AND (r.units, r.cost, r.value) IS DISTINCT FROM (v.units, v.cost, v.value)),
 sold AS (
   DELETE FROM position_snapshots r USING valued v
-   WHERE r.portfolio_id = %(p)s AND r.bucket = v.bucket AND r.security_id = v.security_id AND v.there AND v.units = 0),
+   WHERE r.portfolio_id = %(p)s AND r.bucket = v.bucket AND r.security_id = v.security_id AND v.there AND v.void),
 bought AS (
   INSERT INTO position_snapshots (portfolio_id, bucket, security_id, units, cost, value, price, price_age)
-  SELECT %(p)s, v.bucket, v.security_id, v.units, v.cost, v.value, v.price, v.price_age FROM valued v JOIN points n USING (bucket) LEFT JOIN stood k USING (bucket)
-   WHERE NOT v.there AND v.units <> 0 AND (k.bucket IS NOT NULL OR n.invested = 0))
+  SELECT %(p)s, bucket, security_id, units, cost, value, price, price_age FROM valued WHERE NOT there AND units <> 0 AND detailed)
 UPDATE portfolio_snapshots n SET total = x.total, cash = x.cash, invested = x.invested, net_flow = x.net_flow, coverage = x.coverage, complete = x.complete,
        restated_at = clock_timestamp()
   FROM changed x WHERE n.portfolio_id = %(p)s AND n.bucket = x.bucket
@@ -238,7 +241,11 @@ def _gaps(there: Mapping[str, Steps], rates: Rates, base: str) -> list[tuple[flo
         series = [rates.series.get(x) for x in (currency, base) if x != rates.pivot]
         first = max((float(s.days[0]) * DAY if s is not None and len(s.days) else np.inf for s in series), default=0.0)
         ends = (*steps.at[1:], np.inf)
-        out += [(a, min(b, first, 4e10)) for a, b, amount in zip(steps.at, ends, steps.amount, strict=True) if amount and a < first]
+        out += [
+            (a, min(b, first, 4e10))
+            for a, b, amount in zip(steps.at, ends, steps.amount, strict=True)
+            if amount and a < first
+        ]
     return out
 
 

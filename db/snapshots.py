@@ -26,7 +26,10 @@ from settings import settings
 
 
 class Point(NamedTuple):
-    """One point of a chart, in the portfolio's base currency. `net_flow`: deposits less withdrawals since inception."""
+    """One point of a chart, in the portfolio's base currency. `net_flow`: deposits less withdrawals since inception.
+
+    `state`: "recorded" as it was taken, "restated" with what was booked later for an earlier day, or "computed" from closes.
+    """
 
     at: datetime
     total: Decimal
@@ -34,6 +37,7 @@ class Point(NamedTuple):
     net_flow: Decimal
     coverage: float
     complete: bool
+    state: str
 
 
 class Holder(NamedTuple):
@@ -170,7 +174,9 @@ def restate(c: psycopg.Connection, now: datetime, coverage_limit: float, most: i
         catch_up(c, book, coverage_limit, first)
         _hold(c, book, now.astimezone(UTC).date())
         compute_closes(c, book, first, now, coverage_limit)
-        c.execute("UPDATE portfolios SET restated = %s, restate_from = NULL WHERE portfolio_id = %s", (version, portfolio))
+        c.execute(
+            "UPDATE portfolios SET restated = %s, restate_from = NULL WHERE portfolio_id = %s", (version, portfolio)
+        )
     return len(stale)
 
 
@@ -202,16 +208,17 @@ _INTRADAY = """SELECT open_at AS after, close_at AS upto FROM sessions WHERE is_
 # points travel as one text a column, which costs less than their rows.
 _PROBE = """, buckets AS MATERIALIZED ({grid}),
 ends AS MATERIALIZED (
-  SELECT bucket, total, cash, net_flow, coverage, complete FROM portfolio_snapshots
+  SELECT bucket, total, cash, net_flow, coverage, complete, computed, restated_at FROM portfolio_snapshots
    WHERE portfolio_id = %(p)s AND bucket = ANY (ARRAY(SELECT upto FROM buckets))),
 points AS (
   SELECT * FROM ends
   UNION ALL SELECT s.* FROM buckets b CROSS JOIN LATERAL (
-    SELECT bucket, total, cash, net_flow, coverage, complete FROM portfolio_snapshots
+    SELECT bucket, total, cash, net_flow, coverage, complete, computed, restated_at FROM portfolio_snapshots
      WHERE portfolio_id = %(p)s AND bucket <= b.upto ORDER BY bucket DESC LIMIT 1) s
    WHERE (SELECT count(*) FROM ends) < (SELECT count(*) FROM buckets) AND b.upto NOT IN (SELECT bucket FROM ends) AND s.bucket > b.after)
 SELECT string_agg(extract(epoch FROM bucket)::text, ','), string_agg(total::text, ','), string_agg(cash::text, ','),
-       string_agg(net_flow::text, ','), string_agg(coverage::text, ','), string_agg(complete::int::text, ',')
+       string_agg(net_flow::text, ','), string_agg(coverage::text, ','), string_agg(complete::int::text, ','),
+       string_agg(CASE WHEN computed THEN 'computed' WHEN restated_at IS NULL THEN 'recorded' ELSE 'restated' END, ',')
   FROM (SELECT * FROM points ORDER BY bucket) p"""
 
 
@@ -230,10 +237,10 @@ def chart(c: psycopg.Connection, portfolio: UUID, period: str, now: datetime, ex
     row = c.execute(sql, {"p": portfolio, "now": now, "x": exchange, "step": step}).fetchone()
     if row is None or row[0] is None:
         return []
-    at, total, cash, flow, part, whole = (column.split(",") for column in row)
+    at, total, cash, flow, part, whole, states = (column.split(",") for column in row)
     times = [datetime.fromtimestamp(float(x), UTC) for x in at]
     money = (map(Decimal, column) for column in (total, cash, flow))
-    return list(map(Point, times, *money, map(float, part), [x == "1" for x in whole]))
+    return list(map(Point, times, *money, map(float, part), [x == "1" for x in whole], states))
 
 
 def held_in(user: UUID, security: int) -> list[Holder]:
