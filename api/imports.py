@@ -38,6 +38,7 @@ class VerdictAnswer(BaseModel):
     lines: list[int] = Field(description="every line it was made from; none for a second booking of its line")
     outcome: Literal["book", "duplicate", "refused", "skipped"]
     reason: str
+    warnings: list[str] = Field(description="what is odd about its date, in words; it is booked all the same")
     kind: str | None
     symbol: str | None = Field(description="of the security that is meant; as EXCHANGE:SYMBOL where several have it")
     traded_on: date | None
@@ -111,6 +112,7 @@ class ImportAnswer(BaseModel):
     duplicates: int
     refused: int
     skipped: int
+    warned: int = Field(description="records to book with a warning")
     booked: int
     notes: list[str]
     unknown_securities: list[UnknownAnswer]
@@ -228,7 +230,7 @@ async def import_transactions(
             raise
         return ImportAnswer(
             portfolio_id=found.portfolio_id, import_id=None, file=name, format="unknown", title="Unknown: map it", dry_run=True, rows=0, good=0,
-            duplicates=0, refused=0, skipped=0, booked=0, notes=[str(e)], unknown_securities=[], to_map=ToMap(**e.as_json()), verdicts=[],
+            duplicates=0, refused=0, skipped=0, warned=0, booked=0, notes=[str(e)], unknown_securities=[], to_map=ToMap(**e.as_json()), verdicts=[],
         )  # fmt: skip
 
 
@@ -339,6 +341,7 @@ def _answer(portfolio: UUID, name: str, dry_run: bool, done: imports.Import) -> 
         duplicates=done.count("duplicate"),
         refused=done.count("refused"),
         skipped=done.count("skipped"),
+        warned=done.warned,
         booked=done.booked,
         notes=list(done.notes),
         unknown_securities=[_unknown(u) for u in done.unknown],
@@ -369,6 +372,7 @@ def _verdict(v: imports.Verdict) -> VerdictAnswer:
         lines=list(v.lines),
         outcome=v.outcome,
         reason=v.reason,
+        warnings=list(v.warnings),
         kind=p.kind if p else None,
         symbol=v.symbol or None,
         traded_on=p.traded_on if p else None,

@@ -22,7 +22,7 @@ from core.ledger import BOOKABLE, Draft, LedgerError, Security
 from core.preview import OpenLot
 from core.ratio import ratio_reading, ratio_text
 from core.scope import Scope
-from db import corrections, engine, installation, ledger, market, tax, transfers
+from db import corrections, engine, installation, ledger, market, tax, trade_dates, transfers
 from db.access import User
 
 router = APIRouter(prefix="/v1/transactions", tags=["Transactions"])
@@ -187,7 +187,9 @@ class Booked(BaseModel):
 
     portfolio_id: UUID
     booked: list[UUID]
-    warnings: list[str] = Field(description="wash sales that they make, in words; never a reason to refuse")
+    warnings: list[str] = Field(
+        description="what is odd about their dates, and wash sales that they make, in words; never a reason to refuse"
+    )
     read_as: list[str] = Field(description='what a decimal was read as: "ratio 0.33333333333333 was read as 1:3"')
 
 
@@ -200,6 +202,7 @@ class Corrected(BaseModel):
     booked: UUID
     along: list[UUID] = Field(description="entries that were booked again because they had chosen a lot of this one")
     read_as: list[str] = Field(description="what a decimal was read as, as when booking")
+    warnings: list[str] = Field(description="what is odd about its date, in words; never a reason to refuse")
 
 
 class NewTransfer(BaseModel):
@@ -261,6 +264,9 @@ class PreviewAnswer(BaseModel):
     read_as: list[str] = Field(description="what a decimal was read as, as when booking")
     lots_before: list[LotAnswer]
     lots_after: list[LotAnswer]
+    warnings: list[str] = Field(
+        description="what is odd about their dates and, of one entry, the wash sale that it makes; never a reason to refuse"
+    )
 
 
 class Reversed(BaseModel):
@@ -318,8 +324,8 @@ def append_transactions(
     drafts = _drafts(who, found, new)
     key = f"api:{idempotency_key}" if idempotency_key else None
     ids = ledger.append(who.user_id, found.portfolio_id, drafts, _today(), "api", key)
-    said = [str(w) for w in tax.warnings_after(who.user_id, found.portfolio_id, ids, _today())]
-    return Booked(portfolio_id=found.portfolio_id, booked=ids, warnings=said, read_as=_read_as(new))
+    said = (*trade_dates.warnings(who.user_id, drafts), *tax.warnings_after(who.user_id, found.portfolio_id, ids, _today()))
+    return Booked(portfolio_id=found.portfolio_id, booked=ids, warnings=list(map(str, said)), read_as=_read_as(new))
 
 
 @router.post("/preview", response_model=PreviewAnswer)
@@ -333,7 +339,11 @@ def preview_transactions(
 ) -> PreviewAnswer:
     """What one transaction or a list would book: postings, realised gain, lots before and after. Books nothing."""
     found = portfolio_of(who, portfolio)
-    entries, seen = ledger.preview(who.user_id, found.portfolio_id, _drafts(who, found, new), _today())
+    drafts = _drafts(who, found, new)
+    entries, seen = ledger.preview(who.user_id, found.portfolio_id, drafts, _today())
+    said: tuple[object, ...] = trade_dates.warnings(who.user_id, drafts)
+    if len(drafts) == 1:
+        said += tax.warnings(who.user_id, found.portfolio_id, drafts[0], _today())
     return PreviewAnswer(
         portfolio_id=found.portfolio_id,
         postings=[
@@ -348,6 +358,7 @@ def preview_transactions(
         realised=seen.gain_base,
         lots_before=[_lot(x) for x in seen.before],
         lots_after=[_lot(x) for x in seen.after],
+        warnings=list(map(str, said)),
     )  # fmt: skip
 
 
@@ -432,6 +443,7 @@ def _correct(who: User, portfolio: Portfolio, transaction: UUID, draft: Draft, r
         booked=booked,
         along=[new for _, new in along if new is not None],
         read_as=read_as,
+        warnings=[str(w) for w in trade_dates.warnings(who.user_id, [draft])],
     )
 
 

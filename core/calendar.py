@@ -1,4 +1,4 @@
-"""The trading calendar: sessions of an exchange, market phases, settlement dates. Sessions come from the database."""
+"""The trading calendar: sessions of an exchange and market phases. Sessions come from the database; when trades settle is `core.settlement`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from core.fx import day_number, day_of
-
-# Trade date + n sessions, from a date on (ERRATA 7). US equities; European exchanges follow on 2027-10-11.
-SETTLEMENT = {
-    "US": ((date(1900, 1, 1), 5), (date(1995, 6, 7), 3), (date(2017, 9, 5), 2), (date(2024, 5, 28), 1)),
-    "EU": ((date(1900, 1, 1), 3), (date(2014, 10, 6), 2), (date(2027, 10, 11), 1)),
-}
-MARKET_OF = {"XNYS": "US", "XNAS": "US", "XTSE": "US"}
+from core.fx import day_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +63,11 @@ class Sessions:
         i = int(np.searchsorted(self.days, day, side="right"))
         if i + n - 1 < len(self.days):
             return day_of(int(self.days[i + n - 1]))
-        return _weekdays_later(day_of(day), n)
+        on = day_of(day)
+        while n:
+            on += timedelta(days=1)
+            n -= on.weekday() < 5
+        return on
 
 
 def due_days(sessions: Sessions | None, days: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -79,32 +76,3 @@ def due_days(sessions: Sessions | None, days: NDArray[np.int32]) -> NDArray[np.i
         return days
     i = np.searchsorted(sessions.days, days, side="right") - 1
     return np.where(i >= 0, sessions.days[np.maximum(i, 0)], days).astype(np.int32)
-
-
-def settlement_days(exchange: str | None, traded_on: date) -> int:
-    """Sessions between trade and settlement on that exchange at that time. Source: SEC rule 15c6-1, CSDR."""
-    if exchange is None:
-        return 0
-    cycle = 0
-    for since, days in SETTLEMENT[MARKET_OF.get(exchange, "EU")]:
-        if traded_on >= since:
-            cycle = days
-    return cycle
-
-
-def settlement_date(sessions: Sessions | None, exchange: str | None, traded_on: date) -> date:
-    """Trade date + the cycle in force, counted in sessions of the exchange (weekdays where its calendar is unknown)."""
-    n = settlement_days(exchange, traded_on)
-    if n == 0:
-        return traded_on
-    if sessions is None or not len(sessions.days) or day_number(traded_on) < int(sessions.days[0]):
-        return _weekdays_later(traded_on, n)
-    return sessions.next(day_number(traded_on), n)
-
-
-def _weekdays_later(on: date, n: int) -> date:
-    while n:
-        on += timedelta(days=1)
-        if on.weekday() < 5:
-            n -= 1
-    return on

@@ -87,6 +87,26 @@ def cash_of(book: Book, as_of: int) -> dict[str, Decimal]:
     return out
 
 
+def unsettled(book: Book, as_of: int) -> NDArray[np.int64]:
+    """The rows of the ledger that were traded by the end of a day and whose cash settles later."""
+    ledger = book.ledger.upto(as_of)
+    return np.flatnonzero((ledger.settles_on > as_of) & (ledger.net != 0))
+
+
+def unsettled_cash(book: Book, as_of: int) -> dict[str, tuple[Decimal, Decimal]]:
+    """What `cash_of` counts and has not settled at the end of a day, by currency: (to be received, to be paid), both positive.
+
+    Cash by settlement date is `cash_of` − received + paid (ERRATA 8).
+    """
+    ledger, out = book.ledger.upto(as_of), dict[str, tuple[Decimal, Decimal]]()
+    rows = unsettled(book, as_of)
+    for place in np.unique(ledger.cash_currency[rows]).tolist():
+        net = ledger.net[rows[ledger.cash_currency[rows] == place]]
+        received, paid = int(net[net > 0].sum()), -int(net[net < 0].sum())
+        out[ledger.currencies[place]] = Decimal(received) / MICRO, Decimal(paid) / MICRO
+    return out
+
+
 def flows_of(ledger: Ledger) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]:
     """What came into the portfolio and left it: (rows, signed amounts of 1e-6, places of their currencies).
 

@@ -58,6 +58,7 @@ from core.valuation import (
     price_at,
     quote_day,
     units_by_day,
+    unsettled_cash,
     value,
 )
 
@@ -184,6 +185,20 @@ class View:
     def valuation(self) -> Valuation:
         """Exact, to the cent; not complete while a split of what was held is not booked."""
         return checked(value(self.book, self.as_of, self.quotes, self.now, self.coverage_limit), self.unbooked_splits)
+
+    @cached_property
+    def unsettled_cash(self) -> dict[str, tuple[Decimal, Decimal]]:
+        """By currency what is to be received and what is to be paid of the cash by trade date (`valuation.unsettled_cash`)."""
+        return unsettled_cash(self.book, self.as_of)
+
+    @cached_property
+    def settled_cash(self) -> dict[str, Decimal]:
+        """Cash by currency and settlement date: `valuation.cash` without what has not settled."""
+        none = Decimal(0), Decimal(0)
+        return {
+            currency: amount - self.unsettled_cash.get(currency, none)[0] + self.unsettled_cash.get(currency, none)[1]
+            for currency, amount in self.valuation.cash.items()
+        }
 
     @cached_property
     def lots(self) -> Lots:

@@ -27,18 +27,22 @@ from core.fx import day_of
 from core.importing import NotReadable
 from core.ledger import (
     KINDS,
+    TRADES,
     Impossible,
     LedgerError,
     OverSold,
     Posting,
+    Security,
     around,
     spoken,
 )
 from core.ratio import PAIR, in_ten_places, ratio_reading, read_ratio
 from core.recognition import LEDGER, OWN, Recognised, recognise, settled
+from core.trade_dates import Lifetime, doubts
 from db import engine, import_maps
 from db.import_securities import Choice, Names, Unknown
 from db.ledger import Desk, complete, mark_moved, open_desk, refusals
+from db.trade_dates import lifetimes
 
 Progress = Callable[[float, str], None]
 Outcome = Literal["book", "duplicate", "refused", "skipped"]
@@ -60,6 +64,7 @@ class Verdict:
     lines: tuple[int, ...] = ()
     cells: Mapping[str, str] = field(default_factory=dict)
     symbol: str = ""  # of the security that is meant, with its exchange where several have it
+    warnings: tuple[str, ...] = ()  # what is odd about one to "book"; it is booked all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,11 @@ class Import:
     def count(self, outcome: str) -> int:
         """Rows of one outcome."""
         return sum(v.outcome == outcome for v in self.verdicts)
+
+    @property
+    def warned(self) -> int:
+        """Rows to book with a warning."""
+        return sum(bool(v.warnings) for v in self.verdicts)
 
 
 class NothingBooked(ValueError):
@@ -196,6 +206,7 @@ class _Judge:
         self.first_key: dict[str, int] = {}
         self.places: dict[str, _Placed] = {}
         self.late: dict[int, None] = {}  # rows that come last on their day
+        self.traded: dict[int, Security] = {}  # the security that a row trades
 
     @property
     def unknown(self) -> tuple[Unknown, ...]:
@@ -244,15 +255,24 @@ class _Judge:
                 new[n] = posting
                 keys[n] = self.keys.free(self._key(record, key))
         self._as_the_holdings_allow(found, new)
+        lives = lifetimes(self.c, (self.traded[n].security_id for n in new if n in self.traded))
         out, known = [], self.desk.securities
         called = {s.security_id: s.symbol if known.get(s.symbol) is s else listing for listing, s in known.items()}
         for n, (record, key, (posting, outcome, reason)) in enumerate(zip(records, keys, found, strict=True)):
             symbol = called.get(posting.security_id, "") if posting and posting.security_id else ""
-            verdict = Verdict(record.line, outcome, reason, posting, key, record.lines, record.cells, symbol)
+            verdict = Verdict(record.line, outcome, reason, posting, key, record.lines, record.cells, symbol, self._warnings(n, posting, lives))
             if outcome == "book" and posting is not None:
                 self.places[key] = self._place(n, posting, key)
             out.append(verdict)
         return tuple(out)
+
+    def _warnings(self, n: int, posting: Posting | None, lives: Mapping[int, Lifetime]) -> tuple[str, ...]:
+        """What is odd about the date of a row that is to be booked."""
+        security = self.traded.get(n)
+        if posting is None or security is None:
+            return ()
+        odd = doubts(posting.kind, posting.traded_on, security, self.desk.sessions, lives.get(security.security_id))
+        return tuple(map(str, odd))
 
     def _key(self, record: Record, key: str) -> str:
         """The key with the costs of a broker's record behind it: they may be told later than the rest."""
@@ -276,6 +296,8 @@ class _Judge:
         if meant.error or into.error:
             raise meant.error or into.error  # type: ignore[misc]
         draft = importing.drafted(record.cells, meant.security, into.security, self.desk.currencies, self.base)
+        if draft.security is not None and draft.kind in TRADES:
+            self.traded[n] = draft.security
         return complete(self.desk, draft, self.today), "book", ratio_reading(record.cells.get("ratio", "")) or ""
 
     def _restored(self, n: int, record: Record, key: str) -> tuple[Posting | None, Outcome, str]:

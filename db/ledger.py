@@ -15,12 +15,11 @@ from psycopg.types.json import Jsonb
 from core import importing
 from core.book import Portfolio
 from core.booking import MOVING, impossible
-from core.calendar import Sessions, settlement_date
+from core.calendar import Sessions
 from core.counterparties import called
 from core.fx import day_number, day_of
 from core.ledger import (
     KINDS,
-    TRADES,
     TRANSFERS,
     Draft,
     Impossible,
@@ -36,6 +35,7 @@ from core.ledger import (
 )
 from core.methods import method_on
 from core.preview import Effect, effect
+from core.settlement import settlement_of
 from db import books, engine
 from db.access import AccessDenied
 
@@ -87,13 +87,11 @@ def counterparties_of(c: psycopg.Connection) -> dict[str, int]:
 
 def complete(desk: Desk, draft: Draft, today: date) -> Posting:
     """Check a draft and complete it. Raises LedgerError."""
-    exchange = draft.security.exchange if draft.security and draft.kind in TRADES else None
     if draft.counterparty:
         draft = replace(draft, counterparty=called(draft.counterparty, desk.counterparties))
-    settles = draft.settles_on or settlement_date(desk.sessions.get(exchange or ""), exchange, draft.traded_on)
     if draft.lots and method_on(desk.portfolio.dated_methods, day_number(draft.traded_on)) == "average":
         raise LedgerError("lots", len(draft.lots), "under average cost all units are one pool: lots cannot be chosen")
-    return post(draft, desk.portfolio.base_currency, settles, today)
+    return post(draft, desk.portfolio.base_currency, settlement_of(draft, desk.sessions), today)
 
 
 def refusals(

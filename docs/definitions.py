@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from core import VERSION, expected, income, prices, quality, reasons, returns
+from core import VERSION, expected, income, prices, quality, reasons, returns, split_matching, unbooked
 from core.attribution import brinson, linking
 from core.metrics import METRICS
 from core.optimise import expected_returns, frontier, targets

@@ -45,4 +45,9 @@ if chart.open:
 
 st.subheader("Cash", anchor=False)
 explain.table(here, here.answer("cash"), key="cash")
+show.explain("cash")
+later = here.answer("unsettled")
+if later.rows:
+    st.subheader("Not settled yet", anchor=False)
+    explain.table(here, later, key="unsettled")
 unbooked.section(here)

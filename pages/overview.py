@@ -5,11 +5,14 @@ import streamlit as st
 from ui import charts, explain, frame, freshness, scope, session, show, unbooked, upkeep
 from ui.scope import Here
 
+CARDS = ("total", "day", "ytd", "unrealised", "cash", "coverage")
+
 
 def figures(here: Here) -> None:
-    """The six cards, and every breach with the link to its rule."""
+    """The six cards, what of the cash has settled where some has not, and every breach with the link to its rule."""
     table = here.answer("overview")
-    explain.cards(here, table)
+    unsettled = ("settled_cash",) if table.figure("unsettled_cash").value else ()
+    explain.cards(here, table, only=(*CARDS, *unsettled), most=7)
     breached = table.notes[len(table.notes) - int(table.figure("breaches").value) :]
     if breached:
         noun = "rule is" if len(breached) == 1 else "rules are"

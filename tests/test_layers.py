@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "settings": set(),
 }
 LIGHT = {"run": "db.embedded"}  # the launcher waits for nobody's imports
-CORE_LIBRARIES = {"numpy", "pyxirr", "scipy", "skfolio", "pandas", "exchange_calendars", "rapidfuzz"}
+CORE_LIBRARIES = {"numpy", "pyxirr", "scipy", "skfolio", "pandas", "exchange_calendars", "rapidfuzz", "dateutil"}
 CORE_MAY_NOT_USE = {
     *("os", "sys", "socket", "ssl", "subprocess", "shutil", "tempfile", "pathlib", "glob", "threading"),
     *("asyncio", "multiprocessing", "http", "urllib", "logging", "random", "secrets", "time", "sqlite3", "pickle"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -466,3 +466,31 @@ def test_an_unknown_table_is_mapped_on_the_page_and_known_the_next_time(opened: 
     again.get("file_uploader")[0].upload("polska-2.csv", file).run()
     assert "Recognised: **polska**" in words(again)
     assert {m.label: m.value for m in again.metric}["To book"] == "2"
+
+
+# --- odd dates --------------------------------------------------------------------------------
+
+
+def test_a_trade_on_a_weekend_is_warned_of_in_the_form_and_booked(opened: Opened, small: Small) -> None:
+    friday = next(d for d in bar_days(small.now)[20:] if d.weekday() == 4)
+    saturday = friday + timedelta(days=1)
+    odd = f"XNYS has no session on that day, a Saturday: the session before is {friday}, the next {friday + timedelta(days=3)}"
+    at = opened("transactions", portfolio="Desk", tab="New entry")
+    filled(at, symbol="XNYS:ACME", quantity="3", price="100")
+    assert not [w for w in at.warning if "Trade date" in str(w.value)]
+    field(at, "date").set_value(saturday).run()
+    assert [w for w in at.warning if odd in str(w.value) and "You can book it all the same." in str(w.value)]
+    before = len(rows(small, "Desk").rows)
+    click(at, BOOK)
+    assert len(rows(small, "Desk").rows) == before + 1
+
+
+def test_an_import_counts_the_rows_with_odd_dates(opened: Opened, small: Small) -> None:
+    friday = next(d for d in bar_days(small.now)[20:] if d.weekday() == 4)
+    file = f"date,kind,symbol,quantity,price\n{friday + timedelta(days=1)},buy,ACME,4,100\n{friday},buy,ACME,4,100\n".encode()
+    at = opened("transactions", portfolio="Files", tab="Import CSV")
+    at.get("file_uploader")[0].upload("odd.csv", file).run()
+    assert [str(w.value) for w in at.warning] == ["1 row to book has an odd date: see Why. You can book all the same."]
+    reasons = list(at.dataframe[0].value["reason"])
+    assert sum("a Saturday" in str(r) for r in reasons) == 1
+    assert [b for b in at.button if b.label == "Book 2 transactions"]

@@ -19,7 +19,7 @@ from core import VERSION, importing
 from core.book import Book
 from core.ledger import Draft, LedgerError, Security, draft_of, spoken
 from core.table import Column, Context, Table
-from db import corrections, counterparties, engine, installation, market
+from db import corrections, counterparties, engine, installation, market, trade_dates
 from db.access import User
 from db.corrections import Clash, Conflict, Entry, NotCorrected
 from ui import entry, errors, session, show
@@ -128,6 +128,9 @@ def _pending(user: User, book: Book, state: dict[str, Any], wanted: dict[UUID, d
         name = edits[number].name if number in edits else str(number)
         field = LABELS.get(why.field, why.field)
         st.markdown(f":red[:material/error: **{show.plain(name)}**, {field.lower()}: {show.plain(why.expected)}.]")
+    if changes and not wrong:
+        for warning in trade_dates.warnings(user.user_id, [d for _, d in changes if d is not None]):
+            st.warning(f"{show.plain(warning)} You can book it all the same.", icon=":material/warning:")
     for clash in clashes:
         _conflict(state, clash, back.get(clash.transaction, clash.transaction))
     count = len(edits)

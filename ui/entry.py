@@ -17,7 +17,7 @@ from core.ledger import ACTIONS, DISPOSING, TRANSFERS, LedgerError, spoken
 from core.preview import Effect, effect
 from core.ratio import ratio_reading
 from core.table import Column, Kind
-from db import corrections, counterparties, engine, installation, ledger, market, reports, tax, transfers
+from db import corrections, counterparties, engine, installation, ledger, market, reports, tax, trade_dates, transfers
 from db.access import AccessDenied, User
 from db.corrections import Conflict, Correction
 from ui import errors, lot_picker, show
@@ -96,7 +96,8 @@ def _form(user: User, book: Book, held: dict[str, Any]) -> None:
     words = _words(asked, cells, checked, seen, book, targets)
     told = st.empty()
     if checked.draft is not None and not asked.startswith("between"):
-        for warning in tax.warnings(user.user_id, portfolio, checked.draft, datetime.now(UTC).date()):
+        odd = trade_dates.warnings(user.user_id, checked.drafts)
+        for warning in (*odd, *tax.warnings(user.user_id, portfolio, checked.draft, datetime.now(UTC).date())):
             st.warning(f"{show.plain(warning)} You can book it all the same.", icon=":material/warning:")
     if seen is not None and (seen.before or seen.after):
         loud = kind_of(asked) in ACTIONS | TRANSFERS | {"return_of_capital"}

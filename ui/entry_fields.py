@@ -17,10 +17,10 @@ import streamlit as st
 
 from core import importing
 from core.book import Book
-from core.calendar import settlement_date
 from core.income import reinvested
-from core.ledger import INTO, TRADES, Draft, LedgerError, Posting, Security, named, post, spoken
+from core.ledger import INTO, Draft, LedgerError, Posting, Security, named, post, spoken
 from core.ratio import read_ratio
+from core.settlement import settlement_of
 from core.table import Kind
 from ui import show
 
@@ -69,7 +69,7 @@ ASKED = {
     "fraction": ("Share of the cost", "0.25", "How much of the cost moves to the new security, from 0 to 1."),
     "basis": ("Cost carried in (optional)", "1500.00", "What these units cost; empty: their market value."),
     "acquired": ("Bought on (optional)", "", "When these units were bought; empty: on the trade date."),
-    "settlement": ("Settles on (optional)", "", "Empty: by the market's settlement cycle."),
+    "settlement": ("Settles on (optional)", "", "Empty: by the settlement cycle and days of its market; two weekdays later where the exchange is none that is known here."),
     "counterparty": (
         "Counterparty (optional)",
         "Type a name",
@@ -145,9 +145,7 @@ def called(field: str, form: str) -> str:
 
 def posting_of(draft: Draft, book: Book) -> Posting:
     """A draft checked and completed against a Book. Raises LedgerError."""
-    exchange = draft.security.exchange if draft.security and draft.kind in TRADES else None
-    settles = draft.settles_on or settlement_date(book.sessions.get(exchange or ""), exchange, draft.traded_on)
-    return post(draft, book.base, settles, datetime.now(UTC).date())
+    return post(draft, book.base, settlement_of(draft, book.sessions), datetime.now(UTC).date())
 
 
 def check(cells: dict[str, str], known: dict[str, Security], currencies: frozenset[str], book: Book) -> Checked:

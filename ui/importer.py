@@ -37,7 +37,7 @@ CLASSES = ("Equity", "Fund", "Fixed Income", "Commodity", "Real Estate", "Crypto
 COLUMNS = (
     Column("line", "Line", Kind.COUNT, "in the file, the first one is 1"),
     Column("verdict", "Verdict"),
-    Column("reason", "Why", note="what is wrong and what would be right, or why it is left out"),
+    Column("reason", "Why", note="what is wrong and what would be right, why it is left out, or what is odd about one to book"),
     Column("kind", "Kind"),
     Column("symbol", "Symbol"),
     Column("traded_on", "Date", Kind.DATE),
@@ -60,6 +60,7 @@ class Read(Checked):
     notes: tuple[str, ...] = ()
     unknown: tuple[Unknown, ...] = ()
     closed: str = ""  # why no securities may be created
+    warned: int = 0  # rows to book with a warning
 
 
 def said(user: User, portfolio: UUID) -> None:
@@ -148,6 +149,9 @@ def wizard(user: User, portfolio: Portfolio) -> None:
             return
         for u in (u for u in checked.unknown if u.fault):
             st.warning(f"{show.plain(_called(u))} cannot be created so: {show.plain(u.fault)}.", icon=":material/edit:")
+    if checked.warned:
+        rows = "row to book has an odd date" if checked.warned == 1 else "rows to book have odd dates"
+        st.warning(f"{_count(checked.warned)} {rows}: see Why. You can book all the same.", icon=":material/warning:")
     titles = {o: title for o, title in TITLES.items() if o != "skipped" or checked.counts[o]}
     verdicts.show(checked, titles, "book", _table((), portfolio, today), f"import_{state['key']}")
     _book(user, portfolio, raw, file.name, today, checked, state, column_map, choices)
@@ -224,7 +228,8 @@ def _dry_run(
     bar.empty()
     first = verdicts.first(found.verdicts, TITLES, _row)
     return Read({o: found.count(o) for o in WORDS}, first, _table(tuple(rows), portfolio, today).as_csv(), format=found.format,
-                   title=found.title, notes=found.notes, unknown=found.unknown, closed=found.closed)  # fmt: skip
+                   title=found.title, notes=found.notes, unknown=found.unknown, closed=found.closed,
+                   warned=found.warned)  # fmt: skip
 
 
 def _row(v: imports.Verdict) -> verdicts.Row:
@@ -233,7 +238,7 @@ def _row(v: imports.Verdict) -> verdicts.Row:
     if p is None:
         return (v.line, WORDS[v.outcome], v.reason, None, None, None, None, None, None, None, None, line)
     symbol = v.symbol or v.cells.get("symbol") or v.cells.get("isin") or None
-    return (v.line, WORDS[v.outcome], v.reason, p.kind, symbol, p.traded_on, p.quantity, p.price, p.net, p.cash_currency,
+    return (v.line, WORDS[v.outcome], v.reason or " ".join(v.warnings), p.kind, symbol, p.traded_on, p.quantity, p.price, p.net, p.cash_currency,
             p.settles_on, line)  # fmt: skip
 
 

@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from core.explain import Explained, Given, Term, evidence, explains
+from core.explain.cash import cash_worth
 from core.explain.evidence import POSITIONS
-from core.explain.holdings import cash_worth, total, worth
+from core.explain.holdings import total, worth
 from core.money import posted
 from core.reports.allocation import group_of
 from core.table import Kind

@@ -10,8 +10,9 @@ from typing import Any
 from core.book import Book
 from core.changes import Story, ends, explain
 from core.explain import Explained, Given, Term, evidence, explains, sided
+from core.explain.cash import cash_held
 from core.explain.evidence import LOTS, SALES
-from core.explain.holdings import cash_held, total, unrealised_all, worth
+from core.explain.holdings import total, unrealised_all, worth
 from core.explain.performance import flows_of
 from core.money import posted
 from core.scope import Scope

@@ -38,7 +38,7 @@ _ENTRY = (
     Column("gross", "Gross", Kind.MONEY), Column("fees", "Fees", Kind.MONEY), Column("taxes", "Taxes", Kind.MONEY), Column("currency", "Currency"),
     Column("net", "Net cash", Kind.MONEY), Column("cash_currency", "Cash in"), Column("rate", "FX rate", Kind.PRICE, "base currency for one unit of cash"),
     Column("rate_own", "FX rate of its currency", Kind.PRICE, "base currency for one unit of the entry's currency"),
-    Column("net_base", "Net in base currency", Kind.MONEY), Column("transaction_id", "Id"),
+    Column("net_base", "Net in base currency", Kind.MONEY), Column("settles_on", "Settles", Kind.DATE), Column("transaction_id", "Id"),
 )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def _entry(view: View, r: int) -> tuple[Any, ...]:
         day_of(int(ledger.traded_on[r])), KINDS[int(ledger.kind[r])].replace("_", " "), security.symbol if security else None,
         Decimal(int(ledger.quantity[r])) / UNITS or None, money(int(ledger.gross[r])), money(int(ledger.fees[r])), money(int(ledger.taxes[r])),
         ledger.currencies[int(ledger.currency[r])], net, cash, known, None if isinstance(own, NoRate) else own, None if known is None else posted(net * known, view.base),
-        entry_id(view, r),
+        day_of(int(ledger.settles_on[r])), entry_id(view, r),
     )  # fmt: skip
 
 
@@ -214,17 +214,18 @@ def positions(view: View, chosen: Iterable[Position] | None = None) -> Evidence:
 
 
 def cash(view: View, currencies: Iterable[str] | None = None) -> Evidence:
-    """Cash by currency (all, or some) with its rate."""
+    """Cash by currency (all, or some), by trade date and what of it has settled, with its rate."""
     chosen = set(view.valuation.cash if currencies is None else currencies)
     columns = (
         Column("currency", "Currency"),
         Column("amount", "Amount", Kind.MONEY),
         Column("rate", "FX rate", Kind.PRICE),
+        Column("settled", "Settled", Kind.MONEY),
     )
     rows = []
     for currency, amount in sorted((c, a) for c, a in view.valuation.cash.items() if c in chosen):
         rate = view.book.rates.rate(currency, view.base, view.as_of)
-        rows.append((currency, amount, None if isinstance(rate, NoRate) else rate))
+        rows.append((currency, amount, None if isinstance(rate, NoRate) else rate, view.settled_cash[currency]))
     return Evidence(CASH, columns, tuple(rows))
 
 

@@ -1,4 +1,4 @@
-"""How the figures of what is held come about: overview, holdings, open lots, realised gains, cash."""
+"""How the figures of what is held come about: overview, holdings, open lots, realised gains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from core.explain import EXPLAINERS, Explained, Given, Term, evidence, explains
-from core.explain.evidence import CASH, DAYS, ENTRIES, HISTORY, LOTS, POSITIONS, SALES, returns
+from core.explain.cash import cash_worth
+from core.explain.evidence import DAYS, ENTRIES, HISTORY, LOTS, POSITIONS, SALES, returns
 from core.fx import day_number
 from core.ledger import MICRO, UNITS
 from core.lots import Disposal, Lot
@@ -30,12 +31,6 @@ def worth(given: Given) -> Decimal:
     """Σ units × price × FX over the positions, those without a price or a rate left out."""
     columns = (given.column(POSITIONS, k) for k in ("units", "price", "rate"))
     return sum((u * p * r for u, p, r in zip(*columns, strict=True) if p is not None and r is not None), Decimal(0))
-
-
-def cash_worth(given: Given) -> Decimal:
-    """Σ amount × FX over the currencies."""
-    pairs = zip(given.column(CASH, "amount"), given.column(CASH, "rate"), strict=True)
-    return sum((amount * rate for amount, rate in pairs if rate is not None), Decimal(0))
 
 
 def _behind(view: View) -> tuple[Any, ...]:
@@ -61,12 +56,6 @@ def invested(view: View, row: Row) -> Explained:
     return Explained(
         "Σ units × last price × FX, rounded to the cent", lambda g: posted(worth(g), view.base), (), _behind(view)
     )
-
-
-@explains("overview", "cash", figure=True)
-def cash_held(view: View, row: Row) -> Explained:
-    return Explained("Σ cash × FX, rounded to the cent", lambda g: posted(cash_worth(g), view.base), (),
-                     (evidence.cash(view), evidence.rates(view, view.valuation.cash), evidence.entries(view)))  # fmt: skip
 
 
 @explains("overview", "positions", figure=True)
@@ -501,42 +490,3 @@ def sale_percent(view: View, row: Row) -> Explained | None:
 def sale_days(view: View, row: Row) -> Explained:
     terms = (Term("closed", row["closed_on"], Kind.DATE), Term("opened", row["opened_on"], Kind.DATE))
     return Explained("days from opening to closing", lambda g: (g["closed"] - g["opened"]).days, terms)
-
-
-# --- cash ----------------------------------------------------------------------------------------
-
-
-@explains("cash", "amount")
-def cash_amount(view: View, row: Row) -> Explained:
-    currency = row["currency"]
-
-    def amount(g: Given) -> Decimal:
-        pairs = zip(g.column(ENTRIES, "cash_currency"), g.column(ENTRIES, "net"), strict=True)
-        return sum((net for cash_in, net in pairs if cash_in == currency), Decimal(0))
-
-    ledger = view.book.ledger.upto(view.as_of)
-    place = ledger.currencies.index(currency)
-    return Explained("Σ posted net cash of every entry in this currency", amount, (),
-                     (evidence.entries(view, np.flatnonzero(ledger.cash_currency == place).tolist()),))  # fmt: skip
-
-
-@explains("cash", "rate")
-def cash_rate(view: View, row: Row) -> Explained | None:
-    if row["rate"] is None:
-        return None
-    return Explained("the last rate published at or before the date, crossed through the euro", lambda g: g.column("FX rates", "rate")[0], (),
-                     (evidence.rates(view, [row["currency"]]),))  # fmt: skip
-
-
-@explains("cash", "value")
-def cash_value(view: View, row: Row) -> Explained | None:
-    if row["value"] is None:
-        return None
-    terms = (Term("amount", row["amount"], Kind.MONEY, row["currency"]), Term("FX", row["rate"], Kind.PRICE, view.base))
-    return Explained("amount × FX, rounded to the cent", lambda g: posted(g["amount"] * g["FX"], view.base), terms,
-                     (evidence.rates(view, [row["currency"]]),))  # fmt: skip
-
-
-@explains("cash", "value", total=True)
-def cash_total(view: View, row: Row) -> Explained | None:
-    return cash_held(view, row)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from core.explain import Evidence, Explained, Given, Term, evidence, explains
 from core.explain.allocation import behind
+from core.explain.cash import cash_held
 from core.explain.evidence import AGAINST, CASH_THAT_DAY, CLOSES, DAYS, POSITIONS, THAT_DAY, returns
-from core.explain.holdings import cash_held, coverage, total, worth
+from core.explain.holdings import coverage, total, worth
 from core.explain.risk import base_of
 from core.fx import day_number, day_of
 from core.metrics.drawdown import drawdown_curve
@@ -447,7 +448,10 @@ def point(view: View, row: Row) -> Explained | None:
     what = {"value": "Σ units × price × FX + Σ cash × FX", "net_flow": "Σ deposits − Σ withdrawals since inception", "cash": "Σ cash × FX",
             "coverage": "share of the value with a fresh price"}[shown]  # fmt: skip
     kind = next(c.kind for c in row["_table"].columns if c.key == shown)
-    return Explained(f"{what}, as it was recorded at that moment with the prices of that moment", lambda g: g["recorded"],
+    then = "as it was recorded at that moment with the prices of that moment"
+    how = {"restated": f"{then}; what was booked later for an earlier day is added to it",
+           "computed": "at the close of that session, out of the ledger and the closes: nobody recorded it"}.get(row["state"], then)  # fmt: skip
+    return Explained(f"{what}, {how}", lambda g: g["recorded"],
                      (Term("recorded", row[shown], kind, view.base, f"{row['at']:%Y-%m-%d %H:%M} UTC"),),
                      (evidence.entries(view, until=day_number(row["at"].date())),))  # fmt: skip
 

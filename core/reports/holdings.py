@@ -1,4 +1,4 @@
-"""What is held: summary, holdings, open lots, realised gains, cash."""
+"""What is held: summary, holdings, open lots, realised gains."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from core.fx import day_of
 from core.ledger import CODE, MICRO, UNITS
 from core.lots import posting_unit, summable, totals
 from core.money import posted, posted_float
-from core.reasons import NoRate, Reason
+from core.reasons import Reason
 from core.reports import Made, report
+from core.reports.cash import settled_in_base
 from core.rules import check
 from core.table import Column, Figure, Kind
 from core.valuation import Position, session_before
@@ -107,7 +108,10 @@ def overview(view: View) -> Made:
         for f in check(view)
         if f.state == "breach" and f.value is not None
     ]
+    settled = settled_in_base(view)
     extra = (
+        Figure("settled_cash", "Settled cash", settled, Kind.MONEY, base, formula="Σ cash by settlement date × FX"),
+        Figure("unsettled_cash", "Unsettled cash", v.cash_base - settled, Kind.MONEY, base, formula="cash − settled cash: of trades that settle later"),
         Figure("invested", "Invested", v.invested, Kind.MONEY, base),
         Figure("positions", "Positions", len(v.positions), Kind.COUNT),
         Figure("breaches", "Rules breached", len(alerts), Kind.COUNT),
@@ -301,28 +305,3 @@ def _disposals_of(view: View, number: int) -> list[tuple[Any, ...]]:
         rows.append((symbol, day_of(d.opened_on), day_of(d.closed_on), Decimal(d.units) / UNITS, proceeds, cost, gain,
                      ratio(gain, cost), d.closed_on - d.opened_on))  # fmt: skip
     return rows
-
-
-@report(
-    "Cash",
-    Column("currency", "Currency"),
-    Column("amount", "Amount", Kind.MONEY, "posted, by trade date"),
-    Column("rate", "FX rate", Kind.PRICE, "base currency for one unit"),
-    Column("value", "Value", Kind.MONEY, "in the base currency"),
-    empty="No cash has moved yet.",
-)
-def cash(view: View) -> Made:
-    """Cash by currency and its value in the base currency: the sum of every posted net amount up to the date."""
-    rows: list[tuple[object, ...]] = []
-    for currency, amount in sorted(view.valuation.cash.items()):
-        rate = view.book.rates.rate(currency, view.base, view.as_of)
-        known = not isinstance(rate, NoRate)
-        rows.append(
-            (
-                currency,
-                amount,
-                rate if known else None,
-                posted(amount * rate, view.base) if not isinstance(rate, NoRate) else None,
-            )
-        )
-    return Made(rows, total=("Total", None, None, view.valuation.cash_base) if rows else None)

@@ -9,6 +9,7 @@ down_revision = "0003"
 AREAS: tuple[str, ...] = (
     "ratios",
     "risk_free",
+    "snapshots",
     "unbooked",
 )
 
