@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from api.answers import Exact
 from api.people import Who
+from core.profiles import LONGEST_QUESTION
 from db import lookups
 
 router = APIRouter(prefix="/v1/securities/lookup", tags=["Securities"])
@@ -21,7 +22,7 @@ class Question(BaseModel):
     text: str = Field(
         description="a symbol, EXCHANGE:SYMBOL, ISIN or a part of the name",
         min_length=1,
-        max_length=lookups.LONGEST,
+        max_length=LONGEST_QUESTION,
         pattern="^[^\\x00]*$",
         examples=["AAPL"],
     )

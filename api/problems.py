@@ -224,7 +224,7 @@ async def domain(request: Request, error: Exception) -> Response:
     """A domain error: the nearest line of PROBLEMS."""
     more: dict[str, Any] = {}
     if isinstance(error, LedgerError):
-        more = {"field": error.field, "value": shown(error.value or ""), "expected": error.expected}
+        more = {"field": error.field, "value": shown(error.value), "expected": error.expected}
     elif isinstance(error, MasterError | BadSecurity):
         faults = error.faults if isinstance(error, BadSecurity) else [error]
         error = faults[0]

@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from core.ledger import LedgerError
 from core.master import SYMBOL
 from core.taxonomy import ASSET_CLASSES, plain
 
@@ -47,6 +48,7 @@ TWO_YEARS = timedelta(days=730 + 45)  # an ex date comes a few weeks earlier or 
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 _PLACE = re.compile(r"([A-Z0-9]{2,12}):(\S+)")
 LONGEST = 200  # characters of a text
+LONGEST_QUESTION = 80  # characters of what somebody asks the feeds
 _TOGETHER = ("price", "previous_close", "quoted_at")  # come from one feed, or they contradict each other
 
 
@@ -113,6 +115,15 @@ def asked(text: str) -> Asked:
     if place:
         return Asked(text, place[2], place[1])
     return Asked(text, "" if " " in typed else typed)
+
+
+def question(text: str) -> str:
+    """What somebody asks the feeds, as it is kept: without the spaces around its words. Raises LedgerError."""
+    words = " ".join(text.split())
+    if not 1 <= len(words) <= LONGEST_QUESTION or not words.isprintable():
+        expected = f"a symbol, EXCHANGE:SYMBOL, ISIN or name of 1 to {LONGEST_QUESTION} characters"
+        raise LedgerError("text", words[:LONGEST_QUESTION], expected)
+    return words
 
 
 def meant(text: str, among: Iterable[Profile]) -> list[Profile]:

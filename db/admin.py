@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Literal, cast
 
+from core.people import ROLES
 from db import access, embedded, engine, installation
 
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("create-admin", help="add a person who may do everything").add_argument("name")
     user = commands.add_parser("create-user", help="add a person")
     user.add_argument("name")
-    user.add_argument("role", choices=access.ROLES)
+    user.add_argument("role", choices=ROLES)
     commands.add_parser("list-users", help="who may sign in")
     given = parser.parse_args(arguments)
     try:

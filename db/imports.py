@@ -42,6 +42,7 @@ from db.ledger import Desk, complete, mark_moved, open_desk, refusals
 Progress = Callable[[float, str], None]
 Outcome = Literal["book", "duplicate", "refused", "skipped"]
 LARGEST = 32 * 2**20  # bytes of a file
+LONGEST_KEY = 300  # characters of the key in the export of a ledger: an index holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +291,8 @@ class _Judge:
             raise LedgerError("id", number, "two entries of the file have this id")
         if self.first_key[key] != n:
             raise LedgerError("key", key[:60], "two entries of the file have this key")
+        if len(key) > LONGEST_KEY:
+            raise LedgerError("key", key[:60], f"at most {LONGEST_KEY} characters")
         meant, into = self.names.meant(record)
         if meant.left_out or into.left_out:
             return None, "skipped", "its security is left out, as you chose"
@@ -377,6 +380,7 @@ class _Judge:
     def _refuse_dangling(self, found: list[tuple[Posting | None, Outcome, str]], new: dict[int, Posting]) -> bool:
         """Of a whole ledger: what reverses or corrects an entry that is nowhere."""
         here = {self.ids[n] for n in new} | self.keys.ids
+        reversed_here = set[UUID]()
         changed = False
         for n in list(new):
             for name in ("reverses", "corrects", "place"):
@@ -388,6 +392,10 @@ class _Judge:
                         wrong = "a reversal, and nothing else, names the entry that it reverses"
                     elif of is not None and of in self.keys.reversed:
                         wrong = "that entry is reversed in the ledger already"
+                    elif of in reversed_here:
+                        wrong = "another entry of the file reverses it already"
+                    elif of is not None:
+                        reversed_here.add(of)
                 if wrong:
                     found[n] = (None, "refused", str(LedgerError(name, of, wrong)))
                     del new[n]

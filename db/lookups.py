@@ -11,12 +11,11 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from core.ledger import LedgerError
-from core.profiles import Profile
+from core.profiles import Profile, question
 from core.taxonomy import Sector
 from db import engine
 from db.access import AccessDenied
 
-LONGEST = 80  # characters of a question
 WAITING = 10  # questions of one person that may be open at a time
 CLAIM = "15 seconds"  # for which a question is its claimer's: after it, somebody else may take it up
 FRESH = "1 minute"  # for which the answer to a question is good for the same question again
@@ -50,11 +49,7 @@ class Open:
 
 def ask(user: UUID, text: str) -> UUID:
     """Ask what a symbol, EXCHANGE:SYMBOL, ISIN or name is; who asks the same again gets the same answer. LedgerError, AccessDenied for those who add nothing."""
-    text = " ".join(text.split())
-    if not 1 <= len(text) <= LONGEST or not text.isprintable():
-        raise LedgerError(
-            "text", text[:LONGEST], f"a symbol, EXCHANGE:SYMBOL, ISIN or name of 1 to {LONGEST} characters"
-        )
+    text = question(text)
     with engine.session(user) as c:
         role = c.execute("SELECT role FROM users WHERE user_id = app_user()").fetchone()
         if role is None or role[0] == "viewer":

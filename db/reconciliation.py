@@ -18,7 +18,6 @@ from core.book import Book
 from core.causes import Action
 from core.ledger import LedgerError, Security
 from core.reconciliation import (
-    DECISIONS,
     WHOLE,
     Basis,
     Change,
@@ -29,6 +28,9 @@ from core.reconciliation import (
     Row,
     SignOff,
     Tolerances,
+    checked_basis,
+    checked_custodian,
+    checked_decision,
     compare,
     ours,
     since,
@@ -70,11 +72,10 @@ def make(
         book = books.load(c, portfolio).book
         if keep:
             _ask_write(c, portfolio, book.portfolio.name)
-        named = _custodian(custodian)
+        named = checked_custodian(custodian)
         read = lines_of or statement.read(importing.decoded(raw))
         day = _day(on, read.on, today)
-        if basis not in ("settlement", "trade"):
-            raise LedgerError("basis", basis, "settlement or trade is needed")
+        checked_basis(basis)
         ours_, lines = _sides(c, book, day, read.lines)
         result = compare(ours_, lines, limits, basis)
         name = file_name[:200]
@@ -99,13 +100,6 @@ def make(
         ).fetchone()
         assert row is not None
         return _read(c, portfolio, row[0])
-
-
-def _custodian(name: str) -> str:
-    bare = name.strip()
-    if not 1 <= len(bare) <= 80 or not bare.isprintable():
-        raise LedgerError("custodian", name, "the name of the custodian, 1 to 80 characters, is needed")
-    return bare
 
 
 def _day(given: date | None, own: date | None, today: date) -> date:
@@ -223,8 +217,7 @@ def sign(
         settings_row = books.portfolio_of(c, portfolio)
         _ask_write(c, portfolio, settings_row.name)
         found = _read(c, portfolio, number)
-        if decision not in DECISIONS:
-            raise LedgerError("decision", decision, "expected one of " + ", ".join(DECISIONS))
+        checked_decision(decision)
         if len(said) > 2000 or "\x00" in said:
             raise LedgerError("comment", f"of {len(said)} characters", "at most 2000 characters of text")
         verdicts = {r.key: r.verdict for r in found.result.rows}
