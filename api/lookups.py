@@ -9,11 +9,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.answers import Exact
+from api.once import OnceRoute
 from api.people import Who
 from core.profiles import LONGEST_QUESTION
 from db import lookups
 
-router = APIRouter(prefix="/v1/securities/lookup", tags=["Securities"])
+router = APIRouter(prefix="/v1/securities/lookup", tags=["Securities"], route_class=OnceRoute)
 
 
 class Question(BaseModel):

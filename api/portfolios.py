@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from api.answers import AsOf, Exact, KnownAt, PortfolioAnswer, TableAnswer
 from api.exact import Day
+from api.once import OnceRoute
 from api.people import Who
 from core.book import Portfolio
 from core.portfolio_fields import LONGEST_NOTE
@@ -20,7 +21,7 @@ from db import market, portfolios, reports
 from db.access import User
 from db.books import NoSuchPortfolio
 
-router = APIRouter(prefix="/v1/portfolios", tags=["Portfolios"])
+router = APIRouter(prefix="/v1/portfolios", tags=["Portfolios"], route_class=OnceRoute)
 
 
 def portfolio_of(user: User, wanted: str | None, first: bool = False) -> Portfolio:

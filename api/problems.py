@@ -55,7 +55,8 @@ from db.master import BadSecurity, NoSuchSecurity
 from db.notices import NoSuchChannel, NoSuchNotice, TooMany
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
-from db.tasks import KeyReused, NoSuchTask, TaskFailed, TaskOver
+from db.request_keys import KeyReused
+from db.tasks import NoSuchTask, TaskFailed, TaskOver
 from db.upkeep import NoSuchProposal, ProposalDecided
 
 log = logging.getLogger("ballast.api")

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from api import problems
 from api.answers import Exact
 from api.exact import Day
+from api.once import OnceRoute
 from api.paging import Cursor, cursor, key_of
 from api.people import Who
 from core.plans import Plan
@@ -25,9 +26,9 @@ from db import reports, tasks
 from db.access import AccessDenied, User
 from db.tasks import Task
 
-router = APIRouter(prefix="/v1/securities/tasks", tags=["Tasks"])
+router = APIRouter(prefix="/v1/securities/tasks", tags=["Tasks"], route_class=OnceRoute)
 csv_router = APIRouter(tags=["Tasks"])
-policy_router = APIRouter(prefix="/v1/policy", tags=["Tasks"])
+policy_router = APIRouter(prefix="/v1/policy", tags=["Tasks"], route_class=OnceRoute)
 TEXT = "^[^\\x00]*$"
 CSV_ROWS = 100_000
 Status = Literal["waiting", "queued", "running", "completed", "failed", "cancelled", "rejected"]

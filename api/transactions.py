@@ -7,11 +7,12 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from api.answers import Exact, KnownAt, PortfolioQuery
 from api.exact import ONE, ONE_OR_SEVERAL, SEVERAL, Day
+from api.once import OnceRoute, ledger_key
 from api.people import Who
 from api.portfolios import portfolio_of
 from core import importing
@@ -23,7 +24,7 @@ from core.scope import Scope
 from db import corrections, engine, installation, ledger, market, tax, transfers
 from db.access import User
 
-router = APIRouter(prefix="/v1/transactions", tags=["Transactions"])
+router = APIRouter(prefix="/v1/transactions", tags=["Transactions"], route_class=OnceRoute)
 TEXT = "^[^\\x00]*$"
 Amount = Annotated[Decimal | None, Field(description='exact: a string such as "185.50" is best', examples=["185.50"])]
 
@@ -293,21 +294,18 @@ def _entry(row: tuple[Any, ...]) -> TransactionAnswer:
 @router.post("", response_model=Booked, status_code=201)
 def append_transactions(
     who: Who,
+    request: Request,
     new: Annotated[
         Annotated[NewTransaction, ONE]
         | Annotated[list[NewTransaction], Field(min_length=1, max_length=10_000), SEVERAL],
         ONE_OR_SEVERAL,
     ],
     portfolio: PortfolioQuery = None,
-    idempotency_key: Annotated[
-        str | None, Header(min_length=1, max_length=120, pattern="^[!-~]*$", description="the same key books once")
-    ] = None,
 ) -> Booked:
     """Book one transaction or a list, all or none. The same `Idempotency-Key` again books nothing and answers the same ids."""
     found = portfolio_of(who, portfolio)
     drafts = _drafts(who, found, new)
-    key = f"api:{idempotency_key}" if idempotency_key else None
-    ids = ledger.append(who.user_id, found.portfolio_id, drafts, _today(), "api", key)
+    ids = ledger.append(who.user_id, found.portfolio_id, drafts, _today(), "api", ledger_key(request, who))
     said = [str(w) for w in tax.warnings_after(who.user_id, found.portfolio_id, ids, _today())]
     return Booked(portfolio_id=found.portfolio_id, booked=ids, warnings=said)
 
@@ -362,7 +360,7 @@ def _read(who: User, portfolio: Portfolio, cells: dict[str, str]) -> Draft:
 
 
 @router.post("/transfer", response_model=Transferred, status_code=201)
-def transfer(who: Who, new: NewTransfer, portfolio: PortfolioQuery = None) -> Transferred:
+def transfer(who: Who, request: Request, new: NewTransfer, portfolio: PortfolioQuery = None) -> Transferred:
     """Move units with their lots and cost, or cash, from `portfolio` to another one of yours; both sides or neither."""
     source = portfolio_of(who, portfolio)
     target = portfolio_of(who, new.to)
@@ -370,7 +368,7 @@ def transfer(who: Who, new: NewTransfer, portfolio: PortfolioQuery = None) -> Tr
     draft = _read(who, source, cells)
     made = transfers.transfer(
         who.user_id, source.portfolio_id, target.portfolio_id, new.date, _today(), security=draft.security, quantity=new.quantity,
-        currency=draft.currency, amount=new.amount, lots=[(x.lot, x.units) for x in new.lots], note=new.note,
+        currency=draft.currency, amount=new.amount, lots=[(x.lot, x.units) for x in new.lots], note=new.note, key=ledger_key(request, who),
     )  # fmt: skip
     return Transferred(
         portfolio_id=source.portfolio_id, to=target.portfolio_id, link=made.link, out=made.out, arrived=list(made.arrived), price=made.price

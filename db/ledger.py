@@ -38,6 +38,7 @@ from core.methods import method_on
 from core.preview import Effect, effect
 from db import books, engine
 from db.access import AccessDenied
+from db.request_keys import KeyReused
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +116,13 @@ def append(
     """Book checked drafts, all or none; their ids. With `key` the same call again books nothing and answers the same ids.
     `linked`: they belong together, as both sides of a currency exchange do, and are reversed together.
 
-    Raises LedgerError (field, value, what would be right), OverSold, AccessDenied, NoSuchPortfolio.
+    Raises LedgerError (field, value, what would be right), OverSold, AccessDenied, NoSuchPortfolio, and KeyReused where something
+    else was booked with the key.
     """
     with engine.session(user) as c:
         desk = open_desk(c, portfolio, lock=True)
-        if key is not None:
-            there = c.execute(
-                "SELECT transaction_id FROM transactions WHERE idempotency_key = ANY (%s) AND portfolio_id = %s ORDER BY seq",
-                ([f"{key}:{i}" for i in range(len(drafts))], portfolio),
-            ).fetchall()
-            if there:
-                return [r[0] for r in there]
+        if key is not None and (before := _booked_before(c, user, desk, key, drafts, today)):
+            return before
         postings = [complete(desk, d, today) for d in drafts]
         for error in refusals(desk, list(enumerate(postings))).values():
             raise error
@@ -133,6 +130,46 @@ def append(
         ids = write(c, user, portfolio, zip(postings, keys, strict=True), source, link=uuid4() if linked else None)
         mark_moved(c, portfolio, (p.traded_on for p in postings), today)
         return ids
+
+
+def _booked_before(
+    c: psycopg.Connection, user: UUID, desk: Desk, key: str, drafts: Sequence[Draft], today: date
+) -> list[UUID]:
+    """The ids of what somebody booked with a key; empty where nothing was. Raises KeyReused where that was not these drafts.
+
+    A settlement date that was not given may have followed from another calendar then, and is not compared. Until the keys of
+    the API named who sent them they were api:key.
+    """
+    said = key.split(":", 2)[-1]
+    keys = (key, f"api:{said}") if key.startswith("api:") else (key,)
+    there = c.execute(
+        f"SELECT transaction_id, {', '.join(STAGED)}, counterparty_id FROM transactions "
+        "WHERE idempotency_key = ANY (%s) AND portfolio_id = %s AND recorded_by = %s ORDER BY seq",
+        ([f"{k}:{i}" for k in keys for i in range(len(drafts) + 1)], desk.portfolio.portfolio_id, user),
+    ).fetchall()
+    if not there:
+        return []
+    try:
+        same = len(there) == len(drafts) and all(
+            _is_what_stands(complete(desk, d, today), d, row[1:], desk) for d, row in zip(drafts, there, strict=True)
+        )
+    except LedgerError:
+        same = False
+    if not same:
+        raise KeyReused(said)
+    return [row[0] for row in there]
+
+
+def _is_what_stands(p: Posting, draft: Draft, row: Sequence[Any], desk: Desk) -> bool:
+    """Whether a posting is what a row of the ledger holds: the columns of STAGED, then the counterparty."""
+    *cells, through = row
+    stands = dict(zip(STAGED, cells, strict=True))
+    lots = [[str(lot), format(units, "f")] for lot, units in p.lots] or None
+    compared = {name: getattr(p, name) for name in STAGED if name != "lots"} | {"lots": lots}
+    if draft.settles_on is None:
+        del compared["settles_on"]
+    named = desk.counterparties[p.counterparty] if p.counterparty else None
+    return through == named and all(stands[name] == value for name, value in compared.items())
 
 
 def preview(

@@ -19,6 +19,7 @@ from core.table import Column, Kind
 from db import corrections, counterparties, engine, installation, ledger, market, reports, tax, transfers
 from db.access import AccessDenied, User
 from db.corrections import Conflict, Correction
+from db.request_keys import KeyReused
 from ui import errors, lot_picker, show
 from ui.entry_fields import (
     ASKED,
@@ -108,6 +109,9 @@ def _form(user: User, book: Book, held: dict[str, Any]) -> None:
                 ids = _book(user, portfolio, asked, cells, checked, n)
             except LedgerError as e:
                 wrong, words = {e.field: e}, ""
+            except KeyReused:  # it was sent before, and changed after that
+                _open_next(portfolio, asked, "Booked before, as it was sent first", "the newest entry of the ledger", [])
+                st.rerun()
             else:
                 _open_next(portfolio, asked, "Booked", words, ids)
                 st.rerun()
