@@ -84,11 +84,14 @@ class OnceRoute(APIRoute):
                 await asyncio.sleep(WAIT)
             if isinstance(found, Kept):
                 return Response(found.body, found.status, {**found.headers, "Idempotent-Replayed": "true"})
-            try:
+
+            async def failed(kind: type[BaseException] | None, *_: object) -> None:
+                if kind is not None and issubclass(kind, Exception):  # who went away leaves what may be done all the same
+                    await run_in_threadpool(request_keys.withdraw, user.user_id, key)
+
+            async with contextlib.AsyncExitStack() as stack:
+                stack.push_async_exit(failed)
                 answer = await handle(_with_body(request, body))
-            except Exception:
-                await run_in_threadpool(request_keys.withdraw, user.user_id, key)
-                raise
             await run_in_threadpool(request_keys.keep, user.user_id, key, self._kept(answer))
             return answer
 

@@ -18,7 +18,8 @@ from api.portfolios import portfolio_of
 from core import importing
 from core.book import Portfolio
 from core.income import reinvested
-from core.ledger import BOOKABLE, Draft, LedgerError, Security
+from core.ledger import BOOKABLE, Draft, LedgerError
+from core.listings import Listings
 from core.preview import OpenLot
 from core.scope import Scope
 from db import corrections, engine, installation, ledger, market, tax, transfers
@@ -26,6 +27,7 @@ from db.access import User
 
 router = APIRouter(prefix="/v1/transactions", tags=["Transactions"], route_class=OnceRoute)
 TEXT = "^[^\\x00]*$"
+NOTES: list[str] = Field([], description="what a symbol that was given is now, where its security has another one by now")
 Amount = Annotated[Decimal | None, Field(description='exact: a string such as "185.50" is best', examples=["185.50"])]
 
 
@@ -120,7 +122,7 @@ class NewTransaction(BaseModel):
     )
     reinvest_units: Amount = Field(None, description="default: all that is left after taxes and fees")
 
-    def drafts(self, listed: dict[str, Security], currencies: frozenset[str], base: str) -> list[Draft]:
+    def drafts(self, listed: Listings, currencies: frozenset[str], base: str) -> list[Draft]:
         """What it books: one entry, or the dividend and its reinvestment. Raises LedgerError."""
         draft = importing.draft(self.cells(), listed, currencies, base)
         if self.reinvest_price is None:
@@ -183,6 +185,7 @@ class Booked(BaseModel):
     portfolio_id: UUID
     booked: list[UUID]
     warnings: list[str] = Field(description="wash sales that they make, in words; never a reason to refuse")
+    notes: list[str] = NOTES
 
 
 class Corrected(BaseModel):
@@ -193,6 +196,7 @@ class Corrected(BaseModel):
     reversal: UUID | None = Field(description="null where the very same correction had been booked before")
     booked: UUID
     along: list[UUID] = Field(description="entries that were booked again because they had chosen a lot of this one")
+    notes: list[str] = NOTES
 
 
 class NewTransfer(BaseModel):
@@ -218,6 +222,7 @@ class Transferred(BaseModel):
     out: UUID
     arrived: list[UUID]
     price: Exact | None = Field(description="the close that valued it; null: there was none, it went at its cost")
+    notes: list[str] = NOTES
 
 
 class LotAnswer(BaseModel):
@@ -252,6 +257,7 @@ class PreviewAnswer(BaseModel):
     realised: Exact | None = Field(description="realised gain in the portfolio's currency; null where nothing is sold")
     lots_before: list[LotAnswer]
     lots_after: list[LotAnswer]
+    notes: list[str] = NOTES
 
 
 class Reversed(BaseModel):
@@ -304,10 +310,10 @@ def append_transactions(
 ) -> Booked:
     """Book one transaction or a list, all or none. The same `Idempotency-Key` again books nothing and answers the same ids."""
     found = portfolio_of(who, portfolio)
-    drafts = _drafts(who, found, new)
+    drafts, notes = _drafts(who, found, new)
     ids = ledger.append(who.user_id, found.portfolio_id, drafts, _today(), "api", ledger_key(request, who))
     said = [str(w) for w in tax.warnings_after(who.user_id, found.portfolio_id, ids, _today())]
-    return Booked(portfolio_id=found.portfolio_id, booked=ids, warnings=said)
+    return Booked(portfolio_id=found.portfolio_id, booked=ids, warnings=said, notes=notes)
 
 
 @router.post("/preview", response_model=PreviewAnswer)
@@ -321,7 +327,8 @@ def preview_transactions(
 ) -> PreviewAnswer:
     """What one transaction or a list would book: postings, realised gain, lots before and after. Books nothing."""
     found = portfolio_of(who, portfolio)
-    entries, seen = ledger.preview(who.user_id, found.portfolio_id, _drafts(who, found, new), _today())
+    drafts, notes = _drafts(who, found, new)
+    entries, seen = ledger.preview(who.user_id, found.portfolio_id, drafts, _today())
     return PreviewAnswer(
         portfolio_id=found.portfolio_id,
         postings=[
@@ -334,6 +341,7 @@ def preview_transactions(
         realised=seen.gain_base,
         lots_before=[_lot(x) for x in seen.before],
         lots_after=[_lot(x) for x in seen.after],
+        notes=notes,
     )  # fmt: skip
 
 
@@ -341,22 +349,28 @@ def _lot(x: OpenLot) -> LotAnswer:
     return LotAnswer(lot=x.lot, symbol=x.security.symbol, opened_on=x.opened_on, units=x.units, cost=x.cost, cost_base=x.cost_base)  # fmt: skip
 
 
-def _known(who: User) -> tuple[dict[str, Security], frozenset[str]]:
-    """Securities by symbol, and the currencies there are."""
+def _known(who: User) -> tuple[Listings, frozenset[str]]:
+    """Securities by what they are and were called, and the currencies there are."""
     with engine.session(who.user_id) as c:
         currencies = frozenset(installation.currencies(c))
-    return importing.by_symbol(market.securities(who.user_id)), currencies
+    return market.listings(who.user_id), currencies
 
 
-def _drafts(who: User, portfolio: Portfolio, new: NewTransaction | list[NewTransaction]) -> list[Draft]:
-    """What was sent as drafts. Raises LedgerError."""
+def _drafts(
+    who: User, portfolio: Portfolio, new: NewTransaction | list[NewTransaction]
+) -> tuple[list[Draft], list[str]]:
+    """(what was sent as drafts, what to tell of its symbols). Raises LedgerError."""
     known = _known(who)
-    rows = new if isinstance(new, list) else [new]
-    return [draft for row in rows for draft in row.drafts(*known, portfolio.base_currency)]
+    drafts, notes = [], dict[str, None]()
+    for row in new if isinstance(new, list) else [new]:
+        made = row.drafts(*known, portfolio.base_currency)
+        drafts += made
+        notes |= dict.fromkeys(importing.renamings(row.cells(), made[0]))
+    return drafts, list(notes)
 
 
-def _read(who: User, portfolio: Portfolio, cells: dict[str, str]) -> Draft:
-    return importing.draft(cells, *_known(who), portfolio.base_currency)
+def _read(who: User, portfolio: Portfolio, cells: dict[str, str], instead_of: Draft | None = None) -> Draft:
+    return importing.draft(cells, *_known(who), portfolio.base_currency, instead_of)
 
 
 @router.post("/transfer", response_model=Transferred, status_code=201)
@@ -371,7 +385,8 @@ def transfer(who: Who, request: Request, new: NewTransfer, portfolio: PortfolioQ
         currency=draft.currency, amount=new.amount, lots=[(x.lot, x.units) for x in new.lots], note=new.note, key=ledger_key(request, who),
     )  # fmt: skip
     return Transferred(
-        portfolio_id=source.portfolio_id, to=target.portfolio_id, link=made.link, out=made.out, arrived=list(made.arrived), price=made.price
+        portfolio_id=source.portfolio_id, to=target.portfolio_id, link=made.link, out=made.out, arrived=list(made.arrived), price=made.price,
+        notes=importing.renamings(cells, draft),
     )  # fmt: skip
 
 
@@ -385,7 +400,8 @@ def replace_transaction(
         raise LedgerError(
             "reinvest_price", new.reinvest_price, "a correction books one entry: correct the purchase by its own id"
         )
-    return _correct(who, found, transaction_id, _read(who, found, new.cells()))
+    entry = corrections.entries(who.user_id, found.portfolio_id, [transaction_id]).get(transaction_id)
+    return _correct(who, found, transaction_id, new.cells(), entry.draft if entry else None)
 
 
 @router.patch("/{transaction_id}", response_model=Corrected)
@@ -398,10 +414,13 @@ def change_transaction(
     if entry is None:
         raise LedgerError("transaction", transaction_id, "there is no such transaction in this portfolio")
     cells = importing.amended(importing.cells_of(entry.draft), change.cells())
-    return _correct(who, found, transaction_id, _read(who, found, cells))
+    return _correct(who, found, transaction_id, cells, entry.draft)
 
 
-def _correct(who: User, portfolio: Portfolio, transaction: UUID, draft: Draft) -> Corrected:
+def _correct(
+    who: User, portfolio: Portfolio, transaction: UUID, cells: dict[str, str], instead_of: Draft | None
+) -> Corrected:
+    draft = _read(who, portfolio, cells, instead_of)
     made = corrections.correct(who.user_id, portfolio.portfolio_id, [(transaction, draft)], _today(), source="api")
     (_, booked), *along = made.steps
     assert booked is not None
@@ -411,6 +430,7 @@ def _correct(who: User, portfolio: Portfolio, transaction: UUID, draft: Draft) -
         reversal=made.reversals[0] if made.reversals else None,
         booked=booked,
         along=[new for _, new in along if new is not None],
+        notes=importing.renamings(cells, draft),
     )
 
 

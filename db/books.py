@@ -22,6 +22,7 @@ from core.book import Action, Before, Book, Portfolio, Quote
 from core.calendar import Sessions
 from core.fx import Rates, Series
 from core.ledger import ACTIONS, KINDS, Detail, Ledger, Security, connected, fitting, renewed
+from core.listings import Listings, Symbol
 from core.lots import Lots
 from db import engine
 
@@ -397,6 +398,15 @@ def securities_of(c: psycopg.Connection, ids: Sequence[int] | None = None) -> li
         {"ids": list(ids) if ids is not None else None},
     ).fetchall()
     return [Security(*row) for row in rows]
+
+
+def listings_of(c: psycopg.Connection) -> Listings:
+    """Every security by what it is called and was called."""
+    rows = c.execute(
+        "SELECT security_id, valid_from, symbol, exchange FROM security_symbols WHERE security_id IN (SELECT security_id FROM security_symbols "
+        "GROUP BY security_id HAVING count(*) > 1 OR min(valid_from) > '1900-01-01')"
+    ).fetchall()
+    return Listings(securities_of(c), [Symbol(*row) for row in rows])
 
 
 def _series(days: bytes, values: bytes) -> Series:

@@ -244,10 +244,9 @@ class _Judge:
                 new[n] = posting
                 keys[n] = self.keys.free(self._key(record, key))
         self._as_the_holdings_allow(found, new)
-        out, known = [], self.desk.securities
-        called = {s.security_id: s.symbol if known.get(s.symbol) is s else listing for listing, s in known.items()}
+        out = []
         for n, (record, key, (posting, outcome, reason)) in enumerate(zip(records, keys, found, strict=True)):
-            symbol = called.get(posting.security_id, "") if posting and posting.security_id else ""
+            symbol = self.desk.listings.spoken(posting.security_id) if posting and posting.security_id else ""
             verdict = Verdict(record.line, outcome, reason, posting, key, record.lines, record.cells, symbol)
             if outcome == "book" and posting is not None:
                 self.places[key] = self._place(n, posting, key)
@@ -276,7 +275,7 @@ class _Judge:
         if meant.error or into.error:
             raise meant.error or into.error  # type: ignore[misc]
         draft = importing.drafted(record.cells, meant.security, into.security, self.desk.currencies, self.base)
-        return complete(self.desk, draft, self.today), "book", ""
+        return complete(self.desk, draft, self.today), "book", self.names.renamed(record, meant.security)
 
     def _restored(self, n: int, record: Record, key: str) -> tuple[Posting | None, Outcome, str]:
         """A row of a whole ledger: it keeps its id."""

@@ -12,7 +12,6 @@ import numpy as np
 import psycopg
 from psycopg.types.json import Jsonb
 
-from core import importing
 from core.book import Portfolio
 from core.booking import MOVING, impossible
 from core.calendar import Sessions, settlement_date
@@ -27,13 +26,13 @@ from core.ledger import (
     Ledger,
     LedgerError,
     Posting,
-    Security,
     around,
     from_postings,
     joined,
     post,
     spoken,
 )
+from core.listings import Listings
 from core.methods import method_on
 from core.preview import Effect, effect
 from db import books, engine
@@ -47,7 +46,7 @@ class Desk:
 
     portfolio: Portfolio
     ledger: Ledger
-    securities: dict[str, Security]
+    listings: Listings
     sessions: dict[str, Sessions]
     currencies: frozenset[str]
     counterparties: Mapping[str, int]  # number by name
@@ -63,7 +62,7 @@ def open_desk(c: psycopg.Connection, portfolio: UUID, lock: bool) -> Desk:
     return Desk(
         settings_row,
         books.ledger_now(c, portfolio),
-        importing.by_symbol(books.securities_of(c)),
+        books.listings_of(c),
         books.sessions_of(c),
         frozenset(r[0] for r in c.execute("SELECT currency FROM currencies").fetchall()),
         counterparties_of(c),
@@ -99,7 +98,7 @@ def refusals(
     more = from_postings([p for _, p in moving], ids=[numbers[row] for row, _ in moving])
     ledger, new = joined(desk.ledger.only(around(desk.ledger, touched)), more)
     row_of = {number.bytes: row for row, number in numbers.items()}
-    names = {s.security_id: s.symbol for s in desk.securities.values()}
+    names = {s.security_id: s.symbol for s in desk.listings.every}
     found = impossible(ledger, new, [desk.portfolio.dated_methods], names)
     return {row_of[bytes(ledger.ids[i])]: why for i, why in found.items()}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,6 +17,7 @@ from core import importing, statement
 from core.book import Book
 from core.causes import Action
 from core.ledger import LedgerError, Security
+from core.listings import renamed
 from core.reconciliation import (
     WHOLE,
     Basis,
@@ -78,6 +79,8 @@ def make(
         checked_basis(basis)
         ours_, lines = _sides(c, book, day, read.lines)
         result = compare(ours_, lines, limits, basis)
+        if was := _renamed(lines, ours_.securities, day):
+            result = replace(result, notes=(*result.notes, *was))
         name = file_name[:200]
         if not keep:
             now = datetime.now(UTC)
@@ -118,12 +121,14 @@ def _ask_write(c: psycopg.Connection, portfolio: UUID, name: str) -> None:
         raise AccessDenied(f"you may look at {name}, not reconcile or sign in it")
 
 
-def _sides(c: psycopg.Connection, book: Book, day: date, lines: Sequence[Line]) -> tuple[Ours, list[Line]]:
-    """Both sides: ours on that day, and the lines with our securities' numbers."""
-    listed = books.securities_of(c)
-    found = statement.identified(lines, listed, isins(c), list(book.securities))
+def _sides(
+    c: psycopg.Connection, book: Book, day: date, lines: Sequence[Line], anew: bool = True
+) -> tuple[Ours, list[Line]]:
+    """Both sides: ours on that day, and the lines with our securities' numbers; not `anew`: they were found before."""
+    listed = books.listings_of(c)
+    found = statement.identified(lines, listed, isins(c), list(book.securities), day, anew=anew)
     wanted = {x.security for x in found if x.security is not None} | set(book.securities)
-    known: dict[int, Security] = {s.security_id: s for s in listed if s.security_id in wanted}
+    known: dict[int, Security] = {s.security_id: s for s in listed.every if s.security_id in wanted}
     actions = [
         Action(*row)
         for row in c.execute(
@@ -133,6 +138,12 @@ def _sides(c: psycopg.Connection, book: Book, day: date, lines: Sequence[Line]) 
         ).fetchall()
     ]
     return ours(book, day, known, actions), found
+
+
+def _renamed(lines: Sequence[Line], securities: Mapping[int, Security], on: date) -> list[str]:
+    """What to tell of symbols of a statement that their securities have no more."""
+    said = (renamed(x.symbol, securities.get(x.security or 0), on) for x in lines if not x.isin)
+    return [f"{words}." for words in dict.fromkeys(said) if words]
 
 
 def isins(c: psycopg.Connection) -> dict[int, str]:
@@ -241,5 +252,5 @@ def again(user: UUID, portfolio: UUID, number: UUID) -> list[Change]:
     with engine.session(user) as c:
         book = books.load(c, portfolio).book
         found = _read(c, portfolio, number)
-        ours_, lines = _sides(c, book, found.statement_on, found.lines)
+        ours_, lines = _sides(c, book, found.statement_on, found.lines, anew=False)
         return since(found.result, compare(ours_, lines, found.tolerances, found.basis))

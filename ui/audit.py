@@ -13,7 +13,7 @@ from core.audit import ACTIONS, MASTER, PEOPLE, SOURCES, Row, Wanted, as_json, b
 from core.table import Column, Context, Kind, Table
 from db import audit
 from db.access import User
-from ui import show
+from ui import labels, show
 
 FILTERS = ("who", "from", "to", "entity", "key", "action", "q", "source", "task", "chain")
 CHECKED = (
@@ -67,7 +67,8 @@ def filters(user: User, names: dict[str, str]) -> Wanted:
         st.date_input("To day", format="YYYY-MM-DD", key="audit_to", width=140, min_value=date(2000, 1, 1))
         with st.popover("More", icon=":material/filter_list:"):
             _choice("Source", list(SOURCES), "source", SOURCE_WORDS.__getitem__)
-            _choice("Belongs to", chains, "chain", lambda x: belongs(x, names))
+            told = labels.distinct({chain: (belongs(chain, names), chain[-6:]) for chain in chains})
+            _choice("Belongs to", chains, "chain", told.__getitem__)
             st.text_input("Key of a row", key="audit_key", placeholder="17")
             st.text_input("Task", key="audit_task", placeholder="id of a task")
     given = {name: st.session_state.get(f"audit_{name}") for name in FILTERS}

@@ -17,7 +17,8 @@ import streamlit as st
 
 from core import VERSION, importing
 from core.book import Book
-from core.ledger import Draft, LedgerError, Security, draft_of, spoken
+from core.ledger import Draft, LedgerError, draft_of, spoken
+from core.listings import Listings
 from core.table import Column, Context, Table
 from db import corrections, counterparties, engine, installation, market
 from db.access import User
@@ -107,7 +108,7 @@ def _pending(user: User, book: Book, state: dict[str, Any], wanted: dict[UUID, d
     """What was changed, checked; the buttons that book or discard it."""
     portfolio, n = book.portfolio.portfolio_id, f"grid_{state['key']}"
     today = datetime.now(UTC).date()
-    every = importing.by_symbol(market.securities(user.user_id))
+    every = market.listings(user.user_id)
     with engine.session(user.user_id) as c:
         currencies = frozenset(installation.currencies(c))
     opened = corrections.entries(user.user_id, portfolio, list(wanted))
@@ -220,7 +221,7 @@ def _said(value: Any) -> str:
 def _edit(
     opened: Entry,
     change: dict[str, str] | None,
-    every: dict[str, Security],
+    every: Listings,
     currencies: frozenset[str],
     book: Book,
 ) -> Edit:
@@ -230,7 +231,7 @@ def _edit(
         return Edit(opened, before, None, None, None)
     after = importing.amended(before, change)
     try:
-        draft = importing.draft(after, every, currencies, book.base)
+        draft = importing.draft(after, every, currencies, book.base, opened.draft)
         posting = posting_of(draft, book)
     except LedgerError as e:
         return Edit(opened, before, after, None, e)

@@ -11,16 +11,16 @@ from uuid import UUID, uuid4
 
 import streamlit as st
 
-from core import importing
 from core.book import Book, Portfolio
 from core.ledger import ACTIONS, DISPOSING, TRANSFERS, LedgerError, spoken
+from core.listings import Listings
 from core.preview import Effect, effect
 from core.table import Column, Kind
 from db import corrections, counterparties, engine, installation, ledger, market, reports, tax, transfers
 from db.access import AccessDenied, User
 from db.corrections import Conflict, Correction
 from db.request_keys import KeyReused
-from ui import errors, lot_picker, show
+from ui import errors, labels, lot_picker, show
 from ui.entry_fields import (
     ASKED,
     FIELDS,
@@ -56,8 +56,8 @@ def why_not(user: User, portfolio: Portfolio) -> str:
 
 
 @st.fragment
-def form(user: User, book: Book, held: dict[str, Any]) -> None:
-    """The form. `held`: units by symbol, said beside the quantity of a sale.
+def form(user: User, book: Book, held: dict[int, Any]) -> None:
+    """The form. `held`: units by security, said beside the quantity of a sale.
 
     One form instance has one number: its widgets and its idempotency key carry it, so that a second click, or a rerun in
     the middle of a booking, finds the first booking and adds nothing. A booking opens the next instance.
@@ -66,26 +66,27 @@ def form(user: User, book: Book, held: dict[str, Any]) -> None:
         _form(user, book, held)
 
 
-def _form(user: User, book: Book, held: dict[str, Any]) -> None:
+def _form(user: User, book: Book, held: dict[int, Any]) -> None:
     portfolio = book.portfolio.portfolio_id
     state = _instance(portfolio)
     n = f"entry_{state['key']}"
-    every = market.securities(user.user_id)
-    options = {f"{s.exchange}:{s.symbol}": s for s in every if s.tradable and s.status == "active"}
+    listed = market.listings(user.user_id)
+    options = {f"{s.exchange}:{s.symbol}": s for s in listed.every if s.tradable and s.status == "active"}
+    said = labels.securities(options.values(), listed)
     with engine.session(user.user_id) as c:
         currencies = installation.currencies(c)
-    targets = {
-        p.portfolio_id: p.name for p in reports.portfolios(user) if p.portfolio_id != portfolio and may_book(user, p)
-    }
+    targets = labels.portfolios(
+        p for p in reports.portfolios(user) if p.portfolio_id != portfolio and may_book(user, p)
+    )
     asked = _what(n, state["kind"])
-    cells, slots = draw(asked, n, options, currencies, targets, book, held, counterparties.names(user, active=True))
+    cells, slots = draw(asked, n, options, said, currencies, targets, book, held, counterparties.names(user, active=True))
     if asked == "dividend":
         reinvestment(n, cells, slots)
     if kind_of(asked) in DISPOSING and cells.get("symbol"):
         chosen = options[f"{cells['exchange']}:{cells['symbol']}"]
         cells["lots"] = lot_picker.pick(n, cells, chosen, book)
         slots["lots"] = st.empty()
-    checked = check(cells, importing.by_symbol(every), frozenset(currencies), book)
+    checked = check(cells, Listings(listed.every), frozenset(currencies), book)  # chosen as it is called now
     wrong = dict(checked.errors)
     seen: Effect | None = None
     if checked.entries:

@@ -20,6 +20,7 @@ from core.book import Book
 from core.calendar import settlement_date
 from core.income import reinvested
 from core.ledger import INTO, TRADES, Draft, LedgerError, Posting, Security, named, post, spoken
+from core.listings import Listings
 from core.table import Kind
 from ui import show
 
@@ -149,7 +150,7 @@ def posting_of(draft: Draft, book: Book) -> Posting:
     return post(draft, book.base, settles, datetime.now(UTC).date())
 
 
-def check(cells: dict[str, str], known: dict[str, Security], currencies: frozenset[str], book: Book) -> Checked:
+def check(cells: dict[str, str], known: Listings, currencies: frozenset[str], book: Book) -> Checked:
     """Read text cells field by field, then as a whole. Every field that is missing or wrong is named, not only the first.
     `kind` in the cells names the form."""
     form = cells["kind"]
@@ -221,14 +222,15 @@ def draw(
     form: str,
     n: str,
     options: dict[str, Security],
+    said: Mapping[int, str],
     currencies: Sequence[str],
     targets: dict[UUID, str],
     book: Book,
-    held: dict[str, Any],
+    held: dict[int, Any],
     through: Sequence[str] = (),
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Draw the fields of a form; what was entered as text cells, and the place beside each field for its error.
-    `through`: the counterparties that are offered."""
+    `said`: how a security is shown; `through`: the counterparties that are offered."""
     cells: dict[str, str] = {"kind": form}
     slots: dict[str, Any] = {}
     grid = st.grid(3, min_column_width=210)
@@ -241,14 +243,14 @@ def draw(
         with grid.cell():
             if field in ("symbol", "into"):
                 chosen = st.selectbox(label, list(options), index=None, placeholder=example, help=note, key=key, persist_state="session",
-                                      format_func=lambda o: f"{options[o].symbol} · {options[o].name}")  # fmt: skip
+                                      format_func=lambda o: said[options[o].security_id])  # fmt: skip
                 if chosen in options and field == "symbol":
                     cells |= {"symbol": options[chosen].symbol, "exchange": options[chosen].exchange}
                     currency = options[chosen].currency
                 elif chosen in options:
                     cells["into"] = str(chosen)
                 if field == "symbol" and chosen in options and kind_of(form) in ("sell", "cover", "transfer_out"):
-                    st.caption(f"Held now: {show.text(held.get(options[chosen].symbol, 0), Kind.UNITS)}")
+                    st.caption(f"Held now: {show.text(held.get(options[chosen].security_id, 0), Kind.UNITS)}")
             elif field == "target":
                 to = st.selectbox(label, list(targets), index=None, placeholder=example, help=note, key=key, format_func=targets.__getitem__,
                                   persist_state="session")  # fmt: skip

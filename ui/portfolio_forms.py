@@ -17,7 +17,7 @@ from core.portfolio_fields import FIRST_GOAL, LAST_GOAL, LONGEST_NAME, LONGEST_N
 from core.table import Column, Context, Table
 from db import access, engine, installation, market, portfolios
 from db.access import AccessDenied, User
-from ui import errors, scope, show
+from ui import errors, labels, scope, show
 from ui.scope import Here
 
 ACCESS = {"read": "may look", "write": "may book and edit", "manage": "may share and archive too"}
@@ -48,7 +48,7 @@ def beside(slots: dict[str, Any], error: Exception) -> None:
 
 def benchmarks(user: User) -> dict[int | None, str]:
     """What a portfolio may be measured against."""
-    return {None: "None", **{s.security_id: f"{s.symbol} · {s.name}" for s in market.securities(user.user_id)}}
+    return {None: "None", **labels.securities(market.securities(user.user_id))}
 
 
 def create(user: User, mine: list[Portfolio]) -> None:

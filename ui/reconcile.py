@@ -19,7 +19,7 @@ from core.reconciliation import WHOLE, Reconciliation, Row, Tolerances
 from core.reports.reconciliation import table
 from core.table import Column, Context, Kind, Table
 from db import reconciliation
-from ui import errors, frame, scope, session, show
+from ui import errors, frame, labels, scope, session, show
 from ui.scope import Here
 
 WORDS = {
@@ -261,9 +261,10 @@ def one(here: Here, found: Reconciliation, may: bool) -> None:
 
 def sign(here: Here, found: Reconciliation, chosen: Row | None, key: str) -> None:
     """The form for a decision about a row, every open difference, or the whole."""
-    titles = {r.key: f"{r.symbol}: {WORDS[r.verdict]}" for r in found.result.rows if r.verdict != "matched"}
-    if chosen is not None:
-        titles = {chosen.key: f"{chosen.symbol}: {WORDS[chosen.verdict]}"} | titles
+    rows = {r.key: r for r in (*([chosen] if chosen else ()), *found.result.rows) if r is chosen or r.verdict != "matched"}
+    titles = labels.distinct(
+        {key: (f"{r.symbol}: {WORDS[r.verdict]}", r.name, r.currency, key) for key, r in rows.items()}
+    )
     options = [*titles, "open", WHOLE] if titles else [WHOLE]
     titles |= {"open": "Every open difference", WHOLE: "The whole reconciliation"}
     at = f"{key}_{len(found.signoffs)}_{chosen.key if chosen else ''}"

@@ -29,6 +29,7 @@ from core.view import View
 from db import reports
 from db.access import User
 from db.books import Live, NoSuchPortfolio
+from ui import labels
 
 PARAMETERS = ("portfolio", "period", "as_of", "known_at", "by", "security", "year", "since")
 FIRST = datetime(1970, 1, 1)  # noqa: DTZ001 — the first time that the widgets offer, UTC
@@ -187,7 +188,7 @@ def _bound(key: str, name: str, now: Any, text: Callable[[Any], str | None]) -> 
 
 def portfolio_select(mine: list[Portfolio], here: Here | None) -> None:
     """Which portfolio; the others of the scope stay."""
-    names = {p.portfolio_id: p.name for p in mine}
+    names = labels.portfolios(mine)
     st.selectbox(
         "Portfolio",
         list(names),
