@@ -82,6 +82,7 @@ class TaskAsked(BaseModel):
     label: str = Field(description="for people, such as security_add_AAPL_1621534567; not unique")
     message: str
     status: Status = Field(description="waiting where a second person has to approve it")
+    notes: list[str] = Field(description="what to know of it: what was taken where something was not said")
 
 
 def plan_answer(plan: Plan) -> PlanAnswer:
@@ -132,6 +133,7 @@ def taken_down(who: User, request: Request, number: UUID) -> Response:
         label=task.label,
         message=f"Security {INITIATED[task.kind]} task initiated",
         status=task.status,  # type: ignore[arg-type]
+        notes=list(tasks.plan_of(who, number).notes),
     )
     answer = _json(told, 202)
     answer.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/securities/tasks/{number}"

@@ -281,6 +281,8 @@ class _Reading:
         exchange = self._exchange(symbol)
         follows = self.known.follows(f"{exchange}:{symbol}", self.editing.security_id if self.editing else None)
         currency: str = self._code("currency", self.known.currencies) or self.known.exchanges.get(exchange, "")
+        if currency and currency not in self.known.currencies and not self._text("currency"):
+            self._fault(UnknownReference, "currency", f"{exchange} has {currency}, which is none here: give the currency")
         asset_class = self._asset_class()
         sector_id = self._sector(asset_class)
         frequency = self._frequency(asset_class)

@@ -13,8 +13,8 @@ from decimal import Decimal
 from typing import Any
 
 from core.ledger import LedgerError
-from core.master import SYMBOL
-from core.taxonomy import ASSET_CLASSES, plain
+from core.master import ELSEWHERE, SYMBOL, Known
+from core.taxonomy import ASSET_CLASSES, plain, sector_of
 
 # what Yahoo calls a kind of security → our asset class
 KINDS: Mapping[str, str] = {
@@ -185,6 +185,39 @@ def dividend_frequency(paid: Iterable[date], today: date) -> str:
     span = (days[-1] - days[0]).days
     rate = (len(days) - 1) * 365.25 / span if span else 0.0
     return next((name for times, name in RATES if abs(rate - times) <= NEAR * times), "irregular")
+
+
+# what a proposal fills in, in this order: a sector before its industry
+FILLED = ("symbol", "exchange", "currency", "name", "isin", "asset_class", "sector", "industry", "country", "dividend_frequency")
+
+
+def filling(one: Profile, cells: Mapping[str, Any], known: Known) -> dict[str, str]:
+    """What a proposal adds to the fields of a new security: those that are empty and that it says, as far as they exist here."""
+    offered: Mapping[str, Iterable[str]] = {
+        "exchange": known.exchanges,
+        "currency": known.currencies,
+        "country": known.countries,
+    }
+    out: dict[str, str] = {}
+    for field in FILLED:
+        value = getattr(one, field)
+        if value is None or cells.get(field) or (field in offered and value not in offered[field]):
+            continue
+        if field == "industry" and sector_of(str(cells.get("sector") or out.get("sector") or "")) != one.sector:
+            continue  # it belongs to the sector that the feed says
+        out[field] = value
+    return out
+
+
+def listed_as(symbol: str, among: Iterable[Profile], cells: Mapping[str, Any], known: Known) -> list[Profile]:
+    """Those of some proposals that are a listing of this symbol here, with nothing in the cells against them; one for each exchange."""
+    out: dict[str, Profile] = {}
+    for one in among:
+        said = ((one.currency, cells.get("currency")), (one.asset_class, cells.get("asset_class")), (one.isin, cells.get("isin")))
+        against = any(a and b and a.lower() != str(b).lower() for a, b in said)
+        if one.symbol == symbol.strip().upper() and one.exchange in known.exchanges and one.exchange != ELSEWHERE and not against:
+            out.setdefault(one.exchange, one)
+    return list(out.values())
 
 
 def merged(given: Iterable[Sequence[Profile]]) -> list[Profile]:

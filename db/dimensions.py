@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from psycopg.rows import class_row
 
+from core.master import ELSEWHERE
 from db import engine
 from db.access import User
+from settings import settings
 
 T = TypeVar("T")
 
@@ -80,8 +82,9 @@ def sectors(user: User) -> list[Sector]:
 
 
 def exchanges(user: User) -> list[Exchange]:
-    """By code."""
-    return _all(user, Exchange, "SELECT exchange, name, zone, currency FROM exchanges ORDER BY exchange")
+    """By code; what is listed nowhere has the installation's currency."""
+    found = _all(user, Exchange, "SELECT exchange, name, zone, currency FROM exchanges ORDER BY exchange")
+    return [replace(x, currency=settings.currency) if x.exchange == ELSEWHERE else x for x in found]
 
 
 def countries(user: User) -> list[Country]:

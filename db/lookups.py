@@ -86,6 +86,15 @@ def answer_of(user: UUID, lookup_id: UUID) -> Lookup:
     return Lookup(number, asked, at, state, answered_at, tuple(Profile.from_json(p) for p in candidates), error)
 
 
+def is_claimed(user: UUID, lookup_id: UUID) -> bool:
+    """Whether somebody works on a question of one's own."""
+    with engine.session(user) as c:
+        row = c.execute(
+            "SELECT claimed_at > now() - %s::interval FROM lookups WHERE lookup_id = %s", (CLAIM, lookup_id)
+        ).fetchone()
+    return bool(row and row[0])
+
+
 def open_ones(c: psycopg.Connection) -> list[Open]:
     """The questions that nobody works on, oldest first. Such as were taken up in vain too often fail here."""
     c.execute(

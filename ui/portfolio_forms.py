@@ -17,6 +17,7 @@ from core.portfolio_fields import FIRST_GOAL, LAST_GOAL, LONGEST_NAME, LONGEST_N
 from core.table import Column, Context, Table
 from db import access, engine, installation, market, portfolios
 from db.access import AccessDenied, User
+from settings import settings
 from ui import errors, labels, scope, show
 from ui.scope import Here
 
@@ -71,7 +72,7 @@ def create(user: User, mine: list[Portfolio]) -> None:
         base = left.selectbox(
             "Base currency",
             currencies,
-            index=currencies.index("USD"),
+            index=currencies.index(settings.currency) if settings.currency in currencies else 0,
             help="It cannot be changed later.",
             key=f"create_base_{key}",
         )
