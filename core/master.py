@@ -240,6 +240,7 @@ def _closest(text: str, every: tuple[str, ...]) -> str:
 NOTHING = Decimal(0)
 # the way on where a security that trades no more stands in the way of another one's symbol
 REUSED = "if another company has the symbol now, first give the old one another symbol (symbol change), then this one can have it"
+ADDED = "an admin adds others under Securities, Sectors"
 ANNOUNCED = frozenset({"issued_on", "dividend_ex_on", "dividend_pay_on"})
 _LUHN = {ord(c): str(int(c, 36)) for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 _MARKS = "!-.0-9;-~"  # printable ASCII without the colon, which parts an exchange from a symbol, and the slash, which parts an address
@@ -390,14 +391,15 @@ class _Reading:
             return None
         ours = self.sector_name(sector)
         if ours is None:
-            self._fault(InvalidSector, "sector", closest(sector, sorted(self.known.sector_names.values())))
+            names = closest(sector, sorted(self.known.sector_names.values()))
+            self._fault(InvalidSector, "sector", f"{names}; {ADDED}")
             return None
         industries = self.known.industry_names[ours]
         if industry.lower() not in industries:
             self._fault(
                 InvalidSector,
                 "industry",
-                f"{ours} has none of this name; {closest(industry, sorted(i for i in industries.values() if i))}",
+                f"{ours} has none of this name; {closest(industry, sorted(i for i in industries.values() if i))}; {ADDED}",
             )
             return None
         in_industry = self.known.subsector_numbers[ours, industry.lower()]
@@ -405,7 +407,7 @@ class _Reading:
             self._fault(
                 InvalidSector,
                 "subsector",
-                f"{industry or ours} has none of this name; leave it empty, or an admin adds it",
+                f"{industry or ours} has none of this name; leave it empty; {ADDED}",
             )
             return None
         return in_industry[subsector.lower()]

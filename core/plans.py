@@ -106,11 +106,10 @@ def before(draft: SecurityDraft) -> str:
 
 
 def unlisted(cells: Mapping[str, Any], known: Known) -> str:
-    """What to tell of a new security of which no exchange was said; empty where one was."""
-    if cells.get("exchange"):
+    """What to tell of a new security of which neither exchange nor currency was said; empty where either was."""
+    if cells.get("exchange") or cells.get("currency"):
         return ""
-    taken = "" if cells.get("currency") else f", and in {known.exchanges[ELSEWHERE]}, the currency of this installation"
-    return f"It is listed nowhere here ({ELSEWHERE}){taken}"
+    return f"It is listed nowhere here ({ELSEWHERE}), and in {known.exchanges[ELSEWHERE]}, the currency of this installation"
 
 
 def adding(drafts: Sequence[SecurityDraft], today: date, by: str) -> tuple[Step, ...]:

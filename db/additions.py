@@ -10,7 +10,7 @@ from uuid import UUID
 
 from core.ledger import LedgerError
 from core.listings import several
-from core.master import InvalidField, checked
+from core.master import ELSEWHERE, InvalidField, checked
 from core.plans import Plan
 from core.profiles import Profile, filling, listed_as
 from db import lookups, master
@@ -40,7 +40,8 @@ def plan_add(user: User, cells: Mapping[str, Any]) -> Plan:
         raise master.BadSecurity([InvalidField("exchange", "", places)])
     if not listings:
         plan, said = master.plan_add(user, cells), why or f"no feed knows a listing of {symbol} here"
-        return replace(plan, notes=(*plan.notes, f"{said[:1].upper()}{said[1:].rstrip('.')}."))
+        nowhere = f": it is listed nowhere here ({ELSEWHERE})" if cells.get("currency") else ""
+        return replace(plan, notes=(*plan.notes, f"{said[:1].upper()}{said[1:].rstrip('.')}{nowhere}."))
     one = listings[0]
     filled = filling(one, cells, exist)
     wrong = {f.field for f in checked({**cells, **filled}, exist)[1]} - {"exchange", "symbol"}

@@ -130,7 +130,7 @@ def test_the_installation_may_have_another_currency(
     with answered():
         said = ben.post("/securities", json={**FROM_S0, "symbol": "OTHER", "currency": "EUR"})
     assert row_of(small, said.json()["task_id"])["currency"] == "EUR"
-    assert said.json()["notes"][0] == "It is listed nowhere here (XOFF)."
+    assert said.json()["notes"][-1] == "No feed knows OTHER (asked: told): it is listed nowhere here (XOFF)."
 
 
 def test_several_listings_are_named_and_none_is_guessed(ben: TestClient) -> None:

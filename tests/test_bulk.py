@@ -191,7 +191,7 @@ def test_without_an_exchange_a_row_means_the_only_one_of_its_symbol(small: Small
     loaded(small, table({"symbol": "ACME", "exchange": "XETR", "asset_class": "Equity"}))
     (several,) = verdicts(small, table(known))
     assert several.outcome == "refused"
-    assert "XETR, XNYS lists it already; say the exchange" in several.why
+    assert "two exchanges list ACME: XETR, XNYS; give exchange" in several.why
 
 
 def test_the_template_loads_as_it_is(small: Small) -> None:

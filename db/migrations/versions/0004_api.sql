@@ -21,3 +21,18 @@ CREATE FUNCTION forget_request_keys() RETURNS void LANGUAGE sql SECURITY DEFINER
    WHERE (k.user_id, k.key) = (old.user_id, old.key) $$;
 REVOKE ALL ON FUNCTION forget_request_keys() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION forget_request_keys() TO ballast_web;
+
+-- ── the taxonomy: admins add sectors, industries and subsectors (core.sectors says what they may be called) ──
+CREATE FUNCTION add_sector(its_sector text, its_industry text, its_subsector text) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE id integer;
+BEGIN
+  IF NOT administers() THEN
+    RAISE EXCEPTION 'only admins add sectors' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  INSERT INTO sectors (sector, industry, subsector) VALUES (its_sector, its_industry, its_subsector) RETURNING sector_id INTO id;
+  UPDATE data_versions SET version = version + 1, updated_at = clock_timestamp() WHERE name = 'securities';
+  RETURN id;
+END $$;
+REVOKE ALL ON FUNCTION add_sector(text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION add_sector(text, text, text) TO ballast_web;
