@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,7 +23,7 @@ from core.table import Column, Context, Table
 from db import corrections, counterparties, engine, installation, market
 from db.access import User
 from db.corrections import Clash, Conflict, Entry, NotCorrected
-from ui import entry, errors, session, show
+from ui import clock, entry, errors, session, show
 from ui.entry_fields import posting_of
 
 ROWS = 500  # entries that can be edited at a time, the newest that fit the search
@@ -107,7 +107,7 @@ def _grid(user: User, book: Book, listed: Table) -> None:
 def _pending(user: User, book: Book, state: dict[str, Any], wanted: dict[UUID, dict[str, str] | None]) -> None:
     """What was changed, checked; the buttons that book or discard it."""
     portfolio, n = book.portfolio.portfolio_id, f"grid_{state['key']}"
-    today = datetime.now(UTC).date()
+    today = clock.latest()
     every = market.listings(user.user_id)
     with engine.session(user.user_id) as c:
         currencies = frozenset(installation.currencies(c))
@@ -185,9 +185,9 @@ def _text(value: Any, places: int) -> str:
 def _columns(names: Sequence[str]) -> dict[str, Any]:
     config = st.column_config
     shown: dict[str, Any] = {
-        "date": config.DateColumn("Date", format="YYYY-MM-DD", required=True, min_value=date(1900, 1, 1)),
+        "date": config.DateColumn("Date", format="YYYY-MM-DD", required=True, min_value=clock.MARKETS, max_value=clock.latest()),
         "what": config.TextColumn("Entry", help="Kind and security stay: to change those, reverse it and book another"),
-        "settlement": config.DateColumn("Settles", format="YYYY-MM-DD"),
+        "settlement": config.DateColumn("Settles", format="YYYY-MM-DD", min_value=clock.MARKETS, max_value=clock.FAR),
         "counterparty": config.SelectboxColumn("Counterparty", options=["", *names]),
         "note": config.TextColumn("Note", max_chars=500),
     }
@@ -269,7 +269,7 @@ def _conflict(state: dict[str, Any], clash: Clash, number: UUID) -> None:
             mark = "≠" if cells[1] != cells[2] else ""
             rows.append((mark, LABELS.get(field, field.capitalize()), *(x or show.MISSING for x in cells)))
     columns = (Column("differs", "≠"), Column("field", "Field"), Column("was", "When you opened it"), Column("theirs", "Theirs, as booked now"), Column("mine", "Yours"))  # fmt: skip
-    shown = Table("conflict", "Both versions", columns, tuple(rows), Context(datetime.now(UTC).date(), None, VERSION))
+    shown = Table("conflict", "Both versions", columns, tuple(rows), Context(clock.utc_day(), None, VERSION))
     show.table(shown, key=f"conflict_{number}_{clash.theirs.transaction_id if clash.theirs else 'gone'}", foot=False)
 
     def keep() -> None:

@@ -5,7 +5,6 @@ What each kind asks for: `ui.entry_fields`. Which lots it takes and what it does
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,7 +19,7 @@ from db import corrections, counterparties, engine, installation, ledger, market
 from db.access import AccessDenied, User
 from db.corrections import Conflict, Correction
 from db.request_keys import KeyReused
-from ui import errors, labels, lot_picker, show
+from ui import clock, errors, labels, lot_picker, show
 from ui.entry_fields import (
     ASKED,
     FIELDS,
@@ -97,7 +96,7 @@ def _form(user: User, book: Book, held: dict[int, Any]) -> None:
     words = _words(asked, cells, checked, seen, book, targets)
     told = st.empty()
     if checked.draft is not None and not asked.startswith("between"):
-        for warning in tax.warnings(user.user_id, portfolio, checked.draft, datetime.now(UTC).date()):
+        for warning in tax.warnings(user.user_id, portfolio, checked.draft, clock.latest()):
             st.warning(f"{show.plain(warning)} You can book it all the same.", icon=":material/warning:")
     if seen is not None and (seen.before or seen.after):
         loud = kind_of(asked) in ACTIONS | TRANSFERS | {"return_of_capital"}
@@ -158,7 +157,7 @@ def _words(
 
 def _book(user: User, portfolio: UUID, asked: str, cells: dict[str, str], checked: Checked, key: str) -> list[UUID]:
     """Book what was entered; the ids to undo it by. Raises LedgerError."""
-    today = datetime.now(UTC).date()
+    today = clock.latest()
     draft = checked.entries[0][0]
     if not asked.startswith("between"):
         return ledger.append(user.user_id, portfolio, checked.drafts, today, "form", key, linked=asked == "exchange")
@@ -234,7 +233,7 @@ def said(user: User, portfolio: UUID) -> None:
 def _take_back(user: User, portfolio: UUID, correction: Correction, what: str) -> None:
     """Undo a correction and say so; an error is said instead."""
     try:
-        corrections.undo(user.user_id, portfolio, correction, datetime.now(UTC).date())
+        corrections.undo(user.user_id, portfolio, correction, clock.latest())
     except (LedgerError, Conflict) as e:
         st.error(f"Nothing was undone: {show.plain(e)}.", icon=":material/error:")
         return

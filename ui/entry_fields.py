@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from core.income import reinvested
 from core.ledger import INTO, TRADES, Draft, LedgerError, Posting, Security, named, post, spoken
 from core.listings import Listings
 from core.table import Kind
-from ui import show
+from ui import clock, show
 
 GROUPS = {
     "Trade": ("buy", "sell", "short", "cover"),
@@ -147,7 +147,7 @@ def posting_of(draft: Draft, book: Book) -> Posting:
     """A draft checked and completed against a Book. Raises LedgerError."""
     exchange = draft.security.exchange if draft.security and draft.kind in TRADES else None
     settles = draft.settles_on or settlement_date(book.sessions.get(exchange or ""), exchange, draft.traded_on)
-    return post(draft, book.base, settles, datetime.now(UTC).date())
+    return post(draft, book.base, settles, clock.latest())
 
 
 def check(cells: dict[str, str], known: Listings, currencies: frozenset[str], book: Book) -> Checked:
@@ -258,8 +258,9 @@ def draw(
             elif field == "counterparty":
                 cells[field] = st.selectbox(label, through, index=None, placeholder=example, help=note, key=key, persist_state="session") or ""  # fmt: skip
             elif field in DATES:
-                on = st.date_input(label, value="today" if field == "date" else None, format="YYYY-MM-DD", help=note, key=key,
-                                   min_value=date(1900, 1, 1), persist_state="session")  # fmt: skip
+                on = st.date_input(label, value=clock.today() if field == "date" else None, format="YYYY-MM-DD", help=note, key=key,
+                                   min_value=clock.MARKETS, max_value=clock.FAR if field == "settlement" else clock.latest(),
+                                   persist_state="session")  # fmt: skip
                 cells[field] = on.isoformat() if isinstance(on, date) else ""
             elif field in ("currency", "receivedin"):
                 first = currencies.index(currency) if currency in currencies else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +17,7 @@ from core.table import Column, Context, Table
 from db import access, engine, installation, market, portfolios
 from db.access import AccessDenied, User
 from settings import settings
-from ui import errors, labels, scope, show
+from ui import clock, errors, labels, scope, show
 from ui.scope import Here
 
 ACCESS = {"read": "may look", "write": "may book and edit", "manage": "may share and archive too"}
@@ -127,8 +126,8 @@ def edit(here: Here) -> None:
         goal = middle.text_input(f"Goal in {p.base_currency} (optional)", "" if was.goal_value is None else format(was.goal_value.normalize(), "f"),
                                  placeholder="e.g. 250000.00", max_chars=30, key=f"edit_goal_{key}").strip()  # fmt: skip
         slots["goal_value"] = middle.empty()
-        goal_on = right.date_input("Goal date (optional)", was.goal_on, format="YYYY-MM-DD", min_value=FIRST_GOAL, max_value=LAST_GOAL,
-                                   key=f"edit_goal_on_{key}")  # fmt: skip
+        goal_on = right.date_input("Goal date (optional)", was.goal_on, format="YYYY-MM-DD", min_value=min(FIRST_GOAL, was.goal_on or FIRST_GOAL),
+                                   max_value=max(LAST_GOAL, was.goal_on or LAST_GOAL), key=f"edit_goal_on_{key}")  # fmt: skip
         note = st.text_area("Note (optional)", was.note, max_chars=LONGEST_NOTE, height="content", key=f"edit_note_{key}")
         st.caption(f"The base currency, {p.base_currency}, cannot be changed.")
         slots[""] = st.empty()
@@ -192,7 +191,7 @@ def sharing(here: Here) -> None:
         for name, shown, role, given in access.grants(user, p.portfolio_id)
     )
     show.table(
-        Table("grants", "Who may see it", columns, rows, Context(datetime.now(UTC).date(), None, VERSION)),
+        Table("grants", "Who may see it", columns, rows, Context(clock.utc_day(), None, VERSION)),
         key=f"grants_{len(rows)}",
     )
     if p.access != "manage" or user.role == "viewer":

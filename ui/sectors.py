@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import streamlit as st
 
 from core import VERSION
@@ -12,7 +10,7 @@ from core.sectors import FIELDS, LONGEST
 from core.table import Column, Context, Table
 from db import dimensions
 from db.access import User
-from ui import errors, show
+from ui import clock, errors, show
 
 COLUMNS = (Column("sector", "Sector"), Column("industry", "Industry"), Column("subsector", "Subsector"))
 LABELS = {
@@ -28,7 +26,7 @@ def section(user: User) -> None:
         st.success(said, icon=":material/check_circle:")
     every = dimensions.sectors(user)
     rows = tuple((s.sector, s.industry, s.subsector) for s in every)
-    context = Context(datetime.now(UTC).date(), None, VERSION)
+    context = Context(clock.utc_day(), None, VERSION)
     show.table(Table("sectors", "Sectors", COLUMNS, rows, context), key=f"sectors_{len(rows)}")
     if user.role != "admin":
         st.caption("Admins add sectors, industries and subsectors.")
