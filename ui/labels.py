@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from typing import TypeVar
 from uuid import UUID
 
@@ -35,11 +36,13 @@ def distinct(options: Mapping[K, Sequence[str]]) -> dict[K, str]:
             else said
             for key, said in out.items()
         }
-    alike, seen = Counter(out.values()), Counter[str]()
+    alike, taken = Counter(out.values()), set(out.values())
+    first = set[str]()
     for key, said in out.items():
-        seen[said] += 1
-        if alike[said] > 1 and seen[said] > 1:
-            out[key] = f"{said} ({seen[said]})"
+        if alike[said] > 1 and said in first:
+            out[key] = next(label for n in count(2) if (label := f"{said} ({n})") not in taken)
+            taken.add(out[key])
+        first.add(said)
     return out
 
 
