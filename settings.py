@@ -67,7 +67,9 @@ _VARIABLES: Final = (
     Variable("PRICE_CSV_DIR", "<DATA_DIR>/prices", "folder where the csv feed looks for price files"),
     Variable("QUOTES_EVERY_SECONDS", "10", "time between two rounds of quotes"),
     Variable("SNAPSHOT_EVERY_MINUTES", "5", "time between two portfolio snapshots"),
-    Variable("CURRENCY", "USD", "the installation's currency: of what is listed nowhere and names none, and first in forms"),
+    Variable(
+        "CURRENCY", "USD", "the installation's currency: of what is listed nowhere and names none, and first in forms"
+    ),
     Variable("SESSION_HOURS", "12", "how long a sign-in lasts"),
     Variable(
         "COVERAGE_LIMIT",

@@ -12,7 +12,12 @@ from db import runs
 from settings import settings
 
 router = APIRouter(tags=["Health"])
-PROBES = ("/health", "/healthz", "/ready", "/readyz")  # where probes look at the root of the site: app.py serves them there
+PROBES = (
+    "/health",
+    "/healthz",
+    "/ready",
+    "/readyz",
+)  # where probes look at the root of the site: app.py serves them there
 SCHEDULER_SILENT_AFTER = timedelta(minutes=15)
 
 

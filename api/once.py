@@ -86,7 +86,9 @@ class OnceRoute(APIRoute):
                 return Response(found.body, found.status, {**found.headers, "Idempotent-Replayed": "true"})
 
             async def failed(kind: type[BaseException] | None, *_: object) -> None:
-                if kind is not None and issubclass(kind, Exception):  # who went away leaves what may be done all the same
+                if kind is not None and issubclass(
+                    kind, Exception
+                ):  # who went away leaves what may be done all the same
                     await run_in_threadpool(request_keys.withdraw, user.user_id, key)
 
             async with contextlib.AsyncExitStack() as stack:

@@ -27,7 +27,9 @@ from db.access import User
 
 router = APIRouter(prefix="/v1/transactions", tags=["Transactions"], route_class=OnceRoute)
 TEXT = "^[^\\x00]*$"
-NOTES: list[str] = Field([], description="what a symbol that was given is now, where its security has another one by now")
+NOTES: list[str] = Field(
+    [], description="what a symbol that was given is now, where its security has another one by now"
+)
 Amount = Annotated[Decimal | None, Field(description='exact: a string such as "185.50" is best', examples=["185.50"])]
 
 

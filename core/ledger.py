@@ -350,7 +350,9 @@ def _without_units(d: Draft) -> Draft:
     for name in ("quantity", "price"):
         value = getattr(d, name)
         if value is not None and value < 0:
-            raise LedgerError(name, value, f"{named(d.kind)} has no negative {name}: leave it empty; the kind gives the sign")
+            raise LedgerError(
+                name, value, f"{named(d.kind)} has no negative {name}: leave it empty; the kind gives the sign"
+            )
     return replace(d, quantity=d.quantity or None, price=d.price or None)
 
 

@@ -47,9 +47,7 @@ class Listings:
     among them is called as it is now since ever.
     """
 
-    def __init__(
-        self, securities: Iterable[Security] | Mapping[int, Security], symbols: Iterable[Symbol] = ()
-    ) -> None:
+    def __init__(self, securities: Iterable[Security] | Mapping[int, Security], symbols: Iterable[Symbol] = ()) -> None:
         every = securities.values() if isinstance(securities, Mapping) else securities
         self._number: dict[int, Security] = {}
         self._now: dict[str, list[Security]] = {}
@@ -63,8 +61,9 @@ class Listings:
         for number, its in by_security.items():
             if (security_ := self._number.get(number)) is not None:
                 self._dated.add(number)
-                for one, following in zip(its, [*its[1:], None], strict=True):
-                    span = Span(security_, one.symbol, one.exchange, one.valid_from, following and following.valid_from)
+                ends = [*(one.valid_from for one in its[1:]), None]
+                for one, until in zip(its, ends, strict=True):
+                    span = Span(security_, one.symbol, one.exchange, one.valid_from, until)
                     self._spans.setdefault(one.symbol, []).append(span)
 
     def add(self, security: Security) -> None:

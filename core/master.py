@@ -283,7 +283,9 @@ class _Reading:
         follows = self.known.follows(f"{exchange}:{symbol}", self.editing.security_id if self.editing else None)
         currency: str = self._code("currency", self.known.currencies) or self.known.exchanges.get(exchange, "")
         if currency and currency not in self.known.currencies and not self._text("currency"):
-            self._fault(UnknownReference, "currency", f"{exchange} has {currency}, which is none here: give the currency")
+            self._fault(
+                UnknownReference, "currency", f"{exchange} has {currency}, which is none here: give the currency"
+            )
         asset_class = self._asset_class()
         sector_id = self._sector(asset_class)
         frequency = self._frequency(asset_class)
@@ -365,7 +367,11 @@ class _Reading:
             return f"{places[0]} lists it already; say the exchange if you mean another one"
         had = self.known.once.get(symbol, ())
         was, until = max(had, key=lambda pair: pair[1], default=(None, None))
-        return f"{was.listing} is what was {symbol} until {until}; say the exchange if you mean another company" if was else ""
+        return (
+            f"{was.listing} is what was {symbol} until {until}; say the exchange if you mean another company"
+            if was
+            else ""
+        )
 
     def _asset_class(self) -> str:
         text = self._text("asset_class")

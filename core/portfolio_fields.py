@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -66,7 +66,7 @@ def checked_note(text: str) -> str:
     return text
 
 
-_CHECKS = {
+_CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "name": checked_name,
     "goal_value": checked_goal,
     "goal_on": checked_goal_day,

@@ -188,7 +188,18 @@ def dividend_frequency(paid: Iterable[date], today: date) -> str:
 
 
 # what a proposal fills in, in this order: a sector before its industry
-FILLED = ("symbol", "exchange", "currency", "name", "isin", "asset_class", "sector", "industry", "country", "dividend_frequency")
+FILLED = (
+    "symbol",
+    "exchange",
+    "currency",
+    "name",
+    "isin",
+    "asset_class",
+    "sector",
+    "industry",
+    "country",
+    "dividend_frequency",
+)
 
 
 def filling(one: Profile, cells: Mapping[str, Any], known: Known) -> dict[str, str]:
@@ -213,10 +224,15 @@ def listed_as(symbol: str, among: Iterable[Profile], cells: Mapping[str, Any], k
     """Those of some proposals that are a listing of this symbol here, with nothing in the cells against them; one for each exchange."""
     out: dict[str, Profile] = {}
     for one in among:
-        said = ((one.currency, cells.get("currency")), (one.asset_class, cells.get("asset_class")), (one.isin, cells.get("isin")))
+        said = (
+            (one.currency, cells.get("currency")),
+            (one.asset_class, cells.get("asset_class")),
+            (one.isin, cells.get("isin")),
+        )
         against = any(a and b and a.lower() != str(b).lower() for a, b in said)
-        if one.symbol == symbol.strip().upper() and one.exchange in known.exchanges and one.exchange != ELSEWHERE and not against:
-            out.setdefault(one.exchange, one)
+        place = one.exchange or ELSEWHERE
+        if one.symbol == symbol.strip().upper() and place in known.exchanges and place != ELSEWHERE and not against:
+            out.setdefault(place, one)
     return list(out.values())
 
 

@@ -69,4 +69,6 @@ def _unlike(field: str, name: str, there: list[str], sure: bool) -> None:
         raise DuplicateSector(field, name, f"this is another name of {sector_of(name)}, which is there already")
     near = max(there, key=lambda x: fuzz.ratio(plain(x), wanted), default="")
     if near and not sure and fuzz.ratio(plain(near), wanted) >= ALIKE:
-        raise InvalidSector(field, name, f"did you mean {near}, which is there? Say that you are sure where this is another one")
+        raise InvalidSector(
+            field, name, f"did you mean {near}, which is there? Say that you are sure where this is another one"
+        )

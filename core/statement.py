@@ -288,7 +288,13 @@ def amount(field: str, text: str, point: str) -> Decimal | None:
 
 
 def identified(
-    lines: Iterable[Line], listed: Listings, isins: Mapping[int, str], held: Iterable[int], on: date, *, anew: bool = True
+    lines: Iterable[Line],
+    listed: Listings,
+    isins: Mapping[int, str],
+    held: Iterable[int],
+    on: date,
+    *,
+    anew: bool = True,
 ) -> list[Line]:
     """The lines with our security's number: by ISIN, else by what had the symbol on the statement's day, else by name; None where
     there is none.
@@ -332,7 +338,12 @@ def _likeliest(
     """Those for which most speaks, in this order: the symbol, the exchange, the currency, that they are held."""
 
     def against(s: Security) -> tuple[bool, ...]:
-        return (s not in called, s.exchange != exchange, bool(currency) and s.currency != currency, s.security_id not in held)
+        return (
+            s not in called,
+            s.exchange != exchange,
+            bool(currency) and s.currency != currency,
+            s.security_id not in held,
+        )
 
     least = min(map(against, found), default=())
     return [s for s in found if against(s) == least]

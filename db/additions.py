@@ -48,7 +48,13 @@ def plan_add(user: User, cells: Mapping[str, Any]) -> Plan:
     filled = {name: value for name, value in filled.items() if name not in wrong}
     plan = master.plan_add(user, {**cells, **filled})
     said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in filled.items())
-    return replace(plan, notes=(*plan.notes, f"{one.provider or 'A feed'} knows it as {one.exchange}:{one.symbol}; taken from there: {said}."))
+    return replace(
+        plan,
+        notes=(
+            *plan.notes,
+            f"{one.provider or 'A feed'} knows it as {one.exchange}:{one.symbol}; taken from there: {said}.",
+        ),
+    )
 
 
 def _asked(user: User, symbol: str) -> tuple[tuple[Profile, ...], str]:

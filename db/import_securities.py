@@ -226,7 +226,9 @@ class Names:
         decided = self._decided.get(named.key)
         if decided is not None:
             return decided
-        return Meant(None, LedgerError(field, named.symbol or named.isin or named.name, self._why_not(named, _day_of(r))))
+        return Meant(
+            None, LedgerError(field, named.symbol or named.isin or named.name, self._why_not(named, _day_of(r)))
+        )
 
     def _why_not(self, named: Named, on: date | None) -> str:
         """Why a name means no security for certain, and the ways on."""

@@ -1,6 +1,5 @@
 """Portfolios: yours, their settings, who may see them, a new one."""
 
-
 import streamlit as st
 
 from core import VERSION

@@ -556,7 +556,10 @@ def test_a_verdict_says_which_security_is_meant_and_what_is_lost_of_a_new_one(de
     assert desk.put(portfolio, raw, choices={unknown.key: Choice(create=made)}, dry_run=False).booked
     own = f"date,kind,symbol,quantity,price,currency\n{TODAY},buy,ACME,1,10,USD\n".encode()
     (verdict,) = desk.put(portfolio, own).verdicts
-    assert "symbol ACME: two exchanges list ACME: XETR, XNYS; give exchange, or choose which one is meant" in verdict.reason
+    assert (
+        "symbol ACME: two exchanges list ACME: XETR, XNYS; give exchange, or choose which one is meant"
+        in verdict.reason
+    )
 
 
 def test_what_is_proposed_is_a_symbol_of_its_own(desk: Desk) -> None:

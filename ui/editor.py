@@ -185,7 +185,9 @@ def _text(value: Any, places: int) -> str:
 def _columns(names: Sequence[str]) -> dict[str, Any]:
     config = st.column_config
     shown: dict[str, Any] = {
-        "date": config.DateColumn("Date", format="YYYY-MM-DD", required=True, min_value=clock.MARKETS, max_value=clock.latest()),
+        "date": config.DateColumn(
+            "Date", format="YYYY-MM-DD", required=True, min_value=clock.MARKETS, max_value=clock.latest()
+        ),
         "what": config.TextColumn("Entry", help="Kind and security stay: to change those, reverse it and book another"),
         "settlement": config.DateColumn("Settles", format="YYYY-MM-DD", min_value=clock.MARKETS, max_value=clock.FAR),
         "counterparty": config.SelectboxColumn("Counterparty", options=["", *names]),

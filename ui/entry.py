@@ -78,7 +78,9 @@ def _form(user: User, book: Book, held: dict[int, Any]) -> None:
         p for p in reports.portfolios(user) if p.portfolio_id != portfolio and may_book(user, p)
     )
     asked = _what(n, state["kind"])
-    cells, slots = draw(asked, n, options, said, currencies, targets, book, held, counterparties.names(user, active=True))
+    cells, slots = draw(
+        asked, n, options, said, currencies, targets, book, held, counterparties.names(user, active=True)
+    )
     if asked == "dividend":
         reinvestment(n, cells, slots)
     if kind_of(asked) in DISPOSING and cells.get("symbol"):
@@ -110,7 +112,9 @@ def _form(user: User, book: Book, held: dict[int, Any]) -> None:
             except LedgerError as e:
                 wrong, words = {e.field: e}, ""
             except KeyReused:  # it was sent before, and changed after that
-                _open_next(portfolio, asked, "Booked before, as it was sent first", "the newest entry of the ledger", [])
+                _open_next(
+                    portfolio, asked, "Booked before, as it was sent first", "the newest entry of the ledger", []
+                )
                 st.rerun()
             else:
                 _open_next(portfolio, asked, "Booked", words, ids)

@@ -1,7 +1,7 @@
 """Labels of what a list offers: as short as they may be, and never two alike, since a browser tells a choice by its label.
 
-    names = labels.distinct({p.portfolio_id: (p.name, p.base_currency, str(p.portfolio_id)[-6:]) for p in mine})
-    st.selectbox("Portfolio", list(names), format_func=names.__getitem__)
+names = labels.distinct({p.portfolio_id: (p.name, p.base_currency, str(p.portfolio_id)[-6:]) for p in mine})
+st.selectbox("Portfolio", list(names), format_func=names.__getitem__)
 """
 
 from __future__ import annotations

@@ -64,7 +64,11 @@ def create(user: User, mine: list[Portfolio]) -> None:
     slots: dict[str, Any] = {}
     with st.form(f"create_{key}"):
         name = st.text_input(
-            "Name", placeholder="e.g. Pension 2040", help=f"1 to {LONGEST_NAME} characters.", max_chars=LONGEST_NAME, key=f"create_name_{key}"
+            "Name",
+            placeholder="e.g. Pension 2040",
+            help=f"1 to {LONGEST_NAME} characters.",
+            max_chars=LONGEST_NAME,
+            key=f"create_name_{key}",
         ).strip()
         slots["name"] = st.empty()
         left, middle, right = st.columns(3)
@@ -128,7 +132,9 @@ def edit(here: Here) -> None:
         slots["goal_value"] = middle.empty()
         goal_on = right.date_input("Goal date (optional)", was.goal_on, format="YYYY-MM-DD", min_value=min(FIRST_GOAL, was.goal_on or FIRST_GOAL),
                                    max_value=max(LAST_GOAL, was.goal_on or LAST_GOAL), key=f"edit_goal_on_{key}")  # fmt: skip
-        note = st.text_area("Note (optional)", was.note, max_chars=LONGEST_NOTE, height="content", key=f"edit_note_{key}")
+        note = st.text_area(
+            "Note (optional)", was.note, max_chars=LONGEST_NOTE, height="content", key=f"edit_note_{key}"
+        )
         st.caption(f"The base currency, {p.base_currency}, cannot be changed.")
         slots[""] = st.empty()
         sent = st.form_submit_button("Save", type="primary", icon=":material/save:")

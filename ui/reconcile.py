@@ -256,7 +256,9 @@ def one(here: Here, found: Reconciliation, may: bool) -> None:
 
 def sign(here: Here, found: Reconciliation, chosen: Row | None, key: str) -> None:
     """The form for a decision about a row, every open difference, or the whole."""
-    rows = {r.key: r for r in (*([chosen] if chosen else ()), *found.result.rows) if r is chosen or r.verdict != "matched"}
+    rows = {
+        r.key: r for r in (*([chosen] if chosen else ()), *found.result.rows) if r is chosen or r.verdict != "matched"
+    }
     titles = labels.distinct(
         {key: (f"{r.symbol}: {WORDS[r.verdict]}", r.name, r.currency, key) for key, r in rows.items()}
     )

@@ -225,7 +225,12 @@ def as_of_input(here: Here) -> None:
         value=None,
         min_value=clock.MARKETS,
         max_value=clock.utc_day(),
-        **_bound("scope_as_of", "as_of", clock.within(here.scope.as_of, clock.MARKETS, clock.utc_day()), lambda v: v.isoformat() if v else None),
+        **_bound(
+            "scope_as_of",
+            "as_of",
+            clock.within(here.scope.as_of, clock.MARKETS, clock.utc_day()),
+            lambda v: v.isoformat() if v else None,
+        ),
     )
 
 

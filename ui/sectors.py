@@ -38,11 +38,15 @@ def section(user: User) -> None:
         for field, column in zip(FIELDS, st.columns(len(FIELDS)), strict=True):
             label, example, note = LABELS[field]
             with column:
-                cells[field] = st.text_input(label, placeholder=example, help=note, max_chars=LONGEST, key=f"{key}_{field}")
+                cells[field] = st.text_input(
+                    label, placeholder=example, help=note, max_chars=LONGEST, key=f"{key}_{field}"
+                )
                 slots[field] = st.empty()
         sure = st.checkbox("It is another one, though it is called nearly as one that is there", key=f"{key}_sure")
         sent = st.form_submit_button("Add", type="primary", icon=":material/add:")
-    st.caption("The last name that is given is the new one; those before it are there already. What is added stays: securities may name it.")
+    st.caption(
+        "The last name that is given is the new one; those before it are there already. What is added stays: securities may name it."
+    )
     if not sent:
         return
     with errors.told():
