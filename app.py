@@ -21,11 +21,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from api import api
+from api.health import PROBES, probe
 from api.sign_in import sign_in_form, sign_out_form
 from db import engine
 from settings import ROOT, settings
 from ui.errors import unexpected
-from ui.headers import Headers, Packed
+from ui.headers import Headers, Packed, Pages
 
 WARM = (
     "numpy",
@@ -38,6 +39,7 @@ WARM = (
     "db.reports",
     "jinja2",
 )
+PAGES = frozenset(file.stem for file in (ROOT / "pages").glob("[!_]*.py"))
 THREADS = 64  # synchronous endpoints wait for the database here
 
 
@@ -74,9 +76,14 @@ app = st.App(
         Route("/login", sign_in_form, methods=["POST"]),
         Route("/logout", sign_out_form, methods=["POST"]),
         Route("/overview", front_page),  # Streamlit serves its first page at / alone
+        *(Route(path, probe) for path in PROBES),
         Mount("/assets", app=StaticFiles(directory=ROOT / "assets")),
     ],
-    middleware=[Middleware(Headers), Middleware(Packed, folder=settings.data_dir / "static")],
+    middleware=[
+        Middleware(Headers),
+        Middleware(Pages, names=PAGES),
+        Middleware(Packed, folder=settings.data_dir / "static"),
+    ],
     on_script_error=unexpected,
 )
 

@@ -67,6 +67,9 @@ _VARIABLES: Final = (
     Variable("PRICE_CSV_DIR", "<DATA_DIR>/prices", "folder where the csv feed looks for price files"),
     Variable("QUOTES_EVERY_SECONDS", "10", "time between two rounds of quotes"),
     Variable("SNAPSHOT_EVERY_MINUTES", "5", "time between two portfolio snapshots"),
+    Variable(
+        "CURRENCY", "USD", "the installation's currency: of what is listed nowhere and names none, and first in forms"
+    ),
     Variable("SESSION_HOURS", "12", "how long a sign-in lasts"),
     Variable(
         "COVERAGE_LIMIT",
@@ -110,6 +113,7 @@ class Settings:
     price_csv_dir: Path
     quotes_every_seconds: int
     snapshot_every_minutes: int
+    currency: str
     session_hours: int
     coverage_limit: float
     risk_free_rates: str
@@ -146,6 +150,12 @@ def _switch(text: str) -> bool:
     if text.lower() not in ("on", "1", "true", "yes", "off", "0", "false", "no"):
         raise ValueError
     return text.lower() in ("on", "1", "true", "yes")
+
+
+def _currency(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]{3}", text):
+        raise ValueError
+    return text.upper()
 
 
 def _number(low: int, high: int) -> Callable[[str], int]:
@@ -276,6 +286,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         price_csv_dir=get("PRICE_CSV_DIR", data_dir / "prices", _folder, "use a folder"),
         quotes_every_seconds=get("QUOTES_EVERY_SECONDS", 10, _number(1, 86400), "use whole seconds from 1 to 86400"),
         snapshot_every_minutes=get("SNAPSHOT_EVERY_MINUTES", 5, _number(1, 1440), "use whole minutes from 1 to 1440"),
+        currency=get("CURRENCY", "USD", _currency, "use an ISO code such as USD or EUR"),
         session_hours=get("SESSION_HOURS", 12, _number(1, 8760), "use whole hours from 1 to 8760"),
         coverage_limit=get("COVERAGE_LIMIT", 0.98, _share, "use a share above 0 and up to 1, such as 0.98"),
         book_splits=get("BOOK_SPLITS", False, _switch, switch),

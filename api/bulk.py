@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api import uploads
+from api.once import OnceRoute
 from api.people import Who
 from core import bulk as files
 from core.bulk import Verdict
@@ -24,7 +25,7 @@ from db.access import AccessDenied, User
 from db.backups import Backup
 from db.bulk import Judged
 
-router = APIRouter(prefix="/v1", tags=["Securities in bulk"])
+router = APIRouter(prefix="/v1", tags=["Securities in bulk"], route_class=OnceRoute)
 SHOWN = 1_000  # verdicts of an answer, rows of each step of a plan; the CSV has all
 Existing = Annotated[
     Literal["refuse", "update"],

@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
+from api.once import OnceRoute
 from api.people import Who
 from core.counterparties import Counterparty
 from db import counterparties
 
-router = APIRouter(prefix="/v1/counterparties", tags=["Counterparties"])
+router = APIRouter(prefix="/v1/counterparties", tags=["Counterparties"], route_class=OnceRoute)
 TEXT = "^[^\\x00]*$"
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 TypeName = Literal["broker", "custodian", "issuer", "bank", "exchange", "other"]

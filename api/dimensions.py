@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from api.once import OnceRoute
 from api.people import Who
 from core.master import WITH_TERMS, WITHOUT_SECTOR
 from db import dimensions
 
-router = APIRouter(prefix="/v1", tags=["Dimensions"])
+router = APIRouter(prefix="/v1", tags=["Dimensions"], route_class=OnceRoute)
+Name = Annotated[str, Field(max_length=200, pattern="^[^\\x00]*$")]
 
 
 class AssetClassAnswer(BaseModel):
@@ -28,6 +32,16 @@ class SectorAnswer(BaseModel):
     sector: str
     industry: str | None
     subsector: str | None
+
+
+class NewSector(BaseModel):
+    """A row to add to the taxonomy: the last name is the new one, those before it are there already."""
+
+    model_config = {"extra": "forbid"}
+    sector: Name = Field(examples=["Energy"])
+    industry: Name | None = Field(None, examples=["Wind"])
+    subsector: Name | None = Field(None, examples=["Offshore"])
+    sure: bool = Field(False, description="a name that is very like one that is there is meant so")
 
 
 class ExchangeAnswer(BaseModel):
@@ -76,6 +90,13 @@ def list_sectors(who: Who) -> list[SectorAnswer]:
         SectorAnswer(sector_id=s.sector_id, sector=s.sector, industry=s.industry, subsector=s.subsector)
         for s in dimensions.sectors(who)
     ]
+
+
+@router.post("/sectors", response_model=SectorAnswer, status_code=201)
+def add_sector(who: Who, new: NewSector) -> SectorAnswer:
+    """Add a sector; with `industry` an industry of one that is there; with `subsector` a part of that. For admins."""
+    made = dimensions.add_sector(who, new.model_dump(exclude={"sure"}), new.sure)
+    return SectorAnswer(sector_id=made.sector_id, sector=made.sector, industry=made.industry, subsector=made.subsector)
 
 
 @router.get("/exchanges", response_model=list[ExchangeAnswer])

@@ -5,13 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from db import runs
 from settings import settings
 
 router = APIRouter(tags=["Health"])
+PROBES = (
+    "/health",
+    "/healthz",
+    "/ready",
+    "/readyz",
+)  # where probes look at the root of the site: app.py serves them there
 SCHEDULER_SILENT_AFTER = timedelta(minutes=15)
 
 
@@ -53,3 +59,10 @@ def health(response: Response) -> Health:
         quotes_age_seconds=None if quotes is None else round((now - quotes).total_seconds(), 1),
         remarks=remarks,
     )
+
+
+def probe(request: Request) -> Response:
+    """The same at the root of the site, for probes that know no other place: 503 where the database does not answer."""
+    response = Response(media_type="application/json", headers={"Cache-Control": "no-store"})
+    said = health(response)
+    return Response(said.model_dump_json(), response.status_code, dict(response.headers), "application/json")

@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import uploads
 from api.answers import Exact, PortfolioQuery
+from api.once import OnceRoute
 from api.people import Who
 from api.portfolios import portfolio_of
 from core import importing
@@ -27,7 +28,7 @@ from core.recognition import UnknownFormat
 from db import exports, import_maps, import_securities, imports
 from db.import_securities import Choice
 
-router = APIRouter(prefix="/v1", tags=["Transactions"])
+router = APIRouter(prefix="/v1", tags=["Transactions"], route_class=OnceRoute)
 TEXT = "^[^\\x00]*$"
 
 

@@ -9,10 +9,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.answers import Exact
+from api.once import OnceRoute
 from api.people import Who
+from core.profiles import LONGEST_QUESTION
 from db import lookups
 
-router = APIRouter(prefix="/v1/securities/lookup", tags=["Securities"])
+router = APIRouter(prefix="/v1/securities/lookup", tags=["Securities"], route_class=OnceRoute)
 
 
 class Question(BaseModel):
@@ -21,7 +23,7 @@ class Question(BaseModel):
     text: str = Field(
         description="a symbol, EXCHANGE:SYMBOL, ISIN or a part of the name",
         min_length=1,
-        max_length=lookups.LONGEST,
+        max_length=LONGEST_QUESTION,
         pattern="^[^\\x00]*$",
         examples=["AAPL"],
     )

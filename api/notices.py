@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
+from api.once import OnceRoute
 from api.people import Who
 from core.notices import BadChannel
 from core.scope import BadScope
@@ -18,7 +19,7 @@ from db import notices
 from db.access import AccessDenied
 from db.notices import Channel, Notice
 
-router = APIRouter(prefix="/v1", tags=["Notifications"])
+router = APIRouter(prefix="/v1", tags=["Notifications"], route_class=OnceRoute)
 Text = Annotated[str, Field(max_length=2000, pattern="^[^\\x00]*$")]
 EVENTS = "completed, failed: of a task; waiting: for your decision; decided: somebody else approved, rejected or cancelled it"
 

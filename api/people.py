@@ -46,8 +46,13 @@ def session(
     cookie: Annotated[str | None, Security(_cookie)],
 ) -> Session:
     """Whose request this is, asked of the database every time. An Authorization header goes before the cookie."""
+    token = (header.credentials if header else None) if "authorization" in request.headers else cookie
+    return asking(request, token)
+
+
+def asking(request: Request, token: str | None) -> Session:
+    """The same where the token has been read already. Raises CrossSite, NotSignedIn."""
     by_header = "authorization" in request.headers
-    token = (header.credentials if header else None) if by_header else cookie
     if token and not by_header and request.method not in SAFE and comes_from_elsewhere(request) is not False:
         raise CrossSite("a change with the session cookie must come from the same origin; scripts use a Bearer token")
     user = access.user_of(token)

@@ -12,14 +12,16 @@ from pydantic import BaseModel, Field
 
 from api.answers import AsOf, Exact, KnownAt, PortfolioAnswer, TableAnswer
 from api.exact import Day
+from api.once import OnceRoute
 from api.people import Who
 from core.book import Portfolio
+from core.portfolio_fields import LONGEST_NOTE
 from core.scope import BadScope, Scope
 from db import market, portfolios, reports
 from db.access import User
 from db.books import NoSuchPortfolio
 
-router = APIRouter(prefix="/v1/portfolios", tags=["Portfolios"])
+router = APIRouter(prefix="/v1/portfolios", tags=["Portfolios"], route_class=OnceRoute)
 
 
 def portfolio_of(user: User, wanted: str | None, first: bool = False) -> Portfolio:
@@ -80,7 +82,7 @@ class NewPortfolio(BaseModel):
     base_currency: str = Field(pattern="^[A-Za-z]{3}$", examples=["USD"])
     benchmark_id: int | None = Field(None, description="a security's number, often an index")
     method: Method = "fifo"
-    note: str = Field("", max_length=500, pattern="^[^\\x00]*$")
+    note: str = Field("", max_length=LONGEST_NOTE, pattern="^[^\\x00]*$")
 
 
 class PortfolioEdit(BaseModel):
@@ -91,7 +93,7 @@ class PortfolioEdit(BaseModel):
     benchmark_id: int | None = None
     goal_value: Decimal | None = Field(None, gt=0, max_digits=28, decimal_places=6)
     goal_on: Day | None = None
-    note: str | None = Field(None, max_length=500, pattern="^[^\\x00]*$")
+    note: str | None = Field(None, max_length=LONGEST_NOTE, pattern="^[^\\x00]*$")
 
 
 class DatedMethodAnswer(BaseModel):
@@ -138,12 +140,6 @@ def _benchmark(user: User, number: int | None) -> None:
         raise BadScope("benchmark_id", number, "the number of a security")
 
 
-def _name(name: str) -> str:
-    if not name.strip():
-        raise BadScope("name", name, "1 to 80 characters")
-    return name.strip()
-
-
 @router.get("", response_model=list[PortfolioAnswer])
 def list_portfolios(who: Who) -> list[PortfolioAnswer]:
     """Every portfolio that you may see, by name."""
@@ -154,13 +150,9 @@ def list_portfolios(who: Who) -> list[PortfolioAnswer]:
 def create_portfolio(who: Who, new: NewPortfolio, response: Response) -> PortfolioAnswer:
     """A new portfolio that you manage. Viewers may not."""
     _benchmark(who, new.benchmark_id)
-    name = _name(new.name)
-    try:
-        number = portfolios.create_portfolio(
-            who.user_id, name, new.base_currency, new.benchmark_id, new.method, new.note
-        )
-    except ValueError as error:  # name and method are declared, what is left is the currency
-        raise BadScope("base_currency", new.base_currency, "an ISO code such as USD or EUR") from error
+    number = portfolios.create_portfolio(
+        who.user_id, new.name, new.base_currency, new.benchmark_id, new.method, new.note
+    )
     response.headers["Location"] = f"portfolios/{number}"
     return shown(portfolio_of(who, str(number)))
 
@@ -180,7 +172,7 @@ def edit_portfolio(who: Who, portfolio: Named, edit: PortfolioEdit) -> Portfolio
     found = portfolio_of(who, portfolio)
     changes = edit.model_dump(exclude_unset=True, exclude={"version"})
     if "name" in changes:
-        changes["name"] = _name(changes["name"] or "")
+        changes["name"] = changes["name"] or ""
     if "note" in changes:
         changes["note"] = changes["note"] or ""
     _benchmark(who, changes.get("benchmark_id"))

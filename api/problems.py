@@ -41,6 +41,7 @@ from core.master import (
 from core.recognition import UnknownFormat
 from core.restoring import NothingToRestore
 from core.scope import BadScope
+from core.sectors import DuplicateSector
 from db.access import AccessDenied, SignInRefused
 from db.backups import BackupDamaged, NoSuchBackup
 from db.books import NoSuchPortfolio
@@ -55,7 +56,8 @@ from db.master import BadSecurity, NoSuchSecurity
 from db.notices import NoSuchChannel, NoSuchNotice, TooMany
 from db.reconciliation import NoSuchReconciliation
 from db.reports import NoSuchReport
-from db.tasks import KeyReused, NoSuchTask, TaskFailed, TaskOver
+from db.request_keys import KeyReused
+from db.tasks import NoSuchTask, TaskFailed, TaskOver
 from db.unbooked import NothingToBook
 from db.upkeep import NoSuchProposal, ProposalDecided
 
@@ -95,6 +97,7 @@ PROBLEMS: dict[type[Exception], Kind] = {
     InvalidAssetClass: Kind(422, "invalid-asset-class", "Invalid asset class", "GET /v1/asset-classes lists them."),
     AssetClassInconsistent: Kind(422, "asset-class-inconsistent", "Asset class inconsistent", "It contradicts another field, or another listing of the same ISIN."),
     InvalidSector: Kind(422, "invalid-sector", "Invalid sector", "GET /v1/sectors lists sectors, industries and subsectors."),
+    DuplicateSector: Kind(409, "duplicate-sector", "Duplicate sector", "It is in the taxonomy already, or somebody else's name for what is."),
     InvalidPrice: Kind(422, "invalid-price", "Invalid price", "A price is a number above zero, of a day up to today."),
     InvalidDividendFrequency: Kind(422, "invalid-dividend-frequency", "Invalid dividend frequency", "expected lists what there is."),
     UnknownReference: Kind(422, "unknown-reference", "It does not exist", "GET /v1/exchanges, /v1/currencies and /v1/countries list what may be named."),
@@ -226,7 +229,7 @@ async def domain(request: Request, error: Exception) -> Response:
     """A domain error: the nearest line of PROBLEMS."""
     more: dict[str, Any] = {}
     if isinstance(error, LedgerError):
-        more = {"field": error.field, "value": shown(error.value or ""), "expected": error.expected}
+        more = {"field": error.field, "value": shown(error.value), "expected": error.expected}
     elif isinstance(error, MasterError | BadSecurity):
         faults = error.faults if isinstance(error, BadSecurity) else [error]
         error = faults[0]

@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from api import uploads
 from api.answers import Exact
 from api.exact import Day
+from api.once import OnceRoute
 from api.people import Who
 from api.portfolios import Named, portfolio_of
 from core import statement
@@ -26,7 +27,7 @@ from core.reports.reconciliation import table
 from core.statement import Statement
 from db import reconciliation
 
-router = APIRouter(prefix="/v1/portfolios/{portfolio}/reconciliations", tags=["Reconciliations"])
+router = APIRouter(prefix="/v1/portfolios/{portfolio}/reconciliations", tags=["Reconciliations"], route_class=OnceRoute)
 TEXT = "^[^\\x00]*$"
 VerdictName = Literal["matched", "quantity", "price", "missing", "extra"]
 DecisionName = Literal["accepted", "open", "fixed"]

@@ -21,7 +21,7 @@ from core.master import FIELDS, FREQUENCIES
 from core.reports import REPORTS
 from core.scope import Scope
 from core.table import Context
-from db import market, master
+from db import additions, market, master
 from db.access import User
 from db.market import Wanted
 
@@ -278,8 +278,9 @@ class SecurityEdit(SecurityCells):
 class NewSecurity(SecurityCells):
     """A security to add. Needed are symbol and asset_class; what is wrong is said field by field, all of it at once.
 
-    Without `exchange` it is listed nowhere (XOFF), and without `currency` it has that of its exchange; without `name` it
-    goes by its symbol.
+    Without `exchange` the feeds are asked: the listing that they know fills what is empty. Where they know none it is listed
+    nowhere (XOFF) and, without `currency`, in that of the installation; the `notes` of the answer say so. Without `currency`
+    it has that of its exchange; without `name` it goes by its symbol.
     """
 
     model_config = {"extra": "forbid", "json_schema_extra": {"required": ["symbol", "asset_class"]}}
@@ -320,9 +321,10 @@ def _asked(what: str, security: str | None = None, fields: Mapping[str, Any] | N
 
 @router.post("/v1/securities", **ASKED)
 def add_security(who: Who, request: Request, new: NewSecurity, key: Key = None, dry_run: DryRun = False) -> Response:
-    """Add a security: 202 with the task that does it, every row or none. With its price goes the first bar."""
+    """Add a security: 202 with the task that does it, every row or none. With its price goes the first bar. Without an exchange
+    the feeds are asked for it first, for up to eight seconds."""
     cells = new.cells()
-    return ask(who, request, "add", lambda: master.plan_add(who, cells), _asked("add", None, cells), key, dry_run)
+    return ask(who, request, "add", lambda: additions.plan_add(who, cells), _asked("add", None, cells), key, dry_run)
 
 
 @router.patch("/v1/securities/{security}", **ASKED)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from api import problems
 from api.answers import Exact
 from api.exact import Day
+from api.once import OnceRoute
 from api.paging import Cursor, cursor, key_of
 from api.people import Who
 from core.plans import Plan
@@ -25,9 +26,9 @@ from db import reports, tasks
 from db.access import AccessDenied, User
 from db.tasks import Task
 
-router = APIRouter(prefix="/v1/securities/tasks", tags=["Tasks"])
+router = APIRouter(prefix="/v1/securities/tasks", tags=["Tasks"], route_class=OnceRoute)
 csv_router = APIRouter(tags=["Tasks"])
-policy_router = APIRouter(prefix="/v1/policy", tags=["Tasks"])
+policy_router = APIRouter(prefix="/v1/policy", tags=["Tasks"], route_class=OnceRoute)
 TEXT = "^[^\\x00]*$"
 CSV_ROWS = 100_000
 Status = Literal["waiting", "queued", "running", "completed", "failed", "cancelled", "rejected"]
@@ -82,6 +83,7 @@ class TaskAsked(BaseModel):
     label: str = Field(description="for people, such as security_add_AAPL_1621534567; not unique")
     message: str
     status: Status = Field(description="waiting where a second person has to approve it")
+    notes: list[str] = Field(description="what to know of it: what was taken where something was not said")
 
 
 def plan_answer(plan: Plan) -> PlanAnswer:
@@ -134,6 +136,7 @@ def taken_down(who: User, request: Request, number: UUID) -> Response:
         label=task.label,
         message=f"Security {INITIATED[task.kind]} task initiated",
         status=task.status,  # type: ignore[arg-type]
+        notes=list(tasks.plan_of(who, number).notes),
     )
     answer = _json(told, 202)
     answer.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/securities/tasks/{number}"

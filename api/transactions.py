@@ -8,29 +8,34 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from api.answers import Exact, KnownAt, PortfolioQuery
 from api.exact import ONE, ONE_OR_SEVERAL, SEVERAL, Day
+from api.once import OnceRoute, ledger_key
 from api.people import Who
 from api.portfolios import portfolio_of
 from core import importing
 from core.book import Portfolio
 from core.income import reinvested
-from core.ledger import BOOKABLE, Draft, LedgerError, Security
+from core.ledger import BOOKABLE, Draft, LedgerError
+from core.listings import Listings
 from core.preview import OpenLot
 from core.ratio import ratio_reading, ratio_text
 from core.scope import Scope
 from db import corrections, engine, installation, ledger, market, tax, trade_dates, transfers
 from db.access import User
 
-router = APIRouter(prefix="/v1/transactions", tags=["Transactions"])
+router = APIRouter(prefix="/v1/transactions", tags=["Transactions"], route_class=OnceRoute)
 TEXT = "^[^\\x00]*$"
 Ratio = Annotated[
     Annotated[str, Field(max_length=100, pattern=TEXT)] | Decimal | None,
     Field(description="new units for old ones: 1:3, 1/3, 4 or 0.5", examples=["1:3"]),
 ]
+NOTES: list[str] = Field(
+    [], description="what a symbol that was given is now, where its security has another one by now"
+)
 Amount = Annotated[Decimal | None, Field(description='exact: a string such as "185.50" is best', examples=["185.50"])]
 
 
@@ -125,7 +130,7 @@ class NewTransaction(BaseModel):
     )
     reinvest_units: Amount = Field(None, description="default: all that is left after taxes and fees")
 
-    def drafts(self, listed: dict[str, Security], currencies: frozenset[str], base: str) -> list[Draft]:
+    def drafts(self, listed: Listings, currencies: frozenset[str], base: str) -> list[Draft]:
         """What it books: one entry, or the dividend and its reinvestment. Raises LedgerError."""
         draft = importing.draft(self.cells(), listed, currencies, base)
         if self.reinvest_price is None:
@@ -191,6 +196,7 @@ class Booked(BaseModel):
         description="what is odd about their dates, and wash sales that they make, in words; never a reason to refuse"
     )
     read_as: list[str] = Field(description='what a decimal was read as: "ratio 0.33333333333333 was read as 1:3"')
+    notes: list[str] = NOTES
 
 
 class Corrected(BaseModel):
@@ -203,6 +209,7 @@ class Corrected(BaseModel):
     along: list[UUID] = Field(description="entries that were booked again because they had chosen a lot of this one")
     read_as: list[str] = Field(description="what a decimal was read as, as when booking")
     warnings: list[str] = Field(description="what is odd about its date, in words; never a reason to refuse")
+    notes: list[str] = NOTES
 
 
 class NewTransfer(BaseModel):
@@ -228,6 +235,7 @@ class Transferred(BaseModel):
     out: UUID
     arrived: list[UUID]
     price: Exact | None = Field(description="the close that valued it; null: there was none, it went at its cost")
+    notes: list[str] = NOTES
 
 
 class LotAnswer(BaseModel):
@@ -267,6 +275,7 @@ class PreviewAnswer(BaseModel):
     warnings: list[str] = Field(
         description="what is odd about their dates and, of one entry, the wash sale that it makes; never a reason to refuse"
     )
+    notes: list[str] = NOTES
 
 
 class Reversed(BaseModel):
@@ -309,23 +318,20 @@ def _entry(row: tuple[Any, ...]) -> TransactionAnswer:
 @router.post("", response_model=Booked, status_code=201)
 def append_transactions(
     who: Who,
+    request: Request,
     new: Annotated[
         Annotated[NewTransaction, ONE]
         | Annotated[list[NewTransaction], Field(min_length=1, max_length=10_000), SEVERAL],
         ONE_OR_SEVERAL,
     ],
     portfolio: PortfolioQuery = None,
-    idempotency_key: Annotated[
-        str | None, Header(min_length=1, max_length=120, pattern="^[!-~]*$", description="the same key books once")
-    ] = None,
 ) -> Booked:
     """Book one transaction or a list, all or none. The same `Idempotency-Key` again books nothing and answers the same ids."""
     found = portfolio_of(who, portfolio)
-    drafts = _drafts(who, found, new)
-    key = f"api:{idempotency_key}" if idempotency_key else None
-    ids = ledger.append(who.user_id, found.portfolio_id, drafts, _today(), "api", key)
+    drafts, notes = _drafts(who, found, new)
+    ids = ledger.append(who.user_id, found.portfolio_id, drafts, _today(), "api", ledger_key(request, who))
     said = (*trade_dates.warnings(who.user_id, drafts), *tax.warnings_after(who.user_id, found.portfolio_id, ids, _today()))
-    return Booked(portfolio_id=found.portfolio_id, booked=ids, warnings=list(map(str, said)), read_as=_read_as(new))
+    return Booked(portfolio_id=found.portfolio_id, booked=ids, warnings=list(map(str, said)), read_as=_read_as(new), notes=notes)
 
 
 @router.post("/preview", response_model=PreviewAnswer)
@@ -339,7 +345,7 @@ def preview_transactions(
 ) -> PreviewAnswer:
     """What one transaction or a list would book: postings, realised gain, lots before and after. Books nothing."""
     found = portfolio_of(who, portfolio)
-    drafts = _drafts(who, found, new)
+    drafts, notes = _drafts(who, found, new)
     entries, seen = ledger.preview(who.user_id, found.portfolio_id, drafts, _today())
     said: tuple[object, ...] = trade_dates.warnings(who.user_id, drafts)
     if len(drafts) == 1:
@@ -359,6 +365,7 @@ def preview_transactions(
         lots_before=[_lot(x) for x in seen.before],
         lots_after=[_lot(x) for x in seen.after],
         warnings=list(map(str, said)),
+        notes=notes,
     )  # fmt: skip
 
 
@@ -372,26 +379,32 @@ def _lot(x: OpenLot) -> LotAnswer:
     return LotAnswer(lot=x.lot, symbol=x.security.symbol, opened_on=x.opened_on, units=x.units, cost=x.cost, cost_base=x.cost_base)  # fmt: skip
 
 
-def _known(who: User) -> tuple[dict[str, Security], frozenset[str]]:
-    """Securities by symbol, and the currencies there are."""
+def _known(who: User) -> tuple[Listings, frozenset[str]]:
+    """Securities by what they are and were called, and the currencies there are."""
     with engine.session(who.user_id) as c:
         currencies = frozenset(installation.currencies(c))
-    return importing.by_symbol(market.securities(who.user_id)), currencies
+    return market.listings(who.user_id), currencies
 
 
-def _drafts(who: User, portfolio: Portfolio, new: NewTransaction | list[NewTransaction]) -> list[Draft]:
-    """What was sent as drafts. Raises LedgerError."""
+def _drafts(
+    who: User, portfolio: Portfolio, new: NewTransaction | list[NewTransaction]
+) -> tuple[list[Draft], list[str]]:
+    """(what was sent as drafts, what to tell of its symbols). Raises LedgerError."""
     known = _known(who)
-    rows = new if isinstance(new, list) else [new]
-    return [draft for row in rows for draft in row.drafts(*known, portfolio.base_currency)]
+    drafts, notes = [], dict[str, None]()
+    for row in new if isinstance(new, list) else [new]:
+        made = row.drafts(*known, portfolio.base_currency)
+        drafts += made
+        notes |= dict.fromkeys(importing.renamings(row.cells(), made[0]))
+    return drafts, list(notes)
 
 
-def _read(who: User, portfolio: Portfolio, cells: dict[str, str]) -> Draft:
-    return importing.draft(cells, *_known(who), portfolio.base_currency)
+def _read(who: User, portfolio: Portfolio, cells: dict[str, str], instead_of: Draft | None = None) -> Draft:
+    return importing.draft(cells, *_known(who), portfolio.base_currency, instead_of)
 
 
 @router.post("/transfer", response_model=Transferred, status_code=201)
-def transfer(who: Who, new: NewTransfer, portfolio: PortfolioQuery = None) -> Transferred:
+def transfer(who: Who, request: Request, new: NewTransfer, portfolio: PortfolioQuery = None) -> Transferred:
     """Move units with their lots and cost, or cash, from `portfolio` to another one of yours; both sides or neither."""
     source = portfolio_of(who, portfolio)
     target = portfolio_of(who, new.to)
@@ -399,10 +412,11 @@ def transfer(who: Who, new: NewTransfer, portfolio: PortfolioQuery = None) -> Tr
     draft = _read(who, source, cells)
     made = transfers.transfer(
         who.user_id, source.portfolio_id, target.portfolio_id, new.date, _today(), security=draft.security, quantity=new.quantity,
-        currency=draft.currency, amount=new.amount, lots=[(x.lot, x.units) for x in new.lots], note=new.note,
+        currency=draft.currency, amount=new.amount, lots=[(x.lot, x.units) for x in new.lots], note=new.note, key=ledger_key(request, who),
     )  # fmt: skip
     return Transferred(
-        portfolio_id=source.portfolio_id, to=target.portfolio_id, link=made.link, out=made.out, arrived=list(made.arrived), price=made.price
+        portfolio_id=source.portfolio_id, to=target.portfolio_id, link=made.link, out=made.out, arrived=list(made.arrived), price=made.price,
+        notes=importing.renamings(cells, draft),
     )  # fmt: skip
 
 
@@ -416,7 +430,8 @@ def replace_transaction(
         raise LedgerError(
             "reinvest_price", new.reinvest_price, "a correction books one entry: correct the purchase by its own id"
         )
-    return _correct(who, found, transaction_id, _read(who, found, new.cells()), _read_as(new))
+    entry = corrections.entries(who.user_id, found.portfolio_id, [transaction_id]).get(transaction_id)
+    return _correct(who, found, transaction_id, new.cells(), entry.draft if entry else None, _read_as(new))
 
 
 @router.patch("/{transaction_id}", response_model=Corrected)
@@ -429,10 +444,13 @@ def change_transaction(
     if entry is None:
         raise LedgerError("transaction", transaction_id, "there is no such transaction in this portfolio")
     cells = importing.amended(importing.cells_of(entry.draft), change.cells())
-    return _correct(who, found, transaction_id, _read(who, found, cells), _read_as(change))
+    return _correct(who, found, transaction_id, cells, entry.draft, _read_as(change))
 
 
-def _correct(who: User, portfolio: Portfolio, transaction: UUID, draft: Draft, read_as: list[str]) -> Corrected:
+def _correct(
+    who: User, portfolio: Portfolio, transaction: UUID, cells: dict[str, str], instead_of: Draft | None, read_as: list[str]
+) -> Corrected:
+    draft = _read(who, portfolio, cells, instead_of)
     made = corrections.correct(who.user_id, portfolio.portfolio_id, [(transaction, draft)], _today(), source="api")
     (_, booked), *along = made.steps
     assert booked is not None
@@ -444,6 +462,7 @@ def _correct(who: User, portfolio: Portfolio, transaction: UUID, draft: Draft, r
         along=[new for _, new in along if new is not None],
         read_as=read_as,
         warnings=[str(w) for w in trade_dates.warnings(who.user_id, [draft])],
+        notes=importing.renamings(cells, draft),
     )
 
 

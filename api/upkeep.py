@@ -10,13 +10,14 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
+from api.once import OnceRoute
 from api.people import Who
 from api.tasks import ASKED, plan_answer, taken_down
 from core.upkeep import spoken
 from db import upkeep
 from db.upkeep import Proposal
 
-router = APIRouter(prefix="/v1/proposals", tags=["Upkeep"])
+router = APIRouter(prefix="/v1/proposals", tags=["Upkeep"], route_class=OnceRoute)
 TEXT = "^[^\\x00]*$"
 Status = Literal["open", "accepted", "dismissed", "superseded"]
 KindName = Literal["reclassify", "asset_class", "status", "symbol_change", "adjusted_close"]

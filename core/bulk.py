@@ -130,7 +130,7 @@ def _verdict(
         faults += _mangled(symbol, exchange, known)
         if draft is None or faults:
             return Verdict(row.line, "refused", f"{exchange[:40]}:{symbol[:40]}", cells, (*row.faults, *faults))
-        return Verdict(row.line, "add", draft.listing, cells, note=_told(draft, known), draft=draft)
+        return Verdict(row.line, "add", draft.listing, cells, note=_told(draft, cells, known), draft=draft)
     before, listing = there[one.security_id], f"{one.exchange}:{one.symbol}"
     first = [n for n in FIRST if cells.get(n)]
     notes = [f"{', '.join(first)}: not written, only a new security has first prices and dividends"] if first else []
@@ -182,9 +182,10 @@ def _mangled(symbol: str, exchange: str, known: Known) -> list[MasterError]:
     return []
 
 
-def _told(draft: SecurityDraft, known: Known) -> str:
-    """What one should know of a new security: who had its symbol, and that the exchange lists its ISIN under another one."""
-    notes = [plans.before(draft)] if draft.follows else []
+def _told(draft: SecurityDraft, cells: Mapping[str, str], known: Known) -> str:
+    """What one should know of a new security: who had its symbol, that the exchange lists its ISIN under another one, and what was
+    taken where neither exchange nor currency was said."""
+    notes = [said for said in (plans.before(draft), plans.unlisted(cells, known)) if said]
     if others := [x.symbol for x in known.by_isin.get(draft.isin or "", ()) if x.exchange == draft.exchange]:
         notes.append(
             f"{draft.exchange} lists this ISIN as {', '.join(others)}: if that was renamed, book a symbol change instead"

@@ -17,7 +17,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from core import importing
-from core.ledger import TRADES, TRANSFERS, Draft, LedgerError, Posting, Security, post
+from core.ledger import TRADES, TRANSFERS, Draft, LedgerError, Posting, Security, fits, post
 from core.ratio import ratio_text
 
 COLUMNS = (*importing.COLUMNS, *importing.LEDGER)
@@ -133,12 +133,15 @@ def restored(
         on, currency = importing.day("date", cells.get("date", "")), cells.get("currency", "")
         if currency not in currencies:
             raise LedgerError("currency", currency, "an ISO code such as USD or EUR is needed")
+        if settles < on:
+            raise LedgerError("settlement", settles, f"it may not lie before the trade date, {on}")
         nothing = Decimal(0)
         return Posting("reversal", on, settles, security.security_id if security else None, None, None, None, nothing, nothing, nothing,
                        currency, None, nothing, currency, cells.get("note", ""), "")  # fmt: skip
     draft = importing.drafted(cells, security, into, currencies, base_currency)
     draft = replace(draft, note=cells.get("note", ""))
     if _priced(draft):
+        fits("price", draft.price or Decimal(0), 10)
         posting = post(replace(draft, price=None), base_currency, settles, today)
         return replace(posting, price=draft.price)
     return post(draft, base_currency, settles, today)

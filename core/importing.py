@@ -19,6 +19,7 @@ from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
 from core.ledger import Draft, LedgerError, Security
+from core.listings import Listings, renamed
 from core.ratio import ratio_text, read_ratio
 
 COLUMNS = (
@@ -174,10 +175,19 @@ def unguarded(text: str) -> str:
 
 
 def draft(
-    cells: Mapping[str, str], securities: Mapping[str, Security], currencies: frozenset[str], base_currency: str
+    cells: Mapping[str, str],
+    listed: Listings,
+    currencies: frozenset[str],
+    base_currency: str,
+    instead_of: Draft | None = None,
 ) -> Draft:
-    """One record of text cells as a Draft. Raises LedgerError naming the field. The form uses it too."""
-    security, into = _security(cells, securities), _security(cells, securities, "into")
+    """One record of text cells as a Draft. Raises LedgerError naming the field. The form uses it too.
+
+    `instead_of`: what it corrects, whose securities stay where the cells call them as they are called now.
+    """
+    was = instead_of
+    security = _security(cells, listed, "symbol", was.security if was else None)
+    into = _security(cells, listed, "into", was.into if was else None)
     return drafted(cells, security, into, currencies, base_currency)
 
 
@@ -267,20 +277,31 @@ def amended(cells: Mapping[str, str], changes: Mapping[str, str]) -> dict[str, s
     return new
 
 
-def _security(cells: Mapping[str, str], securities: Mapping[str, Security], field: str = "symbol") -> Security | None:
-    symbol = cells.get(field, "").upper()
+def _security(cells: Mapping[str, str], listed: Listings, field: str, was: Security | None) -> Security | None:
+    """The security that a cell names on the record's day."""
+    symbol = cells.get(field, "").strip().upper()
     if not symbol:
         return None
-    exchange = cells.get("exchange", "").upper()
-    found = securities.get(f"{exchange}:{symbol}" if exchange and ":" not in symbol else symbol)
-    if found is None and field == "into":  # the new share of a merger may be listed elsewhere
-        found = securities.get(symbol)
-    if found is None:
-        where = f" on {exchange}" if exchange else ""
-        raise LedgerError(
-            field, symbol, f"no such security{where}; add it under Securities first, or correct the symbol"
-        )
-    return found
+    exchange = cells.get("exchange", "").strip().upper()
+    place, _, bare = symbol.rpartition(":")
+    if was is not None and bare == was.symbol and (place or exchange or was.exchange) == was.exchange:
+        return was
+    try:
+        on: date | None = day("date", cells.get("date", ""))
+    except LedgerError:
+        on = None  # `drafted` says so
+    if field == "symbol" or place:
+        return listed.find(symbol, exchange, on, field)
+    try:
+        return listed.find(symbol, exchange, on, field)
+    except LedgerError:  # the new share of a merger may be listed elsewhere
+        return listed.find(symbol, "", on, field)
+
+
+def renamings(cells: Mapping[str, str], d: Draft) -> list[str]:
+    """What to tell of symbols in the cells that their securities have no more."""
+    pairs = ((cells.get("symbol", ""), d.security), (cells.get("into", ""), d.into))
+    return [said for text, security in pairs if (said := renamed(text, security, d.traded_on))]
 
 
 def chosen(text: str) -> tuple[tuple[UUID, Decimal], ...]:
@@ -322,21 +343,6 @@ def number(field: str, text: str) -> Decimal | None:
     if not value.is_finite():
         raise LedgerError(field, text, "a number such as 1234.56 is needed")
     return value
-
-
-def by_symbol(securities: Mapping[int, Security] | list[Security]) -> dict[str, Security]:
-    """Securities by symbol and by EXCHANGE:SYMBOL; a symbol that several exchanges list is found by both names only."""
-    every = list(securities.values()) if isinstance(securities, Mapping) else securities
-    out: dict[str, Security] = {}
-    twice: set[str] = set()
-    for s in every:
-        if s.symbol in out:
-            twice.add(s.symbol)
-        out[s.symbol] = s
-        out[f"{s.exchange}:{s.symbol}"] = s
-    for symbol in twice:
-        del out[symbol]
-    return out
 
 
 def keys(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:

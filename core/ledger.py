@@ -223,7 +223,8 @@ _DECIMALS = (
 )
 
 
-def _fits(field: str, value: Decimal, decimals: int) -> None:
+def fits(field: str, value: Decimal, decimals: int) -> None:
+    """Whether a column of 28 digits, `decimals` of them behind the point, holds a number as it is. Raises LedgerError."""
     if not value.is_finite():
         raise LedgerError(field, value, "a finite number is needed")
     if abs(value) >= 10 ** (28 - decimals):
@@ -253,6 +254,8 @@ def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Pos
     if d.security is not None and not d.security.tradable:
         raise LedgerError("symbol", d.security.symbol, "an index cannot be traded")
     in_kind = d.kind in TRANSFERS and d.security is not None
+    if not (d.kind in TRADES or in_kind):
+        d = _without_units(d)
     own = d.kind in TRADES or d.kind in ACTIONS or d.kind == "return_of_capital" or in_kind
     if d.security is not None and own and d.currency != d.security.currency:
         raise LedgerError(
@@ -266,7 +269,7 @@ def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Pos
     for name, decimals in _DECIMALS:
         value = getattr(d, name)
         if value:
-            _fits(name, value, decimals)
+            fits(name, value, decimals)
     if d.fees < 0:
         raise LedgerError("fees", d.fees, "fees are given as a positive amount")
     if d.fx is not None and d.fx <= 0:
@@ -284,6 +287,10 @@ def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Pos
     cash_currency = d.currency
     if d.fx is not None:
         net, cash_currency = posted(net * d.fx, base_currency), base_currency
+    fits("gross", gross, 6)
+    if abs(net) >= 10**22:
+        field, value = ("gross", gross) if d.fx is None else ("fx", d.fx)
+        raise LedgerError(field, value, f"the cash that moves, {net}, has more than 22 digits before the decimal point")
     return Posting(
         d.kind,
         d.traded_on,
@@ -348,6 +355,17 @@ def named(kind: str) -> str:
     return NAMED.get(kind, f"a {spoken(kind)}")
 
 
+def _without_units(d: Draft) -> Draft:
+    """A draft of a kind that moves no units of its own: 0 as quantity or price says that it has none, as exports write it."""
+    for name in ("quantity", "price"):
+        value = getattr(d, name)
+        if value is not None and value < 0:
+            raise LedgerError(
+                name, value, f"{named(d.kind)} has no negative {name}: leave it empty; the kind gives the sign"
+            )
+    return replace(d, quantity=d.quantity or None, price=d.price or None)
+
+
 def _check_into(d: Draft) -> None:
     """What a spin-off, merger or symbol change ends in."""
     if d.into is not None and d.kind not in INTO:
@@ -387,7 +405,7 @@ def _check_lots(d: Draft, in_kind: bool) -> None:
         if chosen != d.quantity:
             raise LedgerError("lots", chosen, f"the units of the chosen lots must add up to the quantity, {d.quantity}")
         for _, units in d.lots:
-            _fits("lots", units, 10)
+            fits("lots", units, 10)
     carries = d.kind == "transfer_in" and in_kind
     for name, value in (("basis", d.basis), ("basis_base", d.basis_base), ("acquired", d.acquired_on)):
         if value is not None and not carries:

@@ -16,6 +16,7 @@ from typing import Any
 
 from rapidfuzz import fuzz, process
 
+from core.listings import several
 from core.taxonomy import ASSET_CLASSES, FREQUENCIES, sector_of
 
 ELSEWHERE = "XOFF"  # the exchange of what is listed nowhere here
@@ -173,6 +174,7 @@ class Known:
     by_isin: dict[str, list[Listed]] = field(default_factory=dict)
     by_symbol: dict[str, list[Listed]] = field(default_factory=dict)
     by_number: dict[int, Listed] = field(default_factory=dict)
+    once: dict[str, list[tuple[Listed, date]]] = field(default_factory=dict)  # who had a symbol until when, wherever
     # the same names however they are written: in lower case
     country_codes: dict[str, str] = field(default_factory=dict)
     class_names: dict[str, str] = field(default_factory=dict)
@@ -192,6 +194,9 @@ class Known:
             self.by_symbol.setdefault(one.symbol, []).append(one)
             if one.isin:
                 self.by_isin.setdefault(one.isin, []).append(one)
+        for listing, had in self.former.items():
+            gone = [(self.by_number[n], until) for n, until in had if n in self.by_number]
+            self.once.setdefault(listing.split(":", 1)[1], []).extend(gone)
 
     def follows(self, listing: str, own: int | None = None) -> Former | None:
         """What had a listing last before; None where nothing but the security `own` ever had it."""
@@ -235,6 +240,7 @@ def _closest(text: str, every: tuple[str, ...]) -> str:
 NOTHING = Decimal(0)
 # the way on where a security that trades no more stands in the way of another one's symbol
 REUSED = "if another company has the symbol now, first give the old one another symbol (symbol change), then this one can have it"
+ADDED = "an admin adds others under Securities, Sectors"
 ANNOUNCED = frozenset({"issued_on", "dividend_ex_on", "dividend_pay_on"})
 _LUHN = {ord(c): str(int(c, 36)) for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 _MARKS = "!-.0-9;-~"  # printable ASCII without the colon, which parts an exchange from a symbol, and the slash, which parts an address
@@ -276,10 +282,17 @@ class _Reading:
         exchange = self._exchange(symbol)
         follows = self.known.follows(f"{exchange}:{symbol}", self.editing.security_id if self.editing else None)
         currency: str = self._code("currency", self.known.currencies) or self.known.exchanges.get(exchange, "")
+        if currency and currency not in self.known.currencies and not self._text("currency"):
+            self._fault(
+                UnknownReference, "currency", f"{exchange} has {currency}, which is none here: give the currency"
+            )
         asset_class = self._asset_class()
         sector_id = self._sector(asset_class)
         frequency = self._frequency(asset_class)
         isin = self._isin(asset_class)
+        if follows is not None and follows.listing in {x.listing for x in self.known.by_isin.get(isin or "", ())}:
+            same = f"by its ISIN it is {follows.listing}, which had this symbol until {follows.until}: change that one"
+            self._fault(DuplicateSymbol, "symbol", same)
         issued, matures = self._date("issued_on"), self._date("matures_on")
         par = self._number("par_value", InvalidField)
         self._terms(asset_class, issued, matures, par)
@@ -341,12 +354,24 @@ class _Reading:
             ways = REUSED if own else f"reinstate it if it is the same; {REUSED}"
             state = "" if there.status == "active" else f" and is {there.status}: {ways}"
             self._fault(DuplicateSymbol, "symbol", f"{exchange} lists it already (security {there.security_id}){state}")
-        elif said is None and self.editing is None and self.known.by_symbol.get(symbol):
-            others = ", ".join(sorted(x.exchange for x in self.known.by_symbol[symbol]))
-            self._fault(
-                DuplicateSymbol, "symbol", f"{others} lists it already; say the exchange if you mean another one"
-            )
+        elif said is None and self.editing is None and (taken := self._elsewhere(symbol)):
+            self._fault(DuplicateSymbol, "symbol", taken)
         return exchange
+
+    def _elsewhere(self, symbol: str) -> str:
+        """Why a symbol without an exchange does not make a new security; empty where nobody has or had it anywhere."""
+        places = [x.exchange for x in self.known.by_symbol.get(symbol, ())]
+        if len(places) > 1:
+            return several(symbol, places)
+        if places:
+            return f"{places[0]} lists it already; say the exchange if you mean another one"
+        had = self.known.once.get(symbol, ())
+        was, until = max(had, key=lambda pair: pair[1], default=(None, None))
+        return (
+            f"{was.listing} is what was {symbol} until {until}; say the exchange if you mean another company"
+            if was
+            else ""
+        )
 
     def _asset_class(self) -> str:
         text = self._text("asset_class")
@@ -372,14 +397,15 @@ class _Reading:
             return None
         ours = self.sector_name(sector)
         if ours is None:
-            self._fault(InvalidSector, "sector", closest(sector, sorted(self.known.sector_names.values())))
+            names = closest(sector, sorted(self.known.sector_names.values()))
+            self._fault(InvalidSector, "sector", f"{names}; {ADDED}")
             return None
         industries = self.known.industry_names[ours]
         if industry.lower() not in industries:
             self._fault(
                 InvalidSector,
                 "industry",
-                f"{ours} has none of this name; {closest(industry, sorted(i for i in industries.values() if i))}",
+                f"{ours} has none of this name; {closest(industry, sorted(i for i in industries.values() if i))}; {ADDED}",
             )
             return None
         in_industry = self.known.subsector_numbers[ours, industry.lower()]
@@ -387,7 +413,7 @@ class _Reading:
             self._fault(
                 InvalidSector,
                 "subsector",
-                f"{industry or ours} has none of this name; leave it empty, or an admin adds it",
+                f"{industry or ours} has none of this name; leave it empty; {ADDED}",
             )
             return None
         return in_industry[subsector.lower()]

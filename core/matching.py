@@ -10,8 +10,10 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from core.ledger import Security
+from core.listings import Span
 from core.master import ELSEWHERE, as_symbol, isin_is_sound
 
 AMERICA = ("XNYS", "XNAS", "ARCX", "XASE", "BATS")
@@ -79,24 +81,49 @@ class NewSecurity:
 class Master:
     """The securities there are, as a file may name them."""
 
-    def __init__(self, listed: Iterable[Listed]) -> None:
+    def __init__(self, listed: Iterable[Listed], spans: Iterable[Span] = ()) -> None:
+        """`spans`: the symbols of those whose symbols are dated."""
         self.every = tuple(listed)
         self._isin: dict[str, list[Listed]] = defaultdict(list)
         self._symbol: dict[str, list[Listed]] = defaultdict(list)
         self._word: dict[str, list[Listed]] = defaultdict(list)
-        self._place: dict[str, Listed] = {}
         for one in self.every:
             s = one.security
             if one.isin:
                 self._isin[one.isin].append(one)
             self._symbol[spelled(s.symbol)].append(one)
-            self._place[f"{s.exchange}:{spelled(s.symbol)}"] = one
             for word in words_of(s.name):
                 self._word[word].append(one)
         self.exchanges = frozenset(one.security.exchange for one in self.every)
+        by_number = {one.security.security_id: one for one in self.every}
+        self._spans: dict[str, list[tuple[Span, Listed]]] = defaultdict(list)
+        for span in spans:
+            self._spans[spelled(span.symbol)].append((span, by_number[span.security.security_id]))
+        self._dated = frozenset(x.security.security_id for pairs in self._spans.values() for _, x in pairs)
 
-    def find(self, named: Named) -> Security | None:
-        """The one security that is meant, None where none is or several might be. Never by name, never in another currency."""
+    def is_dated(self, named: Named) -> bool:
+        """Whether it depends on the day whom this symbol means."""
+        return any(text in self._spans for text in (spelled(named.symbol), place(named, self.exchanges)[0]))
+
+    def had(self, named: Named) -> list[Span]:
+        """Who had this symbol and gave it up, the last first."""
+        texts = dict.fromkeys((spelled(named.symbol), place(named, self.exchanges)[0]))
+        found = [span for text in texts for span, _ in self._spans.get(text, ()) if span.until is not None]
+        return sorted(found, key=lambda s: s.first, reverse=True)
+
+    def _with(self, symbol: str, on: date | None, exchange: str = "") -> list[Listed]:
+        """Those that had a symbol on a day (None: have it now); where nobody had, who has it now, unless it was another's once."""
+        now = [x for x in self._symbol.get(symbol, ()) if exchange in ("", x.security.exchange)]
+        spans = [(s, x) for s, x in self._spans.get(symbol, ()) if exchange in ("", s.exchange)]
+        if on is None or not spans:
+            return now
+        then = [x for s, x in spans if s.holds(on)] + [x for x in now if x.security.security_id not in self._dated]
+        gone = {x.security.security_id for s, x in spans if s.until is not None}
+        return then or [x for x in now if not gone - {x.security.security_id}]
+
+    def find(self, named: Named, on: date | None = None) -> Security | None:
+        """The one security that is meant on a day (None: now), None where none is or several might be. Never by name, never in
+        another currency."""
         sure = [one for one in self._isin.get(named.isin, ()) if _fits(one, named)]
         symbol, exchanges = place(named, self.exchanges)
         if sure:
@@ -111,15 +138,15 @@ class Master:
             return None
         if not named.symbol:
             return None
-        whole = [] if named.exchange else self._symbol.get(spelled(named.symbol), [])
+        whole = [] if named.exchange else self._with(spelled(named.symbol), on)
         found = [x for x in whole if _fits(x, named)]
         if not found and exchanges:
-            found = [x for e in exchanges if (x := self._place.get(f"{e}:{symbol}")) is not None and _fits(x, named)]
+            found = [x for e in exchanges for x in self._with(symbol, on, e) if _fits(x, named)]
         return found[0].security if len(found) == 1 else None
 
-    def into(self, named: Named) -> Security | None:
+    def into(self, named: Named, on: date | None = None) -> Security | None:
         """As `find`, for what a corporate action ends in: it may be listed elsewhere than what it comes from."""
-        return self.find(named) or self.find(Named(named.symbol, "", named.isin, named.name, named.currency))
+        return self.find(named, on) or self.find(Named(named.symbol, "", named.isin, named.name, named.currency), on)
 
     def candidates(self, named: Named, most: int = 5) -> tuple[Candidate, ...]:
         """What might be meant, likeliest first."""
@@ -139,6 +166,8 @@ class Master:
             for one in self._symbol.get(text, ()):
                 other = bool(named.isin and one.isin and named.isin != one.isin)
                 add(one, 0.3 if other else 0.85 if one.security.exchange in exchanges else 0.7)
+            for _, one in self._spans.get(text, ()):
+                add(one, 0.3 if named.isin and one.isin and named.isin != one.isin else 0.65)
         words = words_of(named.name)
         for one in {id(x): x for w in words for x in self._word.get(w, ())}.values():
             theirs = words_of(one.security.name)

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from core.master import AssetClassInconsistent, Known, PlanOutdated, SecurityDraft
+from core.master import ELSEWHERE, AssetClassInconsistent, Known, PlanOutdated, SecurityDraft
 
 MANUAL = "manual"  # the provider of prices and dividends that a person typed
 ALWAYS = "1900-01-01"  # since when the first symbol and classification hold
@@ -139,6 +139,13 @@ def before(draft: SecurityDraft) -> str:
     """What had the symbol of a draft before, in words; empty: nothing had."""
     had = draft.follows
     return f"{draft.listing} was {had.listing} until {had.until} and is this security from that day" if had else ""
+
+
+def unlisted(cells: Mapping[str, Any], known: Known) -> str:
+    """What to tell of a new security of which neither exchange nor currency was said; empty where either was."""
+    if cells.get("exchange") or cells.get("currency"):
+        return ""
+    return f"It is listed nowhere here ({ELSEWHERE}), and in {known.exchanges[ELSEWHERE]}, the currency of this installation"
 
 
 def adding(drafts: Sequence[SecurityDraft], today: date, by: str) -> tuple[Step, ...]:

@@ -12,8 +12,9 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from core.master import SYMBOL
-from core.taxonomy import ASSET_CLASSES, plain
+from core.ledger import LedgerError
+from core.master import ELSEWHERE, SYMBOL, Known
+from core.taxonomy import ASSET_CLASSES, plain, sector_of
 
 # what Yahoo calls a kind of security → our asset class
 KINDS: Mapping[str, str] = {
@@ -47,6 +48,7 @@ TWO_YEARS = timedelta(days=730 + 45)  # an ex date comes a few weeks earlier or 
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 _PLACE = re.compile(r"([A-Z0-9]{2,12}):(\S+)")
 LONGEST = 200  # characters of a text
+LONGEST_QUESTION = 80  # characters of what somebody asks the feeds
 _TOGETHER = ("price", "previous_close", "quoted_at")  # come from one feed, or they contradict each other
 
 
@@ -115,6 +117,15 @@ def asked(text: str) -> Asked:
     return Asked(text, "" if " " in typed else typed)
 
 
+def question(text: str) -> str:
+    """What somebody asks the feeds, as it is kept: without the spaces around its words. Raises LedgerError."""
+    words = " ".join(text.split())
+    if not 1 <= len(words) <= LONGEST_QUESTION or not words.isprintable():
+        expected = f"a symbol, EXCHANGE:SYMBOL, ISIN or name of 1 to {LONGEST_QUESTION} characters"
+        raise LedgerError("text", words[:LONGEST_QUESTION], expected)
+    return words
+
+
 def meant(text: str, among: Iterable[Profile]) -> list[Profile]:
     """Those of a feed's own list that somebody means: by ISIN or symbol, else by a part of the name (three letters or more)."""
     every, what = list(among), asked(text)
@@ -174,6 +185,55 @@ def dividend_frequency(paid: Iterable[date], today: date) -> str:
     span = (days[-1] - days[0]).days
     rate = (len(days) - 1) * 365.25 / span if span else 0.0
     return next((name for times, name in RATES if abs(rate - times) <= NEAR * times), "irregular")
+
+
+# what a proposal fills in, in this order: a sector before its industry
+FILLED = (
+    "symbol",
+    "exchange",
+    "currency",
+    "name",
+    "isin",
+    "asset_class",
+    "sector",
+    "industry",
+    "country",
+    "dividend_frequency",
+)
+
+
+def filling(one: Profile, cells: Mapping[str, Any], known: Known) -> dict[str, str]:
+    """What a proposal adds to the fields of a new security: those that are empty and that it says, as far as they exist here."""
+    offered: Mapping[str, Iterable[str]] = {
+        "exchange": known.exchanges,
+        "currency": known.currencies,
+        "country": known.countries,
+    }
+    out: dict[str, str] = {}
+    for field in FILLED:
+        value = getattr(one, field)
+        if value is None or cells.get(field) or (field in offered and value not in offered[field]):
+            continue
+        if field == "industry" and sector_of(str(cells.get("sector") or out.get("sector") or "")) != one.sector:
+            continue  # it belongs to the sector that the feed says
+        out[field] = value
+    return out
+
+
+def listed_as(symbol: str, among: Iterable[Profile], cells: Mapping[str, Any], known: Known) -> list[Profile]:
+    """Those of some proposals that are a listing of this symbol here, with nothing in the cells against them; one for each exchange."""
+    out: dict[str, Profile] = {}
+    for one in among:
+        said = (
+            (one.currency, cells.get("currency")),
+            (one.asset_class, cells.get("asset_class")),
+            (one.isin, cells.get("isin")),
+        )
+        against = any(a and b and a.lower() != str(b).lower() for a, b in said)
+        place = one.exchange or ELSEWHERE
+        if one.symbol == symbol.strip().upper() and place in known.exchanges and place != ELSEWHERE and not against:
+            out.setdefault(place, one)
+    return list(out.values())
 
 
 def merged(given: Iterable[Sequence[Profile]]) -> list[Profile]:

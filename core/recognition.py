@@ -34,6 +34,14 @@ class KeptMap:
     mine: bool
 
 
+def checked_map_name(text: str) -> str:
+    """The name of a column map, without the spaces around it. Raises LedgerError."""
+    name = text.strip()
+    if not 1 <= len(name) <= 80 or "\x00" in name:
+        raise LedgerError("name", text[:100], "a name of 1 to 80 characters is needed")
+    return name
+
+
 @dataclass(frozen=True, slots=True)
 class Recognised:
     """A file as read: its format (OWN, LEDGER, MAPPED or a broker's name), and its records, oldest first.

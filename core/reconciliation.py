@@ -36,7 +36,30 @@ Verdict = Literal["matched", "quantity", "price", "missing", "extra"]
 Decision = Literal["accepted", "open", "fixed"]
 VERDICTS: tuple[Verdict, ...] = ("missing", "extra", "quantity", "price", "matched")
 DECISIONS: tuple[Decision, ...] = ("accepted", "open", "fixed")
+BASES: tuple[Basis, ...] = ("settlement", "trade")  # the date by which ours is counted
 WHOLE = "*"  # the row key of a decision about the whole reconciliation
+
+
+def checked_custodian(text: str) -> str:
+    """Whose statement it is, without the spaces around the name. Raises LedgerError."""
+    name = text.strip()
+    if not 1 <= len(name) <= 80 or not name.isprintable():
+        raise LedgerError("custodian", text, "the name of the custodian, 1 to 80 characters, is needed")
+    return name
+
+
+def checked_basis(basis: str) -> str:
+    """One of BASES. Raises LedgerError."""
+    if basis not in BASES:
+        raise LedgerError("basis", basis, "settlement or trade is needed")
+    return basis
+
+
+def checked_decision(decision: str) -> str:
+    """One of DECISIONS. Raises LedgerError."""
+    if decision not in DECISIONS:
+        raise LedgerError("decision", decision, "expected one of " + ", ".join(DECISIONS))
+    return decision
 
 
 @dataclass(frozen=True, slots=True)

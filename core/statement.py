@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -20,6 +20,7 @@ from typing import Literal
 from core.importing import NotReadable
 from core.importing import day as day_of_text
 from core.ledger import LedgerError, Security
+from core.listings import Listings, several
 
 COLUMNS = ("symbol", "isin", "name", "quantity", "price", "value", "currency", "type", "amount", "exchange", "date")
 ALIASES = {
@@ -287,19 +288,25 @@ def amount(field: str, text: str, point: str) -> Decimal | None:
 
 
 def identified(
-    lines: Iterable[Line], securities: Iterable[Security], isins: Mapping[int, str], held: Iterable[int]
+    lines: Iterable[Line],
+    listed: Listings,
+    isins: Mapping[int, str],
+    held: Iterable[int],
+    on: date,
+    *,
+    anew: bool = True,
 ) -> list[Line]:
-    """The lines with our security's number: by ISIN, else by symbol, else by name; None where there is none.
+    """The lines with our security's number: by ISIN, else by what had the symbol on the statement's day, else by name; None where
+    there is none.
 
-    Of several listings the one with the line's symbol, exchange and currency is taken, then one that is held.
+    Of several listings the one with the line's symbol, exchange and currency is taken, then one that is held. Raises LedgerError
+    where that leaves several; not `anew`: such a line keeps the security that it was found to mean before.
     """
     by_isin: dict[str, list[Security]] = {}
-    by_symbol: dict[str, list[Security]] = {}
     by_name: dict[str, list[Security]] = {}
-    for s in securities:
+    for s in listed.every:
         if isin := isins.get(s.security_id):
             by_isin.setdefault(isin, []).append(s)
-        by_symbol.setdefault(s.symbol, []).append(s)
         by_name.setdefault(s.name.casefold(), []).append(s)
     mine = set(held)
     out = []
@@ -307,22 +314,36 @@ def identified(
         if line.kind == "position":
             exchange, _, symbol = line.symbol.rpartition(":")
             exchange = line.exchange or exchange
+            called = [s for s, _ in listed.meant(symbol, on)] if symbol else []
             found = by_isin.get(line.isin) or [
                 s
-                for s in by_symbol.get(symbol) or by_name.get(line.name.casefold()) or []
+                for s in called or by_name.get(line.name.casefold()) or []
                 if not line.isin or isins.get(s.security_id) in (None, line.isin)
             ]
-            best = min(
-                found,
-                default=None,
-                key=lambda s: (
-                    s.symbol != symbol,
-                    s.exchange != exchange,
-                    bool(line.currency) and s.currency != line.currency,
-                    s.security_id not in mine,
-                    s.security_id,
-                ),
-            )
-            line = replace(line, security=best.security_id if best else None)
+            best = _likeliest(found, called, exchange, line.currency, mine)
+            number = best[0].security_id if best else None
+            if len(best) > 1:
+                number = line.security if line.security in {s.security_id for s in best} else None
+                if anew and number is None:
+                    what = symbol or line.isin or line.name
+                    raise LedgerError("symbol", what, f"line {line.line}: {several(what, [s.exchange for s in best])}")
+            line = replace(line, security=number)
         out.append(line)
     return out
+
+
+def _likeliest(
+    found: Sequence[Security], called: Sequence[Security], exchange: str, currency: str, held: Collection[int]
+) -> list[Security]:
+    """Those for which most speaks, in this order: the symbol, the exchange, the currency, that they are held."""
+
+    def against(s: Security) -> tuple[bool, ...]:
+        return (
+            s not in called,
+            s.exchange != exchange,
+            bool(currency) and s.currency != currency,
+            s.security_id not in held,
+        )
+
+    least = min(map(against, found), default=())
+    return [s for s in found if against(s) == least]

@@ -12,7 +12,7 @@ from typing import Any
 
 from core.calendar import Sessions
 from core.fx import day_number, day_of
-from core.master import WITHOUT_DIVIDENDS, WITHOUT_SECTOR
+from core.master import WITHOUT_DIVIDENDS, WITHOUT_SECTOR, InvalidField
 from core.plans import MANUAL, Row, Step
 from core.profiles import Profile, dividend_frequency
 from core.taxonomy import ASSET_CLASSES, Sector, plain, sector_named
@@ -25,9 +25,23 @@ KINDS: Mapping[str, str] = {
     "symbol_change": "Symbol change",
     "adjusted_close": "Adjusted close",
 }
+JOBS: Mapping[str, tuple[str, ...]] = {  # which kinds a job looks for
+    "reclassify": ("reclassify",),
+    "verify_classes": ("asset_class",),
+    "listings": ("status", "symbol_change"),
+    "adjusted_closes": ("adjusted_close",),
+    "housekeeping": (),
+}
 TOLD = frozenset({"adjusted_close"})  # notices: there is nothing that a task could do about them
 HALTED_AFTER, DELISTED_AFTER = 5, 20  # sessions without a bar or a quote
 AT_LEAST = 2  # ex dates that say how often somebody pays
+
+
+def checked_job(job: str) -> str:
+    """One of JOBS. Raises InvalidField."""
+    if job not in JOBS:
+        raise InvalidField("job", job, f"expected one of {', '.join(JOBS)}")
+    return job
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from uuid import UUID
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from core.master import InvalidField
+from core.people import checked_access, checked_role, checked_username
 from db import engine
 from settings import settings
 
-ROLES = ("viewer", "analyst", "admin")
 INSTALLATION = UUID("00000000-0000-7000-8000-000000000001")  # who acts where nobody does: the scheduled process, by itself
 FAILURES_ALLOWED = 10  # within five minutes, per user name
 _hasher = PasswordHasher()
@@ -88,11 +89,8 @@ def create_user(
     username: str, password: str, role: Literal["viewer", "analyst", "admin"], display_name: str = ""
 ) -> UUID:
     """A new person; run by the installation's owner (`python -m db.admin`). Raises ValueError on a taken or unfit name."""
-    name = username.strip().lower()
-    if len(name) < 2:
-        raise ValueError(f"username {username!r}: at least two characters are needed")
-    if role not in ROLES:
-        raise ValueError(f"role {role!r}: expected one of {', '.join(ROLES)}")
+    name = checked_username(username)
+    checked_role(role)
     if len(password) < (4 if settings.demo else 12):
         raise ValueError("password: at least 12 characters are needed")
     with engine.owner() as c:
@@ -117,7 +115,9 @@ def users(user: User) -> list[tuple[UUID, str, str, str]]:
 
 
 def share(user: User, portfolio: UUID, username: str, access: Literal["read", "write", "manage"] | None) -> None:
-    """Give somebody access to a portfolio, change it, or take it back (None). Needs `manage`. Raises AccessDenied, ValueError."""
+    """Give somebody access to a portfolio, change it, or take it back (None). Needs `manage`. Raises AccessDenied, InvalidField."""
+    if access is not None:
+        checked_access(access)
     with engine.session(user.user_id) as c:
         mine = c.execute(
             "SELECT access FROM grants WHERE portfolio_id = %s AND user_id = %s", (portfolio, user.user_id)
@@ -126,9 +126,9 @@ def share(user: User, portfolio: UUID, username: str, access: Literal["read", "w
             raise AccessDenied("only who manages a portfolio may share it")
         other = c.execute("SELECT user_id FROM users WHERE username = %s", (username.strip().lower(),)).fetchone()
         if other is None or other[0] == INSTALLATION:
-            raise ValueError(f"user name {username!r}: nobody has it")
+            raise InvalidField("username", username[:80], "nobody has this user name")
         if other[0] == user.user_id:
-            raise ValueError(f"user name {username!r}: your own access cannot be changed by yourself")
+            raise InvalidField("username", username[:80], "your own access cannot be changed by yourself")
         if access is None:
             c.execute("DELETE FROM grants WHERE portfolio_id = %s AND user_id = %s", (portfolio, other[0]))
         else:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, cast
 
+from core.people import ROLES
 from core.risk_free import rates_of
 from db import access, embedded, engine, installation, market
 
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("create-admin", help="add a person who may do everything").add_argument("name")
     user = commands.add_parser("create-user", help="add a person")
     user.add_argument("name")
-    user.add_argument("role", choices=access.ROLES)
+    user.add_argument("role", choices=ROLES)
     commands.add_parser("list-users", help="who may sign in")
     rates = commands.add_parser("load-risk-free", help="dated risk-free rates of a currency: a CSV with the columns date and rate")
     rates.add_argument("currency", type=str.upper)

@@ -23,6 +23,7 @@ from core.book import Action, Before, Book, Portfolio, Quote
 from core.calendar import Sessions
 from core.fx import Rates, Series, day_number
 from core.ledger import ACTIONS, KINDS, Detail, Ledger, Security, connected, fitting, from_postings, renewed
+from core.listings import Listings, Symbol
 from core.lots import Lots
 from core.risk_free import by_currency
 from db import engine
@@ -445,6 +446,15 @@ def risk_free_of(c: psycopg.Connection, currency: str) -> dict[str, Series]:
         return {currency: Series(np.array([day_number(on) for on in days], np.int32), np.array(rates, np.float64))}
     said = dict(by_currency(settings.risk_free_rates)).get(currency)
     return {} if said is None else {currency: Series(np.array([0], np.int32), np.array([float(said)]))}
+
+
+def listings_of(c: psycopg.Connection) -> Listings:
+    """Every security by what it is called and was called."""
+    rows = c.execute(
+        "SELECT security_id, valid_from, symbol, exchange FROM security_symbols WHERE security_id IN (SELECT security_id FROM security_symbols "
+        "GROUP BY security_id HAVING count(*) > 1 OR min(valid_from) > '1900-01-01')"
+    ).fetchall()
+    return Listings(securities_of(c), [Symbol(*row) for row in rows])
 
 
 def _series(days: bytes, values: bytes) -> Series:

@@ -253,7 +253,7 @@ def _refuse_impossible(c: psycopg.Connection, desk: Desk, steps: Sequence[_Step]
         return
     now = books.ledger_of(c, [desk.portfolio.portfolio_id])
     part = now.only(around(now, touched))
-    names = {s.security_id: s.symbol for s in desk.securities.values()}
+    names = {s.security_id: s.symbol for s in desk.listings.every}
     try:
         derive(part, [desk.portfolio.dated_methods], ["XXX"], Rates({}), names=names)
     except Impossible as e:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
+import psycopg
 from psycopg.rows import class_row
 
-from db import engine
-from db.access import User
+from core.master import ELSEWHERE
+from core.sectors import DuplicateSector, checked
+from db import engine, lookups
+from db.access import AccessDenied, User
+from db.tasks import refused
+from settings import settings
 
 T = TypeVar("T")
 
@@ -79,9 +85,27 @@ def sectors(user: User) -> list[Sector]:
     )
 
 
+def add_sector(user: User, cells: Mapping[str, Any], sure: bool = False) -> Sector:
+    """Add a sector, an industry of one, or a subsector of that; for admins. Raises AccessDenied, InvalidSector, DuplicateSector.
+
+    `sure`: a name that is very like another one is meant so.
+    """
+    if user.role != "admin":
+        raise AccessDenied("only admins add sectors")
+    with refused(), engine.session(user.user_id) as c:
+        row = checked(cells, lookups.sectors(c), sure)
+        try:
+            made = c.execute("SELECT add_sector(%s, %s, %s)", row).fetchone()
+        except psycopg.errors.UniqueViolation as e:
+            raise DuplicateSector("sector", " / ".join(filter(None, row)), "somebody has just added it") from e
+    assert made is not None
+    return Sector(made[0], row[0], row[1] or None, row[2] or None)
+
+
 def exchanges(user: User) -> list[Exchange]:
-    """By code."""
-    return _all(user, Exchange, "SELECT exchange, name, zone, currency FROM exchanges ORDER BY exchange")
+    """By code; what is listed nowhere has the installation's currency."""
+    found = _all(user, Exchange, "SELECT exchange, name, zone, currency FROM exchanges ORDER BY exchange")
+    return [replace(x, currency=settings.currency) if x.exchange == ELSEWHERE else x for x in found]
 
 
 def countries(user: User) -> list[Country]:

@@ -12,7 +12,7 @@ from core.brokers import ColumnMap
 from core.ledger import (
     LedgerError,
 )
-from core.recognition import KeptMap, fingerprint
+from core.recognition import KeptMap, checked_map_name, fingerprint
 from db import engine
 from db.access import AccessDenied
 
@@ -38,9 +38,7 @@ def maps(user: UUID) -> list[KeptMap]:
 
 def keep_map(user: UUID, name: str, column_map: ColumnMap, columns: Sequence[str], shared: bool = False) -> UUID:
     """Keep a map for files with these columns; of the same name it takes the place of the old one. LedgerError, AccessDenied."""
-    name = name.strip()
-    if not 1 <= len(name) <= 80:
-        raise LedgerError("name", name, "a name of 1 to 80 characters is needed")
+    name = checked_map_name(name)
     missing = [theirs for theirs in column_map.columns.values() if theirs not in columns]
     if missing:
         raise LedgerError("columns", missing[0], f"the file has {', '.join(columns)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -14,15 +15,16 @@ import psycopg
 from core import matching, plans
 from core.brokers import Record
 from core.brokers.totals import IN_ITS_OWN
+from core.importing import day
 from core.ledger import (
     WITH_SECURITY,
     LedgerError,
     Security,
 )
+from core.listings import several
 from core.master import Known, SecurityDraft, as_symbol, checked
 from core.matching import Candidate, Listed, Master, Named, NewSecurity
 from core.recognition import LEDGER, OWN, Recognised
-from db import books
 from db import master as db_master
 from db.access import AccessDenied
 from db.ledger import Desk
@@ -62,6 +64,13 @@ class Meant:
 _PRICED = frozenset({*IN_ITS_OWN, "transfer_in", "transfer_out", "return_of_capital"})
 
 
+def _day_of(r: Record) -> date | None:
+    """The day of a record; None where its cell is no date, which is said where the row is judged."""
+    with suppress(LedgerError):
+        return day("date", r.cells.get("date", ""))
+    return None
+
+
 class Names:
     """Which securities the records of a file mean: matched, kept from an earlier file, chosen now, or unknown."""
 
@@ -83,9 +92,9 @@ class Names:
         isins: dict[int, str] = dict(
             c.execute("SELECT security_id, isin FROM securities WHERE isin IS NOT NULL").fetchall()
         )
-        every = {s.security_id: s for s in books.securities_of(c)}
+        every = {s.security_id: s for s in desk.listings.every}
         self.by_number = every
-        self.master = Master(Listed(s, isins.get(n)) for n, s in every.items())
+        self.master = Master((Listed(s, isins.get(n)) for n, s in every.items()), desk.listings.spans)
         self.kept: dict[str, int] = dict(
             c.execute(
                 "SELECT called, security_id FROM security_matches WHERE source = %s ORDER BY user_id NULLS FIRST",
@@ -173,8 +182,9 @@ class Names:
 
     def _signature(self, r: Record, field: str) -> tuple[str, ...]:
         c = r.cells
+        on = c.get("date", "") if self.master.is_dated(Named(c.get(field, ""), c.get("exchange", ""))) else ""
         return (field, c.get(field, ""), c.get("exchange", ""), c.get("isin", "") if field == "symbol" else "",
-                c.get("name", "") if field == "symbol" else "", c.get("currency", ""), c.get("kind", ""))  # fmt: skip
+                c.get("name", "") if field == "symbol" else "", c.get("currency", ""), c.get("kind", ""), on)  # fmt: skip
 
     def _one(self, r: Record, field: str) -> Meant:
         if not (r.cells.get(field) or (field == "symbol" and (r.cells.get("isin") or r.cells.get("name")))):
@@ -184,16 +194,17 @@ class Names:
             known = self._meant[signature] = self._resolve(r, field)
         return known
 
-    def _match(self, named: Named, field: str) -> Security | None:
-        """The security, by an earlier choice or by what is said of it."""
+    def _match(self, named: Named, field: str, on: date | None) -> Security | None:
+        """The security, by an earlier choice or by what is said of it on its day. A whole ledger of ours says what it is called now."""
         for called in self._called(named):
             if (number := self.kept.get(called.key)) is not None and number in self.by_number:
                 return self.by_number[number]
         find = self.master.into if field == "into" else self.master.find
-        for called in self._called(named):
-            found = find(called) or (find(replace(called, currency="")) if self.own else None)
-            if found is not None:
-                return found
+        for at in (None, on) if self.found.format == LEDGER else (on,):
+            for called in self._called(named):
+                found = find(called, at) or (find(replace(called, currency=""), at) if self.own else None)
+                if found is not None:
+                    return found
         return None
 
     def _called(self, named: Named) -> list[Named]:
@@ -209,19 +220,42 @@ class Names:
         named = self.named(r, field)
         if named is None:
             return Meant()
+        found = self._match(named, field, _day_of(r))
+        if found is not None:
+            return Meant(found)
         decided = self._decided.get(named.key)
         if decided is not None:
             return decided
-        found = self._match(named, field)
-        if found is not None:
-            return Meant(found)
-        where = f" on {named.exchange}" if named.exchange else ""
-        shown = named.symbol or named.isin or named.name
-        same = ", ".join(sorted(f"{s.exchange}:{s.symbol}" for s in self.by_number.values() if s.symbol == named.symbol and not where))  # fmt: skip
-        ways = "choose which one is meant, create it, or leave its rows out"
         return Meant(
-            None, LedgerError(field, shown, f"it may be {same}: {ways}" if same else f"no such security{where}: {ways}")
+            None, LedgerError(field, named.symbol or named.isin or named.name, self._why_not(named, _day_of(r)))
         )
+
+    def _why_not(self, named: Named, on: date | None) -> str:
+        """Why a name means no security for certain, and the ways on."""
+        ways = "choose which one is meant, create it, or leave its rows out"
+        same = sorted(
+            (s for s in self.by_number.values() if s.symbol == named.symbol and not named.exchange),
+            key=lambda s: s.exchange,
+        )
+        if len(same) > 1:
+            return f"{several(named.symbol, [s.exchange for s in same])}, or {ways}"
+        if same:
+            return f"it may be {same[0].exchange}:{same[0].symbol}: {ways}"
+        if had := self.master.had(named):
+            now = had[0].security
+            return f"nobody had it on {on}: until {had[0].until} it was what is {now.exchange}:{now.symbol} now; {ways}"
+        where = f" on {named.exchange}" if named.exchange else ""
+        return f"no such security{where}: {ways}"
+
+    def renamed(self, r: Record, meant: Security | None) -> str:
+        """What a symbol of a record is now, where its security has another one by now; empty where it has not."""
+        named = Named(r.cells.get("symbol", ""), r.cells.get("exchange", "").upper())
+        if meant is None or not named.symbol or not self.master.is_dated(named):
+            return ""
+        symbol = matching.place(named, self.master.exchanges)[0]
+        if matching.spelled(meant.symbol) in (symbol, matching.spelled(named.symbol)):
+            return ""
+        return f"{named.symbol.upper()} is {meant.exchange}:{meant.symbol} now"
 
     def _decide(self, records: Sequence[Record]) -> tuple[Unknown, ...]:
         """The unknown securities, with what was chosen about them carried out."""
@@ -238,7 +272,7 @@ class Names:
                 signature = self._signature(r, field_)
                 if signature not in seen:
                     named = self.named(r, field_)
-                    seen[signature] = named if named and self._match(named, field_) is None else None
+                    seen[signature] = named if named and self._match(named, field_, _day_of(r)) is None else None
                 if (who := seen[signature]) is not None:
                     rows[who.key] = rows.get(who.key, 0) + 1
                     old = wanted.get(who.key, who)
@@ -302,8 +336,7 @@ class Names:
             number = self.chosen[key] = propose_security(self.c, new, self.file_name, self.today)
         self.created.add(new.listing)
         security = Security(number, new.symbol, new.name, new.exchange, new.currency, new.asset_class)
-        self.desk.securities.setdefault(new.symbol, security)
-        self.desk.securities[new.listing] = security
+        self.desk.listings.add(security)
         return security
 
     @cached_property

@@ -47,6 +47,7 @@ from db.trade_dates import lifetimes
 Progress = Callable[[float, str], None]
 Outcome = Literal["book", "duplicate", "refused", "skipped"]
 LARGEST = 32 * 2**20  # bytes of a file
+LONGEST_KEY = 300  # characters of the key in the export of a ledger: an index holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,10 +257,9 @@ class _Judge:
                 keys[n] = self.keys.free(self._key(record, key))
         self._as_the_holdings_allow(found, new)
         lives = lifetimes(self.c, (self.traded[n].security_id for n in new if n in self.traded))
-        out, known = [], self.desk.securities
-        called = {s.security_id: s.symbol if known.get(s.symbol) is s else listing for listing, s in known.items()}
+        out = []
         for n, (record, key, (posting, outcome, reason)) in enumerate(zip(records, keys, found, strict=True)):
-            symbol = called.get(posting.security_id, "") if posting and posting.security_id else ""
+            symbol = self.desk.listings.spoken(posting.security_id) if posting and posting.security_id else ""
             verdict = Verdict(record.line, outcome, reason, posting, key, record.lines, record.cells, symbol, self._warnings(n, posting, lives))
             if outcome == "book" and posting is not None:
                 self.places[key] = self._place(n, posting, key)
@@ -298,7 +298,8 @@ class _Judge:
         draft = importing.drafted(record.cells, meant.security, into.security, self.desk.currencies, self.base)
         if draft.security is not None and draft.kind in TRADES:
             self.traded[n] = draft.security
-        return complete(self.desk, draft, self.today), "book", ratio_reading(record.cells.get("ratio", "")) or ""
+        said = (ratio_reading(record.cells.get("ratio", "")), self.names.renamed(record, meant.security))
+        return complete(self.desk, draft, self.today), "book", "; ".join(filter(None, said))
 
     def _restored(self, n: int, record: Record, key: str) -> tuple[Posting | None, Outcome, str]:
         """A row of a whole ledger: it keeps its id."""
@@ -313,6 +314,8 @@ class _Judge:
             raise LedgerError("id", number, "two entries of the file have this id")
         if self.first_key[key] != n:
             raise LedgerError("key", key[:60], "two entries of the file have this key")
+        if len(key) > LONGEST_KEY:
+            raise LedgerError("key", key[:60], f"at most {LONGEST_KEY} characters")
         meant, into = self.names.meant(record)
         if meant.left_out or into.left_out:
             return None, "skipped", "its security is left out, as you chose"
@@ -400,6 +403,7 @@ class _Judge:
     def _refuse_dangling(self, found: list[tuple[Posting | None, Outcome, str]], new: dict[int, Posting]) -> bool:
         """Of a whole ledger: what reverses or corrects an entry that is nowhere."""
         here = {self.ids[n] for n in new} | self.keys.ids
+        reversed_here = set[UUID]()
         changed = False
         for n in list(new):
             for name in ("reverses", "corrects", "place"):
@@ -411,6 +415,10 @@ class _Judge:
                         wrong = "a reversal, and nothing else, names the entry that it reverses"
                     elif of is not None and of in self.keys.reversed:
                         wrong = "that entry is reversed in the ledger already"
+                    elif of in reversed_here:
+                        wrong = "another entry of the file reverses it already"
+                    elif of is not None:
+                        reversed_here.add(of)
                 if wrong:
                     found[n] = (None, "refused", str(LedgerError(name, of, wrong)))
                     del new[n]

@@ -12,7 +12,6 @@ import numpy as np
 import psycopg
 from psycopg.types.json import Jsonb
 
-from core import importing
 from core.book import Portfolio
 from core.booking import MOVING, impossible
 from core.calendar import Sessions
@@ -26,18 +25,19 @@ from core.ledger import (
     Ledger,
     LedgerError,
     Posting,
-    Security,
     around,
     from_postings,
     joined,
     post,
     spoken,
 )
+from core.listings import Listings
 from core.methods import method_on
 from core.preview import Effect, effect
 from core.settlement import settlement_of
 from db import books, engine
 from db.access import AccessDenied
+from db.request_keys import KeyReused
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Desk:
 
     portfolio: Portfolio
     ledger: Ledger
-    securities: dict[str, Security]
+    listings: Listings
     sessions: dict[str, Sessions]
     currencies: frozenset[str]
     counterparties: Mapping[str, int]  # number by name
@@ -73,7 +73,7 @@ def _desk(c: psycopg.Connection, settings_row: Portfolio) -> Desk:
     return Desk(
         settings_row,
         books.ledger_now(c, portfolio),
-        importing.by_symbol(books.securities_of(c)),
+        books.listings_of(c),
         books.sessions_of(c),
         frozenset(r[0] for r in c.execute("SELECT currency FROM currencies").fetchall()),
         counterparties_of(c),
@@ -107,7 +107,7 @@ def refusals(
     more = from_postings([p for _, p in moving], ids=[numbers[row] for row, _ in moving])
     ledger, new = joined(desk.ledger.only(around(desk.ledger, touched)), more)
     row_of = {number.bytes: row for row, number in numbers.items()}
-    names = {s.security_id: s.symbol for s in desk.securities.values()}
+    names = {s.security_id: s.symbol for s in desk.listings.every}
     found = impossible(ledger, new, [desk.portfolio.dated_methods], names)
     return {row_of[bytes(ledger.ids[i])]: why for i, why in found.items()}
 
@@ -124,17 +124,13 @@ def append(
     """Book checked drafts, all or none; their ids. With `key` the same call again books nothing and answers the same ids.
     `linked`: they belong together, as both sides of a currency exchange do, and are reversed together.
 
-    Raises LedgerError (field, value, what would be right), OverSold, AccessDenied, NoSuchPortfolio.
+    Raises LedgerError (field, value, what would be right), OverSold, AccessDenied, NoSuchPortfolio, and KeyReused where something
+    else was booked with the key.
     """
     with engine.session(user) as c:
         desk = open_desk(c, portfolio, lock=True)
-        if key is not None:
-            there = c.execute(
-                "SELECT transaction_id FROM transactions WHERE idempotency_key = ANY (%s) AND portfolio_id = %s ORDER BY seq",
-                ([f"{key}:{i}" for i in range(len(drafts))], portfolio),
-            ).fetchall()
-            if there:
-                return [r[0] for r in there]
+        if key is not None and (before := _booked_before(c, user, desk, key, drafts, today)):
+            return before
         postings = [complete(desk, d, today) for d in drafts]
         for error in refusals(desk, list(enumerate(postings))).values():
             raise error
@@ -142,6 +138,46 @@ def append(
         ids = write(c, user, portfolio, zip(postings, keys, strict=True), source, link=uuid4() if linked else None)
         mark_moved(c, portfolio, (p.traded_on for p in postings), today)
         return ids
+
+
+def _booked_before(
+    c: psycopg.Connection, user: UUID, desk: Desk, key: str, drafts: Sequence[Draft], today: date
+) -> list[UUID]:
+    """The ids of what somebody booked with a key; empty where nothing was. Raises KeyReused where that was not these drafts.
+
+    A settlement date that was not given may have followed from another calendar then, and is not compared. Until the keys of
+    the API named who sent them they were api:key.
+    """
+    said = key.split(":", 2)[-1]
+    keys = (key, f"api:{said}") if key.startswith("api:") else (key,)
+    there = c.execute(
+        f"SELECT transaction_id, {', '.join(STAGED)}, counterparty_id FROM transactions "
+        "WHERE idempotency_key = ANY (%s) AND portfolio_id = %s AND recorded_by = %s ORDER BY seq",
+        ([f"{k}:{i}" for k in keys for i in range(len(drafts) + 1)], desk.portfolio.portfolio_id, user),
+    ).fetchall()
+    if not there:
+        return []
+    try:
+        same = len(there) == len(drafts) and all(
+            _is_what_stands(complete(desk, d, today), d, row[1:], desk) for d, row in zip(drafts, there, strict=True)
+        )
+    except LedgerError:
+        same = False
+    if not same:
+        raise KeyReused(said)
+    return [row[0] for row in there]
+
+
+def _is_what_stands(p: Posting, draft: Draft, row: Sequence[Any], desk: Desk) -> bool:
+    """Whether a posting is what a row of the ledger holds: the columns of STAGED, then the counterparty."""
+    *cells, through = row
+    stands = dict(zip(STAGED, cells, strict=True))
+    lots = [[str(lot), format(units, "f")] for lot, units in p.lots] or None
+    compared = {name: getattr(p, name) for name in STAGED if name != "lots"} | {"lots": lots}
+    if draft.settles_on is None:
+        del compared["settles_on"]
+    named = desk.counterparties[p.counterparty] if p.counterparty else None
+    return through == named and all(stands[name] == value for name, value in compared.items())
 
 
 def preview(

@@ -11,12 +11,11 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from core.ledger import LedgerError
-from core.profiles import Profile
+from core.profiles import Profile, question
 from core.taxonomy import Sector
 from db import engine
 from db.access import AccessDenied
 
-LONGEST = 80  # characters of a question
 WAITING = 10  # questions of one person that may be open at a time
 CLAIM = "15 seconds"  # for which a question is its claimer's: after it, somebody else may take it up
 FRESH = "1 minute"  # for which the answer to a question is good for the same question again
@@ -50,11 +49,7 @@ class Open:
 
 def ask(user: UUID, text: str) -> UUID:
     """Ask what a symbol, EXCHANGE:SYMBOL, ISIN or name is; who asks the same again gets the same answer. LedgerError, AccessDenied for those who add nothing."""
-    text = " ".join(text.split())
-    if not 1 <= len(text) <= LONGEST or not text.isprintable():
-        raise LedgerError(
-            "text", text[:LONGEST], f"a symbol, EXCHANGE:SYMBOL, ISIN or name of 1 to {LONGEST} characters"
-        )
+    text = question(text)
     with engine.session(user) as c:
         role = c.execute("SELECT role FROM users WHERE user_id = app_user()").fetchone()
         if role is None or role[0] == "viewer":
@@ -89,6 +84,15 @@ def answer_of(user: UUID, lookup_id: UUID) -> Lookup:
         raise NoSuchLookup("there is no such lookup, or it is somebody else's")
     number, asked, at, state, answered_at, candidates, error = row
     return Lookup(number, asked, at, state, answered_at, tuple(Profile.from_json(p) for p in candidates), error)
+
+
+def is_claimed(user: UUID, lookup_id: UUID) -> bool:
+    """Whether somebody works on a question of one's own."""
+    with engine.session(user) as c:
+        row = c.execute(
+            "SELECT claimed_at > now() - %s::interval FROM lookups WHERE lookup_id = %s", (CLAIM, lookup_id)
+        ).fetchone()
+    return bool(row and row[0])
 
 
 def open_ones(c: psycopg.Connection) -> list[Open]:

@@ -14,6 +14,7 @@ import psycopg
 from core.book import Action
 from core.calendar import Sessions
 from core.ledger import Security
+from core.listings import Listings
 from db import books, engine
 
 
@@ -77,6 +78,12 @@ def securities(user: UUID) -> list[Security]:
     """Every security, by symbol."""
     with engine.session(user) as c:
         return books.securities_of(c)
+
+
+def listings(user: UUID) -> Listings:
+    """Every security by what it is called and was called."""
+    with engine.session(user) as c:
+        return books.listings_of(c)
 
 
 def tracked(c: psycopg.Connection) -> list[Security]:

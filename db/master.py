@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -16,6 +16,7 @@ from core.fx import day_number
 from core.ledger import UNITS
 from core.lots import held
 from core.master import (
+    ELSEWHERE,
     MASTER_FIELDS,
     DuplicateSymbol,
     InvalidField,
@@ -35,6 +36,7 @@ from db import books, engine
 from db.access import User
 from db.books import NoSuchSecurity
 from db.edits import still
+from settings import settings
 
 FIRST = date(1700, 1, 1)  # before any exchange
 CHILDREN = ("security_symbols", "security_classifications", "asset_prices", "price_history", "price_arrays", "corporate_actions", "security_matches")  # fmt: skip
@@ -63,7 +65,7 @@ def known_of(c: psycopg.Connection, today: date | None = None) -> Known:
         ).fetchall()
     ]
     return Known(
-        dict(c.execute("SELECT exchange, currency FROM exchanges ORDER BY 1").fetchall()),
+        dict(c.execute("SELECT exchange, currency FROM exchanges ORDER BY 1").fetchall()) | {ELSEWHERE: settings.currency},
         frozenset(r[0] for r in c.execute("SELECT currency FROM currencies").fetchall()),
         dict(c.execute("SELECT country, name FROM countries ORDER BY 1").fetchall()),
         dict(c.execute("SELECT asset_class, tradable FROM asset_classes ORDER BY 1").fetchall()),
@@ -249,7 +251,9 @@ def draft_of(exist: Known, cells: Mapping[str, Any], editing: Listed | None = No
 def plan_add(user: User, cells: Mapping[str, Any]) -> Plan:
     """The plan that adds a security. Raises BadSecurity."""
     exist = known(user)
-    return plans.addition(draft_of(exist, cells), exist.today, user.username)
+    plan = plans.addition(draft_of(exist, cells), exist.today, user.username)
+    unlisted = plans.unlisted(cells, exist)
+    return replace(plan, notes=(*plan.notes, f"{unlisted}.")) if unlisted else plan
 
 
 def plan_edit(user: User, text: int | str, cells: Mapping[str, Any], seen: Mapping[str, Any] | None = None) -> Plan:

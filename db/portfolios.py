@@ -9,9 +9,10 @@ from uuid import UUID
 
 import psycopg
 
+from core import portfolio_fields
 from core.fx import day_number, day_of
 from core.ledger import KINDS, Impossible, LedgerError, spoken
-from core.methods import METHODS, method_on
+from core.methods import method_on
 from core.preview import Restatement, restated, with_method
 from db import books, engine, ledger
 from db.access import AccessDenied
@@ -21,20 +22,21 @@ from db.edits import StaleEdit
 def create_portfolio(
     user: UUID, name: str, base_currency: str, benchmark: int | None = None, method: str = "fifo", note: str = ""
 ) -> UUID:
-    """A new portfolio that its creator manages. Raises ValueError naming the field."""
-    if not name.strip() or len(name.strip()) > 80:
-        raise ValueError(f"name {name!r}: 1 to 80 characters are needed")
-    if method not in METHODS:
-        raise ValueError(f"cost method {method!r}: expected one of {', '.join(METHODS)}")
+    """A new portfolio that its creator manages. Raises InvalidField, AccessDenied."""
+    name, method, note = (
+        portfolio_fields.checked_name(name),
+        portfolio_fields.checked_method(method),
+        portfolio_fields.checked_note(note),
+    )
     with engine.session(user) as c:
-        if not c.execute("SELECT 1 FROM currencies WHERE currency = %s", (base_currency.upper(),)).fetchone():
-            raise ValueError(f"base currency {base_currency!r}: an ISO code such as USD or EUR is needed")
+        known = {r[0] for r in c.execute("SELECT currency FROM currencies").fetchall()}
+        base_currency = portfolio_fields.checked_currency(base_currency, known)
         row = c.execute("SELECT uuidv7()").fetchone()
         assert row is not None
         try:
             c.execute(
                 "SELECT create_portfolio(%s, %s, %s, %s, %s, %s)",
-                (row[0], name.strip(), base_currency.upper(), benchmark, method, note),
+                (row[0], name, base_currency, benchmark, method, note),
             )
         except psycopg.errors.InsufficientPrivilege as e:
             raise AccessDenied(str(e).splitlines()[0]) from e
@@ -43,8 +45,10 @@ def create_portfolio(
 
 
 def edit_portfolio(user: UUID, portfolio: UUID, version: int, **changes: Any) -> None:
-    """Change name, benchmark_id, goal_value, goal_on or note, or archive (archived=True). Raises StaleEdit where somebody was faster."""
+    """Change name, benchmark_id, goal_value, goal_on or note, or archive (archived=True). Raises InvalidField, and StaleEdit
+    where somebody was faster."""
     allowed = {"name", "benchmark_id", "goal_value", "goal_on", "note"}
+    changes = portfolio_fields.checked(changes)
     with engine.session(user) as c:
         ledger.open_desk(c, portfolio, lock=True)
         now = c.execute("SELECT version FROM portfolios WHERE portfolio_id = %s", (portfolio,)).fetchone()
@@ -99,8 +103,7 @@ def change_method(
     Raises LedgerError where it would change nothing or chosen lots would become impossible, StaleEdit where somebody booked or
     changed something since `version`, AccessDenied for whom does not manage the portfolio.
     """
-    if method not in METHODS:
-        raise LedgerError("cost method", method, f"expected one of {', '.join(METHODS)}")
+    portfolio_fields.checked_method(method)
     if valid_from < date(1900, 1, 1):
         raise LedgerError("valid from", valid_from, "a day from 1900-01-01 on is needed")
     with engine.session(user) as c:

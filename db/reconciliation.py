@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -18,8 +18,8 @@ from core import importing, statement
 from core.book import Book
 from core.causes import Action
 from core.ledger import LedgerError, Security
+from core.listings import renamed
 from core.reconciliation import (
-    DECISIONS,
     WHOLE,
     Basis,
     Change,
@@ -30,6 +30,9 @@ from core.reconciliation import (
     Row,
     SignOff,
     Tolerances,
+    checked_basis,
+    checked_custodian,
+    checked_decision,
     compare,
     ours,
     since,
@@ -71,13 +74,14 @@ def make(
         book = books.load(c, portfolio).book
         if keep:
             _ask_write(c, portfolio, book.portfolio.name)
-        named = _custodian(custodian)
+        named = checked_custodian(custodian)
         read = lines_of or statement.read(importing.decoded(raw))
         day = _day(on, read.on, today)
-        if basis not in ("settlement", "trade"):
-            raise LedgerError("basis", basis, "settlement or trade is needed")
+        checked_basis(basis)
         ours_, lines = _sides(c, book, day, read.lines)
         result = compare(ours_, lines, limits, basis)
+        if was := _renamed(lines, ours_.securities, day):
+            result = replace(result, notes=(*result.notes, *was))
         name = file_name[:200]
         if not keep:
             now = datetime.now(UTC)
@@ -102,13 +106,6 @@ def make(
         return _read(c, portfolio, row[0])
 
 
-def _custodian(name: str) -> str:
-    bare = name.strip()
-    if not 1 <= len(bare) <= 80 or not bare.isprintable():
-        raise LedgerError("custodian", name, "the name of the custodian, 1 to 80 characters, is needed")
-    return bare
-
-
 def _day(given: date | None, own: date | None, today: date) -> date:
     day = given or own
     if day is None:
@@ -125,12 +122,14 @@ def _ask_write(c: psycopg.Connection, portfolio: UUID, name: str) -> None:
         raise AccessDenied(f"you may look at {name}, not reconcile or sign in it")
 
 
-def _sides(c: psycopg.Connection, book: Book, day: date, lines: Sequence[Line]) -> tuple[Ours, list[Line]]:
-    """Both sides: ours on that day, and the lines with our securities' numbers."""
-    listed = books.securities_of(c)
-    found = statement.identified(lines, listed, isins(c), list(book.securities))
+def _sides(
+    c: psycopg.Connection, book: Book, day: date, lines: Sequence[Line], anew: bool = True
+) -> tuple[Ours, list[Line]]:
+    """Both sides: ours on that day, and the lines with our securities' numbers; not `anew`: they were found before."""
+    listed = books.listings_of(c)
+    found = statement.identified(lines, listed, isins(c), list(book.securities), day, anew=anew)
     wanted = {x.security for x in found if x.security is not None} | set(book.securities)
-    known: dict[int, Security] = {s.security_id: s for s in listed if s.security_id in wanted}
+    known: dict[int, Security] = {s.security_id: s for s in listed.every if s.security_id in wanted}
     actions = [
         Action(number, kind, ex_on, Fraction(ratio) if ratio else None, amount, currency, pay_on)
         for number, kind, ex_on, ratio, amount, currency, pay_on in c.execute(
@@ -140,6 +139,12 @@ def _sides(c: psycopg.Connection, book: Book, day: date, lines: Sequence[Line]) 
         ).fetchall()
     ]
     return ours(book, day, known, actions), found
+
+
+def _renamed(lines: Sequence[Line], securities: Mapping[int, Security], on: date) -> list[str]:
+    """What to tell of symbols of a statement that their securities have no more."""
+    said = (renamed(x.symbol, securities.get(x.security or 0), on) for x in lines if not x.isin)
+    return [f"{words}." for words in dict.fromkeys(said) if words]
 
 
 def isins(c: psycopg.Connection) -> dict[int, str]:
@@ -224,8 +229,7 @@ def sign(
         settings_row = books.portfolio_of(c, portfolio)
         _ask_write(c, portfolio, settings_row.name)
         found = _read(c, portfolio, number)
-        if decision not in DECISIONS:
-            raise LedgerError("decision", decision, "expected one of " + ", ".join(DECISIONS))
+        checked_decision(decision)
         if len(said) > 2000 or "\x00" in said:
             raise LedgerError("comment", f"of {len(said)} characters", "at most 2000 characters of text")
         verdicts = {r.key: r.verdict for r in found.result.rows}
@@ -249,5 +253,5 @@ def again(user: UUID, portfolio: UUID, number: UUID) -> list[Change]:
     with engine.session(user) as c:
         book = books.load(c, portfolio).book
         found = _read(c, portfolio, number)
-        ours_, lines = _sides(c, book, found.statement_on, found.lines)
+        ours_, lines = _sides(c, book, found.statement_on, found.lines, anew=False)
         return since(found.result, compare(ours_, lines, found.tolerances, found.basis))

@@ -23,6 +23,7 @@ from core.master import DuplicateSymbol, MasterError
 from core.plans import Plan
 from db import engine, master
 from db.access import AccessDenied, User
+from db.request_keys import KeyReused
 
 CHANNEL = "ballast_tasks"
 OPEN = ("waiting", "queued", "running")
@@ -39,10 +40,6 @@ class NoSuchTask(LookupError):
 
 class TaskFailed(RuntimeError):
     """A task ended without doing what was asked: at which step, and why."""
-
-
-class KeyReused(ValueError):
-    """An idempotency key comes a second time, with another request."""
 
 
 class TaskOver(ValueError):
@@ -196,7 +193,7 @@ def _asked_before(c: psycopg.Connection, user: User, key: str, asked: Mapping[st
     if row is None:
         return None
     if not row[1]:
-        raise KeyReused(f"Idempotency-Key {key!r}: you sent it with another request within a day; choose another key")
+        raise KeyReused(key)
     number: UUID = row[0]
     return number
 

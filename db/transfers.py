@@ -17,6 +17,7 @@ from core.methods import method_on
 from core.preview import Delivered, effect
 from db import books, engine
 from db.ledger import Place, complete, mark_moved, open_desk, refusals, write
+from db.request_keys import KeyReused
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +54,14 @@ def transfer(
     comes along where both portfolios have the same one, else the rate of the day it was bought decides. The market value is
     the last close on that day; without one the cost stands for it and the note says so.
     With `key` the same call again books nothing and answers the same. `dry_run` checks only.
-    Raises LedgerError, Impossible, AccessDenied (needs both), NoSuchPortfolio.
+    Raises LedgerError, Impossible, AccessDenied (needs both), NoSuchPortfolio, and KeyReused where the key moved something else.
     """
     if source == target:
         raise LedgerError("target", target, "another portfolio than the one that it leaves is needed")
     with engine.session(user) as c, c.transaction(force_rollback=dry_run):
         desks = {p: open_desk(c, p, lock=not dry_run) for p in sorted((source, target))}
         giving, taking = desks[source], desks[target]
-        if key is not None and (done := _booked(c, source, target, key)) is not None:
+        if key is not None and (done := _booked(c, source, target, key, on, security, quantity, amount)) is not None:
             return done
         moved: tuple[Delivered, ...] = ()
         price: Decimal | None = None
@@ -107,19 +108,33 @@ def transfer(
         return Transfer(link, left[0], tuple(arrived), moved, price)
 
 
-def _booked(c: psycopg.Connection, source: UUID, target: UUID, key: str) -> Transfer | None:
-    """What an earlier call with this key booked."""
+def _booked(
+    c: psycopg.Connection,
+    source: UUID,
+    target: UUID,
+    key: str,
+    on: date,
+    security: Security | None,
+    quantity: Decimal | None,
+    amount: Decimal | None,
+) -> Transfer | None:
+    """What an earlier call with this key booked. Raises KeyReused where that was another transfer."""
     row = c.execute(
-        "SELECT transaction_id, link, price FROM transactions WHERE portfolio_id = %s AND idempotency_key = %s",
+        "SELECT transaction_id, link, price, traded_on, security_id, quantity, gross FROM transactions "
+        "WHERE portfolio_id = %s AND idempotency_key = %s",
         (source, key),
     ).fetchone()
     if row is None:
         return None
+    number, link, price, *moved = row
     there = c.execute(
         "SELECT transaction_id FROM transactions WHERE portfolio_id = %s AND link = %s AND kind = 'transfer_in' ORDER BY seq",
-        (target, row[1]),
+        (target, link),
     ).fetchall()
-    return Transfer(row[1], row[0], tuple(r[0] for r in there), (), row[2])
+    wanted = (on, security.security_id, quantity) if security else (on, None, None)
+    if not there or tuple(moved[:3]) != wanted or (security is None and moved[3] != amount):
+        raise KeyReused(key.split(":", 2)[-1])
+    return Transfer(link, number, tuple(r[0] for r in there), (), price)
 
 
 def _arriving(

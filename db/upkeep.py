@@ -17,19 +17,12 @@ from core.adjusted_closes import Day
 from core.book import Action
 from core.master import DuplicateSymbol, InvalidField, Listed, PlanOutdated, SecurityDraft, StillReferenced
 from core.plans import Plan, Step
-from core.upkeep import KINDS, TOLD, Finding, Kept, spoken
+from core.upkeep import JOBS, KINDS, TOLD, Finding, Kept, checked_job, spoken
 from db import books, engine, market, master
 from db.access import User
 from db.tasks import forget, forgettable, refused
 from settings import settings
 
-JOBS: Mapping[str, tuple[str, ...]] = {  # which kinds a job looks for
-    "reclassify": ("reclassify",),
-    "verify_classes": ("asset_class",),
-    "listings": ("status", "symbol_change"),
-    "adjusted_closes": ("adjusted_close",),
-    "housekeeping": (),
-}
 STATUSES = ("open", "accepted", "dismissed", "superseded")
 
 
@@ -251,8 +244,7 @@ def looks(user: User) -> list[Look]:
 
 def look_now(user: User, job: str) -> None:
     """Ask for a look before its time: the scheduled process begins it within seconds. Raises AccessDenied, InvalidField."""
-    if job not in JOBS:
-        raise InvalidField("job", job, f"expected one of {', '.join(JOBS)}")
+    checked_job(job)
     with refused(), engine.session(user.user_id) as c:
         c.execute("SELECT ask_upkeep(%s)", (job,))
 

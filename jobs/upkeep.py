@@ -219,7 +219,7 @@ def _recording(job: str, examined: Mapping[str, set[int]], found: Sequence[Findi
 
     def write(c: psycopg.Connection) -> dict[str, Any]:
         total = {"found": 0, "new": 0, "superseded": 0}
-        for kind in database.JOBS[job]:
+        for kind in rules.JOBS[job]:
             said = database.record(c, [kind], examined[kind], [f for f in found if f.kind == kind])
             total = {name: total[name] + said[name] for name in total}
         return total

@@ -8,7 +8,7 @@ import streamlit as st
 
 from db import tasks
 from settings import ROOT
-from ui import errors, look, scope, session, sign_in
+from ui import enter, errors, look, scope, session, sign_in
 
 # file, title, icon
 CONTENTS = (
@@ -63,6 +63,7 @@ with st.sidebar:
         scope.as_of_input(here)
         scope.known_at_input(here)
     sign_in.sign_out_line(user.display_name or user.username)
+    enter.commits()
 
 with errors.told():
     chosen.run()

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import pairwise
 
 import streamlit as st
@@ -11,7 +10,7 @@ from core import VERSION
 from core.table import Column, Context, Kind, Table
 from db import access, reports, runs
 from settings import table as settings_table
-from ui import notifications, policy, session, show
+from ui import clock, notifications, policy, session, show
 
 user = session.require_user()
 st.title("Admin", anchor=False)
@@ -20,7 +19,7 @@ if user.role != "admin":
              "an admin can tell you what you need, or change your role.", icon=":material/lock:")  # fmt: skip
     st.stop()
 
-context = Context(datetime.now(UTC).date(), None, VERSION)
+context = Context(clock.utc_day(), None, VERSION)
 health = runs.health()
 with st.grid("auto", min_column_width=210, gap="small"):
     for title, key in (("Database", "database"), ("Schema", "schema")):

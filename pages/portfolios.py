@@ -1,13 +1,11 @@
 """Portfolios: yours, their settings, who may see them, a new one."""
 
-from datetime import UTC, datetime
-
 import streamlit as st
 
 from core import VERSION
 from core.methods import SPOKEN
 from core.table import Column, Context, Kind, Table
-from ui import cost_methods, frame, scope, session, show, unbooked
+from ui import clock, cost_methods, frame, scope, session, show, unbooked
 from ui.portfolio_forms import confirm_archive, create, edit, sharing
 
 user = session.require_user()
@@ -30,7 +28,7 @@ columns = (Column("name", "Name"), Column("base_currency", "Currency"), Column("
            Column("goal_value", "Goal", Kind.MONEY, "in its base currency"), Column("goal_on", "Goal date", Kind.DATE, wide_only=True), Column("note", "Note", wide_only=True))  # fmt: skip
 rows = tuple((p.name, p.base_currency, SPOKEN[p.method], p.access, p.goal_value, p.goal_on, p.note) for p in mine)
 show.table(
-    Table("portfolios", "Your portfolios", columns, rows, Context(datetime.now(UTC).date(), None, VERSION)),
+    Table("portfolios", "Your portfolios", columns, rows, Context(clock.utc_day(), None, VERSION)),
     key="portfolios_mine",
 )
 unbooked.every_portfolio(here)

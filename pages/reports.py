@@ -8,7 +8,7 @@ import streamlit as st
 from core.reports import REPORTS, Report
 from core.table import Column, Context, Table
 from db.reports import ADMIN_ONLY
-from ui import explain, frame, scope, show
+from ui import explain, frame, labels, scope, show
 
 COLUMNS = (
     Column("key", "Key in JSON and CSV"),
@@ -43,7 +43,8 @@ if "`by`" in report.definition:
 if "(`lookback`" in report.definition:
     scope.lookback_control(here, key="report_lookback")
 if {"bars", "studied"} & set(report.inputs):
-    master = {r["security_id"]: f"{r['symbol']} · {r['name']}" for r in here.answer("securities").records()}
+    rows = here.answer("securities").records()
+    master = labels.distinct({r["security_id"]: (f"{r['symbol']} · {r['name']}", r["exchange"]) for r in rows})
     first = list(master).index(here.scope.security) if here.scope.security in master else 0
     if not master:
         st.info("There are no securities yet.", icon=":material/inbox:")

@@ -11,6 +11,7 @@ from ui import (
     counterparties,
     frame,
     scope,
+    sectors,
     security,
     security_actions,
     security_form,
@@ -114,6 +115,7 @@ if "add" in may:
 if "bulk" in may:
     sections["Bulk"] = lambda: bulk.section(look.user)
 sections["Counterparties"] = lambda: counterparties.section(look, look.user)
+sections["Sectors"] = lambda: sectors.section(look.user)
 sections["Maintenance"] = lambda: upkeep.section(look.user)
 # further tabs: a title and what it draws, here
 for tab, section in zip(

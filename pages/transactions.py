@@ -76,7 +76,7 @@ if edited is not None and edited.open:
         editor.grid(here.user, here.present.view.book, here.present.answer("transactions"))
 if entered is not None and entered.open:
     with entered:
-        units = {r["symbol"]: r["units"] for r in here.present.answer("holdings").records()}
+        units = {r["security_id"]: r["units"] for r in here.present.answer("holdings").records()}
         entry.form(here.user, here.present.view.book, units)
 if imported is not None and imported.open:
     with imported:

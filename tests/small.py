@@ -21,7 +21,6 @@ import conftest
 from conftest import Database
 
 from core.book import Action
-from core.importing import by_symbol
 from core.importing import draft as draft_of
 from core.ledger import Draft
 from db import access, books, imports, ledger, market, portfolios, reconciliation, snapshots
@@ -228,7 +227,7 @@ def _quoted_at(now: datetime) -> datetime:
 
 def drafts(small: Small, user: UUID, rows: list[dict[str, str]], base: str) -> list[Draft]:
     """Rows of text cells as drafts."""
-    known = by_symbol(market.securities(user))
+    known = market.listings(user)
     return [draft_of(row, known, frozenset({"USD", "EUR", "JPY", "GBP"}), base) for row in rows]
 
 

@@ -284,7 +284,7 @@ def test_every_table_of_peoples_changes_is_audited(owner: Connection) -> None:
         "trading_sessions", "fx_rates", "feed_states", "job_runs", "dead_letters", "data_versions",  # written by feeds and jobs alone
         "price_corrections", "fx_corrections", "action_corrections",  # trails themselves
         "sessions", "sign_in_failures",  # signing in
-        "lookups", "task_steps",  # what was asked and how far it is, not what changed
+        "lookups", "task_steps", "request_keys",  # what was asked and how far it is, not what changed
         "backups", "notices",  # made by tasks, which are audited
     }  # fmt: skip
     found = owner.execute(

@@ -30,6 +30,7 @@ from core.brokers.registry import Format, register
 from core.brokers.sheet import moment, number, sheet, text_of
 from core.importing import NotReadable
 from core.ledger import Draft, LedgerError, Security, post
+from core.listings import Listings
 
 HERE = Path(__file__).parent
 SHARED = HERE.parents[1] / "shared" / "data" / "broker"
@@ -274,9 +275,7 @@ def drafted(record: brokers.Record) -> Draft:
     currency = cells.get("currency") or ("USD" if "fx" in cells else "EUR")
     one = Security(1, cells["symbol"], "", cells.get("exchange") or "XNYS", currency, "Equity")
     other = Security(2, cells.get("into", ""), "", "XNYS", currency, "Equity")
-    known = {other.symbol: other, one.symbol: one, f"{one.exchange}:{one.symbol}": one}
-    known[f"{one.exchange}:{other.symbol}"] = other
-    return importing.draft(cells, known, CURRENCIES, "EUR")
+    return importing.draft(cells, Listings([other, one]), CURRENCIES, "EUR")
 
 
 @pytest.mark.parametrize("path", [*SAMPLES, *EXPORTS, *FLEX, *CLIENTS], ids=lambda p: p.stem)

@@ -134,6 +134,24 @@ def test_sign_in_switch_portfolio_and_period(visit: Visit, product: Product) -> 
     assert visit.errors == []
 
 
+def test_a_date_that_is_typed_counts_at_enter(visit: Visit) -> None:
+    page = visit.sign_in()
+    visit.settled()
+    typed = page.get_by_test_id("stSidebar").get_by_test_id("stDateInput").get_by_role("spinbutton")
+    typed.first.click()
+    page.keyboard.type("20260331")
+    assert "as_of" not in page.url
+    page.keyboard.press("Enter")
+    page.wait_for_url("**as_of=2026-03-31**", timeout=40_000)
+    page.get_by_text("As it was known").click()
+    known = page.get_by_test_id("stSidebar").get_by_test_id("stDateTimeInput").get_by_role("spinbutton")
+    known.first.click()
+    page.keyboard.type("202604010930")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**known_at=2026-04-01T09**", timeout=40_000)
+    assert visit.errors == []
+
+
 def test_import_a_file_with_verdicts_then_again(visit: Visit, product: Product, tmp_path: Path) -> None:
     target = portfolio(product, "US Core")
     before = len(product.get(f"/api/v1/reports/transactions?portfolio={target}")["rows"])

@@ -20,7 +20,7 @@ from small import WORDS, Small, bar_days, installed, row
 from core import bulk as files
 from core.bulk import NothingLoaded
 from core.bulk_rows import rows_of
-from core.importing import NotReadable, by_symbol
+from core.importing import NotReadable
 from core.importing import draft as draft_of
 from core.master import FIELDS, Known
 from core.plans import Plan
@@ -191,7 +191,7 @@ def test_without_an_exchange_a_row_means_the_only_one_of_its_symbol(small: Small
     loaded(small, table({"symbol": "ACME", "exchange": "XETR", "asset_class": "Equity"}))
     (several,) = verdicts(small, table(known))
     assert several.outcome == "refused"
-    assert "XETR, XNYS lists it already; say the exchange" in several.why
+    assert "two exchanges list ACME: XETR, XNYS; give exchange" in several.why
 
 
 def test_the_template_loads_as_it_is(small: Small) -> None:
@@ -680,7 +680,7 @@ def test_a_security_that_was_used_in_between_is_retired_or_stays_while_it_is_hel
     before, anna = whole_master(small), small.user("anna")
     task = loaded(small, mixed(small), existing="update")
     base = {"USD", "EUR"}
-    known = by_symbol(market.securities(small.ben))
+    known = market.listings(small.ben)
     day = bar_days(small.now)[-10]
     booked = [
         draft_of(row(day, kind, "NOVA", quantity="3", price="12"), known, frozenset(base), "USD")

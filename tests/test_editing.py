@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 from small import WORDS, Small, bar_days, installed
 
-from core.importing import by_symbol, cells_of
+from core.importing import cells_of
 from core.importing import draft as draft_of
 from core.ledger import BOOKABLE, Draft, LedgerError
 from core.preview import effect, open_lots
@@ -45,7 +45,7 @@ class Desk:
         self.base = base
 
     def draft(self, day: int, kind: str, symbol: str = "", **cells: str) -> Draft:
-        known = by_symbol(market.securities(self.user))
+        known = market.listings(self.user)
         row = {"date": self.days[day].isoformat(), "kind": kind, "symbol": symbol, **cells}
         return draft_of(row, known, frozenset({"USD", "EUR", "JPY", "GBP"}), self.base)
 

@@ -35,6 +35,7 @@ from core.brokers import ColumnMap
 from core.exporting import Entry
 from core.importing import NotReadable
 from core.ledger import Draft, LedgerError, Security
+from core.listings import Listings
 from core.master import SecurityDraft
 from core.matching import Listed, Master, Named, proposed
 from core.recognition import UnknownFormat, fingerprint
@@ -556,7 +557,10 @@ def test_a_verdict_says_which_security_is_meant_and_what_is_lost_of_a_new_one(de
     assert desk.put(portfolio, raw, choices={unknown.key: Choice(create=made)}, dry_run=False).booked
     own = f"date,kind,symbol,quantity,price,currency\n{TODAY},buy,ACME,1,10,USD\n".encode()
     (verdict,) = desk.put(portfolio, own).verdicts
-    assert "symbol ACME: it may be XETR:ACME, XNYS:ACME: choose which one is meant" in verdict.reason
+    assert (
+        "symbol ACME: two exchanges list ACME: XETR, XNYS; give exchange, or choose which one is meant"
+        in verdict.reason
+    )
 
 
 def test_what_is_proposed_is_a_symbol_of_its_own(desk: Desk) -> None:
@@ -714,12 +718,12 @@ def test_an_exported_ledger_reads_as_the_same_postings(told: Told) -> None:
         for i, p in enumerate(told.postings)
     ]  # fmt: skip
     text = exporting.ledger_csv(entries)
-    listed = importing.by_symbol(SECURITIES)
+    listed = Listings(SECURITIES)
     again = []
     for line in importing.lines_of(text):
         symbol, into = line.cells["symbol"], line.cells["into"]
         again.append(
-            exporting.restored(line.cells, listed[symbol] if symbol else None, listed[into] if into else None,
+            exporting.restored(line.cells, listed.find(symbol) if symbol else None, listed.find(into) if into else None,
                                frozenset({"USD", "EUR", "JPY"}), BASE, date(2026, 1, 1))
         )  # fmt: skip
     assert again == list(told.postings)

@@ -203,7 +203,7 @@ def opened(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
 PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if not path.stem.startswith("_"))
 TABS = {
     "transactions": ("transactions_tabs", ("Edit", "New entry", "Import CSV", "What moved")),
-    "securities": ("securities_tabs", ("Add", "Bulk", "Counterparties", "Maintenance")),
+    "securities": ("securities_tabs", ("Add", "Bulk", "Counterparties", "Sectors", "Maintenance")),
     "holdings": ("holdings_tabs", ("Realised gains", "Gains by position")),
     "income": ("income_tabs", ("Next twelve months", "Dividends booked")),
     "reconciliation": ("reconcile_tabs", ("Reconciliations",)),

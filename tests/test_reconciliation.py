@@ -26,6 +26,7 @@ from core.causes import Action
 from core.fx import Rates, Series, day_number
 from core.importing import NotReadable
 from core.ledger import Draft, LedgerError, Security, from_postings, post
+from core.listings import Listings
 from core.reconciliation import Reconciliation, Result, Row, Tolerances, compare, ours, since
 from db import access, ledger, portfolios, reconciliation
 from db.access import AccessDenied
@@ -84,7 +85,7 @@ def reconciled(
     **how: Any,
 ) -> Result:
     """A statement in CSV beside the portfolio."""
-    lines = statement.identified(statement.read(text).lines, LISTED.values(), ISINS, [1, 2])
+    lines = statement.identified(statement.read(text).lines, Listings(LISTED), ISINS, [1, 2], ON)
     return compare(
         ours(book(*more, closes=closes), how.pop("on", ON), LISTED, actions),
         lines,
@@ -460,7 +461,7 @@ def test_other_prices(price: str, code: str) -> None:
 def test_a_price_in_the_base_currency() -> None:
     """52 dollars are 41.60 euros at 1.25."""
     euros = replace(ours(book(), ON, LISTED), base="EUR")
-    lines = statement.identified(statement.read(HEAD + "ACME,100,41.60,USD\n").lines, LISTED.values(), ISINS, [1])
+    lines = statement.identified(statement.read(HEAD + "ACME,100,41.60,USD\n").lines, Listings(LISTED), ISINS, [1], ON)
     row = only(compare(euros, lines, Tolerances()), "ACME")
     assert (row.verdict, codes(row)) == ("price", ["fx_rate"])
 
@@ -496,13 +497,13 @@ def test_headers_in_any_order_case_and_language() -> None:
         (D("10.5"), D("1234.50"), "EUR"),
         (D(100), D("52.00"), "USD"),
     ]
-    known = statement.identified(found, LISTED.values(), ISINS, [])
+    known = statement.identified(found, Listings(LISTED), ISINS, [], ON)
     assert [x.security for x in known] == [3, 1]
     other = statement.read('TICKER,Shares,Market_Value,CCY\nxnys:acme,10,"1,234.50",usd\nTotal,,"1,234.50",\n').lines
     assert [(x.symbol, x.quantity, x.price, x.value) for x in other] == [
         ("XNYS:ACME", D(10), D("123.45"), D("1234.50"))
     ]
-    assert statement.identified(other, LISTED.values(), ISINS, [])[0].security == 1
+    assert statement.identified(other, Listings(LISTED), ISINS, [], ON)[0].security == 1
 
 
 @pytest.mark.parametrize(

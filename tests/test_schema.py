@@ -170,6 +170,7 @@ def test_the_web_role_does_not_write_market_data(owner: Connection) -> None:
         "portfolios",
         "reconciliation_signoffs",
         "reconciliations",
+        "request_keys",
         "security_matches",
         "transactions",
     ]

@@ -141,7 +141,7 @@ def test_the_example_of_the_specification_works_as_it_is(small: Small, ben: Test
     assert exact["security"]["price"] in ("150.0", "150.00")
     assert (exact["source"], exact["requester"]) == ("api", "ben")
     found = ben.get("/v1/securities/AAPL").json()
-    assert (found["exchange"], found["name"], found["currency"], found["status"]) == ("XOFF", "AAPL", "EUR", "active")
+    assert (found["exchange"], found["name"], found["currency"], found["status"]) == ("XOFF", "AAPL", "USD", "active")
     assert Decimal(found["price"]) == 150
     assert any(s["symbol"] == "AAPL" for s in site.get("/api/securities").json())
     gone = site.delete("/api/securities/AAPL")

@@ -279,9 +279,9 @@ def test_lists_depend_on_each_other(opened: Opened, small: Small) -> None:
     assert "Copper" not in field(at, "industry").options
     filled(at, industry="Drilling", sector="Materials")
     assert field(at, "industry").value is None
+    assert field(at, "currency").placeholder == "USD"  # that of the installation, for what is listed nowhere
+    filled(at, exchange="XETR")
     assert field(at, "currency").placeholder == "EUR"
-    filled(at, exchange="XNYS")
-    assert field(at, "currency").placeholder == "USD"
     assert not [w for w in at.date_input if str(w.key).endswith("matures_on")]
     filled(at, asset_class="Fixed Income")
     assert field(at, "matures_on").value is None
@@ -733,7 +733,7 @@ def test_every_section_of_a_held_security_opens(
 
 def test_a_viewer_sees_no_buttons(opened: Opened, small: Small, nova: str) -> None:
     at = opened("vera", f"{MARK} dollars")
-    assert [t.label for t in at.tabs] == ["Catalogue", "Counterparties", "Maintenance"]
+    assert [t.label for t in at.tabs] == ["Catalogue", "Counterparties", "Sectors", "Maintenance"]
     detail = opened("vera", f"{MARK} dollars", security=nova)
     assert not {"Edit", "Remove", "Bring back"} & labels(detail)
     assert not detail.get("menu_button")
@@ -767,7 +767,7 @@ def newcomers(small: Small) -> Small:
 
 def test_whoever_has_no_portfolio_adds_a_security_all_the_same(opened: Opened, newcomers: Small) -> None:
     at = opened("cleo")
-    assert [t.label for t in at.tabs] == ["Catalogue", "Add", "Bulk", "Counterparties", "Maintenance"]
+    assert [t.label for t in at.tabs] == ["Catalogue", "Add", "Bulk", "Counterparties", "Sectors", "Maintenance"]
     assert "There is no portfolio yet" not in words(at)
     at = click(filled(opened("cleo", tab="Add"), **GOOD), "Show the plan")
     click(at, "Confirm")

@@ -12,7 +12,6 @@ from conftest import ROOT
 from small import MARK, WORDS, Small, bar_days, installed
 from streamlit.testing.v1 import AppTest
 
-from core.importing import by_symbol
 from core.scope import Scope
 from core.table import Column, Context, Kind, Table
 from db import access, books, imports, ledger, market, portfolios, reports, tasks
@@ -195,7 +194,7 @@ def test_selling_more_than_is_held_is_refused_at_the_quantity(opened: Opened, sm
 def test_the_same_form_sent_twice_books_once(small: Small) -> None:
     """What a double click does: the same key again."""
     user, portfolio = small.user("anna"), small.portfolios["Desk"]
-    known = by_symbol(market.securities(user.user_id))
+    known = market.listings(user.user_id)
     book = books.live(user.user_id, portfolio).book
     cells = {"kind": "deposit", "date": bar_days(small.now)[9].isoformat(), "gross": "7.00", "currency": "USD"}
     checked = entry.check(cells, known, frozenset({"USD"}), book)

@@ -13,7 +13,7 @@ from core.audit import ACTIONS, MASTER, PEOPLE, SOURCES, Row, Wanted, as_json, b
 from core.table import Column, Context, Kind, Table
 from db import audit
 from db.access import User
-from ui import show
+from ui import clock, labels, show
 
 FILTERS = ("who", "from", "to", "entity", "key", "action", "q", "source", "task", "chain")
 CHECKED = (
@@ -52,7 +52,8 @@ def filters(user: User, names: dict[str, str]) -> Wanted:
         st.session_state["audit_asked"] = asked
         for name in FILTERS:
             given = asked[name] or None
-            st.session_state[f"audit_{name}"] = date.fromisoformat(given) if given and name in ("from", "to") else given
+            day = date.fromisoformat(given) if given and name in ("from", "to") else None
+            st.session_state[f"audit_{name}"] = clock.within(day, clock.RECORDS, clock.utc_day()) if day else given
         for name in ("q", "key", "task"):
             st.session_state[f"audit_{name}"] = asked[name] or ""
     chains = [MASTER, *([PEOPLE] if user.role == "admin" else []), *names]
@@ -63,11 +64,13 @@ def filters(user: User, names: dict[str, str]) -> Wanted:
         _choice("Who", audit.people(user), "who")
         _choice("Of", audit.entities(user), "entity", lambda x: x.replace("_", " "))
         _choice("What", list(ACTIONS), "action")
-        st.date_input("From day", format="YYYY-MM-DD", key="audit_from", width=140, min_value=date(2000, 1, 1))
-        st.date_input("To day", format="YYYY-MM-DD", key="audit_to", width=140, min_value=date(2000, 1, 1))
+        for name, label in (("from", "From day"), ("to", "To day")):
+            st.date_input(label, None, format="YYYY-MM-DD", key=f"audit_{name}", width=140, min_value=clock.RECORDS,
+                          max_value=clock.utc_day())  # fmt: skip
         with st.popover("More", icon=":material/filter_list:"):
             _choice("Source", list(SOURCES), "source", SOURCE_WORDS.__getitem__)
-            _choice("Belongs to", chains, "chain", lambda x: belongs(x, names))
+            told = labels.distinct({chain: (belongs(chain, names), chain[-6:]) for chain in chains})
+            _choice("Belongs to", chains, "chain", told.__getitem__)
             st.text_input("Key of a row", key="audit_key", placeholder="17")
             st.text_input("Task", key="audit_task", placeholder="id of a task")
     given = {name: st.session_state.get(f"audit_{name}") for name in FILTERS}

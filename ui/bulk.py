@@ -6,7 +6,6 @@ The dry run happens once per file, choice and state of the master: what it said 
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +20,7 @@ from db import backups, bulk, tasks
 from db.access import User
 from db.backups import Backup
 from db.tasks import Task
-from ui import errors, plan, scope, show, verdicts
+from ui import clock, errors, plan, scope, show, verdicts
 from ui.verdicts import Checked
 
 LISTED = 10  # backups
@@ -75,7 +74,7 @@ def _file(user: User, state: dict[str, Any], name: str, raw: bytes) -> None:
     if checked.unreadable:
         st.error(f"{show.plain(name)} cannot be read: {show.plain(checked.unreadable)}.", icon=":material/error:")
         return
-    context = Context(datetime.now(UTC).date(), None, VERSION)
+    context = Context(clock.utc_day(), None, VERSION)
     table = Table("securities_verdicts", "Verdict per row", COLUMNS, (), context, empty="No row has this verdict.")
     verdicts.show(checked, TITLES, "add", table, f"bulk_{state['key']}")
     counts = checked.counts

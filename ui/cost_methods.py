@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -17,13 +17,13 @@ from core.table import Column, Context, Kind, Table
 from db import portfolios
 from db.access import AccessDenied
 from db.edits import StaleEdit
-from ui import lot_picker, show
+from ui import clock, lot_picker, show
 from ui.scope import Here
 
 
 def history(here: Here) -> None:
     """Every method that was ever set, and the form that changes it for whom manages the portfolio."""
-    p, today = here.portfolio, datetime.now(UTC).date()
+    p, today = here.portfolio, clock.utc_day()
     columns = (Column("valid_from", "Valid from"), Column("method", "Cost method"), Column("recorded_at", "Set", Kind.TIME, wide_only=True),
                Column("state", "State"))  # fmt: skip
     set_so_far = portfolios.methods(here.user.user_id, p.portfolio_id)
@@ -48,7 +48,7 @@ def _change(here: Here) -> None:
     p = here.portfolio
     state: dict[str, Any] = st.session_state.setdefault("method_changes", {}).setdefault(p.portfolio_id, {})
     left, right = st.columns(2)
-    on = left.date_input("New method from", value="today", format="YYYY-MM-DD", min_value=date(1900, 1, 1), key=f"method_from_{p.portfolio_id}",
+    on = left.date_input("New method from", value=clock.today(), format="YYYY-MM-DD", min_value=clock.MARKETS, max_value=clock.FAR, key=f"method_from_{p.portfolio_id}",
                          help="Sales on and after this day, up to the next dated method, take their cost by it.")  # fmt: skip
     method = right.selectbox("Cost method", list(SPOKEN), format_func=SPOKEN.__getitem__, key=f"method_{p.portfolio_id}",
                              index=list(SPOKEN).index(p.method))  # fmt: skip
@@ -59,7 +59,7 @@ def _change(here: Here) -> None:
         state["asked"] = asked
     if state.get("asked") != asked:
         return
-    today = datetime.now(UTC).date()
+    today = clock.utc_day()
     try:
         said = portfolios.change_method(here.user.user_id, p.portfolio_id, on, method, today, dry_run=True)
         _restated(said, here, on, method)

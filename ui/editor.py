@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,12 +17,13 @@ import streamlit as st
 
 from core import VERSION, importing
 from core.book import Book
-from core.ledger import Draft, LedgerError, Security, draft_of, spoken
+from core.ledger import Draft, LedgerError, draft_of, spoken
+from core.listings import Listings
 from core.table import Column, Context, Table
 from db import corrections, counterparties, engine, installation, market, trade_dates
 from db.access import User
 from db.corrections import Clash, Conflict, Entry, NotCorrected
-from ui import entry, errors, session, show
+from ui import clock, entry, errors, session, show
 from ui.entry_fields import posting_of
 
 ROWS = 500  # entries that can be edited at a time, the newest that fit the search
@@ -106,8 +107,8 @@ def _grid(user: User, book: Book, listed: Table) -> None:
 def _pending(user: User, book: Book, state: dict[str, Any], wanted: dict[UUID, dict[str, str] | None]) -> None:
     """What was changed, checked; the buttons that book or discard it."""
     portfolio, n = book.portfolio.portfolio_id, f"grid_{state['key']}"
-    today = datetime.now(UTC).date()
-    every = importing.by_symbol(market.securities(user.user_id))
+    today = clock.latest()
+    every = market.listings(user.user_id)
     with engine.session(user.user_id) as c:
         currencies = frozenset(installation.currencies(c))
     opened = corrections.entries(user.user_id, portfolio, list(wanted))
@@ -188,9 +189,11 @@ def _text(value: Any, places: int) -> str:
 def _columns(names: Sequence[str]) -> dict[str, Any]:
     config = st.column_config
     shown: dict[str, Any] = {
-        "date": config.DateColumn("Date", format="YYYY-MM-DD", required=True, min_value=date(1900, 1, 1)),
+        "date": config.DateColumn(
+            "Date", format="YYYY-MM-DD", required=True, min_value=clock.MARKETS, max_value=clock.latest()
+        ),
         "what": config.TextColumn("Entry", help="Kind and security stay: to change those, reverse it and book another"),
-        "settlement": config.DateColumn("Settles", format="YYYY-MM-DD"),
+        "settlement": config.DateColumn("Settles", format="YYYY-MM-DD", min_value=clock.MARKETS, max_value=clock.FAR),
         "counterparty": config.SelectboxColumn("Counterparty", options=["", *names]),
         "note": config.TextColumn("Note", max_chars=500),
     }
@@ -224,7 +227,7 @@ def _said(value: Any) -> str:
 def _edit(
     opened: Entry,
     change: dict[str, str] | None,
-    every: dict[str, Security],
+    every: Listings,
     currencies: frozenset[str],
     book: Book,
 ) -> Edit:
@@ -234,7 +237,7 @@ def _edit(
         return Edit(opened, before, None, None, None)
     after = importing.amended(before, change)
     try:
-        draft = importing.draft(after, every, currencies, book.base)
+        draft = importing.draft(after, every, currencies, book.base, opened.draft)
         posting = posting_of(draft, book)
     except LedgerError as e:
         return Edit(opened, before, after, None, e)
@@ -272,7 +275,7 @@ def _conflict(state: dict[str, Any], clash: Clash, number: UUID) -> None:
             mark = "≠" if cells[1] != cells[2] else ""
             rows.append((mark, LABELS.get(field, field.capitalize()), *(x or show.MISSING for x in cells)))
     columns = (Column("differs", "≠"), Column("field", "Field"), Column("was", "When you opened it"), Column("theirs", "Theirs, as booked now"), Column("mine", "Yours"))  # fmt: skip
-    shown = Table("conflict", "Both versions", columns, tuple(rows), Context(datetime.now(UTC).date(), None, VERSION))
+    shown = Table("conflict", "Both versions", columns, tuple(rows), Context(clock.utc_day(), None, VERSION))
     show.table(shown, key=f"conflict_{number}_{clash.theirs.transaction_id if clash.theirs else 'gone'}", foot=False)
 
     def keep() -> None:

@@ -5,22 +5,22 @@ What each kind asks for: `ui.entry_fields`. Which lots it takes and what it does
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import streamlit as st
 
-from core import importing
 from core.book import Book, Portfolio
 from core.ledger import ACTIONS, DISPOSING, TRANSFERS, LedgerError, spoken
+from core.listings import Listings
 from core.preview import Effect, effect
 from core.ratio import ratio_reading
 from core.table import Column, Kind
 from db import corrections, counterparties, engine, installation, ledger, market, reports, tax, trade_dates, transfers
 from db.access import AccessDenied, User
 from db.corrections import Conflict, Correction
-from ui import errors, lot_picker, show
+from db.request_keys import KeyReused
+from ui import clock, errors, labels, lot_picker, show
 from ui.entry_fields import (
     ASKED,
     FIELDS,
@@ -56,8 +56,8 @@ def why_not(user: User, portfolio: Portfolio) -> str:
 
 
 @st.fragment
-def form(user: User, book: Book, held: dict[str, Any]) -> None:
-    """The form. `held`: units by symbol, said beside the quantity of a sale.
+def form(user: User, book: Book, held: dict[int, Any]) -> None:
+    """The form. `held`: units by security, said beside the quantity of a sale.
 
     One form instance has one number: its widgets and its idempotency key carry it, so that a second click, or a rerun in
     the middle of a booking, finds the first booking and adds nothing. A booking opens the next instance.
@@ -66,26 +66,29 @@ def form(user: User, book: Book, held: dict[str, Any]) -> None:
         _form(user, book, held)
 
 
-def _form(user: User, book: Book, held: dict[str, Any]) -> None:
+def _form(user: User, book: Book, held: dict[int, Any]) -> None:
     portfolio = book.portfolio.portfolio_id
     state = _instance(portfolio)
     n = f"entry_{state['key']}"
-    every = market.securities(user.user_id)
-    options = {f"{s.exchange}:{s.symbol}": s for s in every if s.tradable and s.status == "active"}
+    listed = market.listings(user.user_id)
+    options = {f"{s.exchange}:{s.symbol}": s for s in listed.every if s.tradable and s.status == "active"}
+    said = labels.securities(options.values(), listed)
     with engine.session(user.user_id) as c:
         currencies = installation.currencies(c)
-    targets = {
-        p.portfolio_id: p.name for p in reports.portfolios(user) if p.portfolio_id != portfolio and may_book(user, p)
-    }
+    targets = labels.portfolios(
+        p for p in reports.portfolios(user) if p.portfolio_id != portfolio and may_book(user, p)
+    )
     asked = _what(n, state["kind"])
-    cells, slots = draw(asked, n, options, currencies, targets, book, held, counterparties.names(user, active=True))
+    cells, slots = draw(
+        asked, n, options, said, currencies, targets, book, held, counterparties.names(user, active=True)
+    )
     if asked == "dividend":
         reinvestment(n, cells, slots)
     if kind_of(asked) in DISPOSING and cells.get("symbol"):
         chosen = options[f"{cells['exchange']}:{cells['symbol']}"]
         cells["lots"] = lot_picker.pick(n, cells, chosen, book)
         slots["lots"] = st.empty()
-    checked = check(cells, importing.by_symbol(every), frozenset(currencies), book)
+    checked = check(cells, Listings(listed.every), frozenset(currencies), book)  # chosen as it is called now
     wrong = dict(checked.errors)
     seen: Effect | None = None
     if checked.entries:
@@ -97,7 +100,7 @@ def _form(user: User, book: Book, held: dict[str, Any]) -> None:
     told = st.empty()
     if checked.draft is not None and not asked.startswith("between"):
         odd = trade_dates.warnings(user.user_id, checked.drafts)
-        for warning in (*odd, *tax.warnings(user.user_id, portfolio, checked.draft, datetime.now(UTC).date())):
+        for warning in (*odd, *tax.warnings(user.user_id, portfolio, checked.draft, clock.latest())):
             st.warning(f"{show.plain(warning)} You can book it all the same.", icon=":material/warning:")
     if seen is not None and (seen.before or seen.after):
         loud = kind_of(asked) in ACTIONS | TRANSFERS | {"return_of_capital"}
@@ -110,6 +113,11 @@ def _form(user: User, book: Book, held: dict[str, Any]) -> None:
                 ids = _book(user, portfolio, asked, cells, checked, n)
             except LedgerError as e:
                 wrong, words = {e.field: e}, ""
+            except KeyReused:  # it was sent before, and changed after that
+                _open_next(
+                    portfolio, asked, "Booked before, as it was sent first", "the newest entry of the ledger", []
+                )
+                st.rerun()
             else:
                 _open_next(portfolio, asked, "Booked", words, ids)
                 st.rerun()
@@ -157,7 +165,7 @@ def _words(
 
 def _book(user: User, portfolio: UUID, asked: str, cells: dict[str, str], checked: Checked, key: str) -> list[UUID]:
     """Book what was entered; the ids to undo it by. Raises LedgerError."""
-    today = datetime.now(UTC).date()
+    today = clock.latest()
     draft = checked.entries[0][0]
     if not asked.startswith("between"):
         return ledger.append(user.user_id, portfolio, checked.drafts, today, "form", key, linked=asked == "exchange")
@@ -233,7 +241,7 @@ def said(user: User, portfolio: UUID) -> None:
 def _take_back(user: User, portfolio: UUID, correction: Correction, what: str) -> None:
     """Undo a correction and say so; an error is said instead."""
     try:
-        corrections.undo(user.user_id, portfolio, correction, datetime.now(UTC).date())
+        corrections.undo(user.user_id, portfolio, correction, clock.latest())
     except (LedgerError, Conflict) as e:
         st.error(f"Nothing was undone: {show.plain(e)}.", icon=":material/error:")
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -19,10 +19,11 @@ from core import importing
 from core.book import Book
 from core.income import reinvested
 from core.ledger import INTO, Draft, LedgerError, Posting, Security, named, post, spoken
+from core.listings import Listings
 from core.ratio import read_ratio
 from core.settlement import settlement_of
 from core.table import Kind
-from ui import show
+from ui import clock, show
 
 GROUPS = {
     "Trade": ("buy", "sell", "short", "cover"),
@@ -145,10 +146,10 @@ def called(field: str, form: str) -> str:
 
 def posting_of(draft: Draft, book: Book) -> Posting:
     """A draft checked and completed against a Book. Raises LedgerError."""
-    return post(draft, book.base, settlement_of(draft, book.sessions), datetime.now(UTC).date())
+    return post(draft, book.base, settlement_of(draft, book.sessions), clock.latest())
 
 
-def check(cells: dict[str, str], known: dict[str, Security], currencies: frozenset[str], book: Book) -> Checked:
+def check(cells: dict[str, str], known: Listings, currencies: frozenset[str], book: Book) -> Checked:
     """Read text cells field by field, then as a whole. Every field that is missing or wrong is named, not only the first.
     `kind` in the cells names the form."""
     form = cells["kind"]
@@ -222,14 +223,15 @@ def draw(
     form: str,
     n: str,
     options: dict[str, Security],
+    said: Mapping[int, str],
     currencies: Sequence[str],
     targets: dict[UUID, str],
     book: Book,
-    held: dict[str, Any],
+    held: dict[int, Any],
     through: Sequence[str] = (),
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Draw the fields of a form; what was entered as text cells, and the place beside each field for its error.
-    `through`: the counterparties that are offered."""
+    `said`: how a security is shown; `through`: the counterparties that are offered."""
     cells: dict[str, str] = {"kind": form}
     slots: dict[str, Any] = {}
     grid = st.grid(3, min_column_width=210)
@@ -242,14 +244,14 @@ def draw(
         with grid.cell():
             if field in ("symbol", "into"):
                 chosen = st.selectbox(label, list(options), index=None, placeholder=example, help=note, key=key, persist_state="session",
-                                      format_func=lambda o: f"{options[o].symbol} · {options[o].name}")  # fmt: skip
+                                      format_func=lambda o: said[options[o].security_id])  # fmt: skip
                 if chosen in options and field == "symbol":
                     cells |= {"symbol": options[chosen].symbol, "exchange": options[chosen].exchange}
                     currency = options[chosen].currency
                 elif chosen in options:
                     cells["into"] = str(chosen)
                 if field == "symbol" and chosen in options and kind_of(form) in ("sell", "cover", "transfer_out"):
-                    st.caption(f"Held now: {show.text(held.get(options[chosen].symbol, 0), Kind.UNITS)}")
+                    st.caption(f"Held now: {show.text(held.get(options[chosen].security_id, 0), Kind.UNITS)}")
             elif field == "target":
                 to = st.selectbox(label, list(targets), index=None, placeholder=example, help=note, key=key, format_func=targets.__getitem__,
                                   persist_state="session")  # fmt: skip
@@ -257,8 +259,9 @@ def draw(
             elif field == "counterparty":
                 cells[field] = st.selectbox(label, through, index=None, placeholder=example, help=note, key=key, persist_state="session") or ""  # fmt: skip
             elif field in DATES:
-                on = st.date_input(label, value="today" if field == "date" else None, format="YYYY-MM-DD", help=note, key=key,
-                                   min_value=date(1900, 1, 1), persist_state="session")  # fmt: skip
+                on = st.date_input(label, value=clock.today() if field == "date" else None, format="YYYY-MM-DD", help=note, key=key,
+                                   min_value=clock.MARKETS, max_value=clock.FAR if field == "settlement" else clock.latest(),
+                                   persist_state="session")  # fmt: skip
                 cells[field] = on.isoformat() if isinstance(on, date) else ""
             elif field in ("currency", "receivedin"):
                 first = currencies.index(currency) if currency in currencies else 0

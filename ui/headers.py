@@ -1,4 +1,4 @@
-"""What every answer of the web process carries: security headers; and Streamlit's own files, packed once."""
+"""What every answer of the web process carries: security headers; 404 where there is no page; Streamlit's own files, packed once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,28 @@ class Headers:
                 headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
                 if scope["path"].startswith("/assets/"):
                     headers.setdefault("Cache-Control", "public, max-age=86400")
+            await send(message)
+
+        await self.app(scope, receive, sending)
+
+
+class Pages:
+    """Answers 404 where Streamlit has no page: it sends its HTML with 200 whatever is asked for, and a probe would be green for ever."""
+
+    def __init__(self, app: Any, names: Collection[str]) -> None:
+        self.app, self.names = app, names
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One request."""
+        path = scope.get("path", "").strip("/")
+        if scope["type"] != "http" or not path or path in self.names or path.startswith("api/"):
+            await self.app(scope, receive, send)
+            return
+
+        async def sending(message: Any) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                kind = MutableHeaders(scope=message).get("content-type", "")
+                message["status"] = 404 if kind.startswith("text/html") else 200
             await send(message)
 
         await self.app(scope, receive, sending)

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -27,7 +27,7 @@ from core.table import Column, Context, Kind, Table
 from db import engine, exports, imports, installation
 from db.access import AccessDenied, User
 from db.import_securities import Choice, Unknown
-from ui import errors, mapping, show, verdicts
+from ui import clock, errors, mapping, show, verdicts
 from ui.verdicts import Checked
 
 ASKED = 25  # unknown securities that are asked about one by one
@@ -121,7 +121,7 @@ def wizard(user: User, portfolio: Portfolio) -> None:
         )
         _earlier(user, portfolio)
         return
-    raw, today = file.getvalue(), datetime.now(UTC).date()
+    raw, today = file.getvalue(), clock.latest()
     digest = hashlib.sha256(raw).hexdigest()
     if state["map"] is not None and state["map"][0] != digest:
         state["map"] = None  # another file

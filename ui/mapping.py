@@ -7,7 +7,6 @@ of the next file.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import streamlit as st
@@ -23,7 +22,7 @@ from core.recognition import UnknownFormat, words_of_kind
 from core.table import Column, Context, Kind, Table
 from db import import_maps, imports
 from db.access import User
-from ui import errors, session, show
+from ui import clock, errors, session, show
 
 NONE = ""
 FIRST = ("date", "kind", "symbol", "isin", "quantity", "price", "gross", "fees", "taxes", "currency", "name", "note")
@@ -228,7 +227,7 @@ def _meanings(text: str, table: Sheet, columns: dict[str, str], known: dict[str,
 
 def _preview(user: User, portfolio: Portfolio, raw: bytes, name: str, column_map: ColumnMap, key: str) -> None:
     """The first ten records under this map, with their verdicts."""
-    today = datetime.now(UTC).date()
+    today = clock.latest()
     st.subheader("What comes of it", anchor=False)
     try:
         found = imports.import_file(user.user_id, portfolio.portfolio_id, raw, name, today, column_map=column_map)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from uuid import UUID
 
 import streamlit as st
@@ -12,7 +11,7 @@ from db import notices, reports
 from db.access import User
 from db.notices import Channel, TooMany
 from settings import settings
-from ui import errors, session, show
+from ui import clock, errors, session, show
 
 EVERY = 0.5  # seconds between two looks at a test
 PATIENCE = 20  # seconds before the page says why a test may take so long
@@ -144,7 +143,7 @@ def _tested(number: UUID) -> None:
                 st.success("It arrived.", icon=":material/mark_email_read:")
             elif notice.status == "dead":
                 st.error(f"It did not arrive: {show.plain(notice.last_error)}.", icon=":material/error:")
-            elif (datetime.now(UTC) - notice.created_at).total_seconds() > PATIENCE:
+            elif (clock.now() - notice.created_at).total_seconds() > PATIENCE:
                 st.warning("It is still to be sent: the scheduled process may not be running.", icon=":material/schedule:")  # fmt: skip
             else:
                 st.info("It is being sent …", icon=":material/send:")

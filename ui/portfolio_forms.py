@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -13,14 +12,15 @@ from core import VERSION, importing
 from core.book import Portfolio
 from core.ledger import LedgerError
 from core.methods import SPOKEN
+from core.portfolio_fields import FIRST_GOAL, LAST_GOAL, LONGEST_NAME, LONGEST_NOTE
 from core.table import Column, Context, Table
 from db import access, engine, installation, market, portfolios
 from db.access import AccessDenied, User
-from ui import errors, scope, show
+from settings import settings
+from ui import clock, errors, labels, scope, show
 from ui.scope import Here
 
 ACCESS = {"read": "may look", "write": "may book and edit", "manage": "may share and archive too"}
-FIELDS = ("name", "base currency", "cost method", "benchmark", "goal", "goal date", "user name")
 
 
 def instance(name: str, fresh: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -40,22 +40,15 @@ def finish(name: str, said: str = "") -> None:
 
 def beside(slots: dict[str, Any], error: Exception) -> None:
     """An error under its field, or under the form."""
-    field, _, words = str(error).partition(" ")
-    for name in FIELDS:
-        if str(error).startswith(name):
-            field, words = name, str(error).rpartition(": ")[2]
-    if isinstance(error, LedgerError):
-        field, words = error.field, error.expected
-    slots.get(field, slots[""]).markdown(
-        f":red[:material/error: {show.plain(words[:1].upper() + words[1:])}.]"
-        if field in slots
-        else f":red[:material/error: {show.plain(error)}.]"
-    )
+    field, words = getattr(error, "field", ""), str(getattr(error, "expected", error))
+    if field not in slots:
+        field, words = "", str(error)
+    slots[field].markdown(f":red[:material/error: {show.plain(words[:1].upper() + words[1:])}.]")
 
 
 def benchmarks(user: User) -> dict[int | None, str]:
     """What a portfolio may be measured against."""
-    return {None: "None", **{s.security_id: f"{s.symbol} · {s.name}" for s in market.securities(user.user_id)}}
+    return {None: "None", **labels.securities(market.securities(user.user_id))}
 
 
 def create(user: User, mine: list[Portfolio]) -> None:
@@ -71,14 +64,18 @@ def create(user: User, mine: list[Portfolio]) -> None:
     slots: dict[str, Any] = {}
     with st.form(f"create_{key}"):
         name = st.text_input(
-            "Name", placeholder="e.g. Pension 2040", help="1 to 80 characters.", max_chars=80, key=f"create_name_{key}"
+            "Name",
+            placeholder="e.g. Pension 2040",
+            help=f"1 to {LONGEST_NAME} characters.",
+            max_chars=LONGEST_NAME,
+            key=f"create_name_{key}",
         ).strip()
         slots["name"] = st.empty()
         left, middle, right = st.columns(3)
         base = left.selectbox(
             "Base currency",
             currencies,
-            index=currencies.index("USD"),
+            index=currencies.index(settings.currency) if settings.currency in currencies else 0,
             help="It cannot be changed later.",
             key=f"create_base_{key}",
         )
@@ -95,7 +92,7 @@ def create(user: User, mine: list[Portfolio]) -> None:
         note = st.text_area(
             "Note (optional)",
             placeholder="e.g. mandate, broker, purpose",
-            max_chars=2000,
+            max_chars=LONGEST_NOTE,
             height="content",
             key=f"create_note_{key}",
         )
@@ -120,7 +117,7 @@ def edit(here: Here) -> None:
     was, key, known = opened["was"], opened["key"], benchmarks(user)
     slots: dict[str, Any] = {}
     with st.form(f"edit_{key}"):
-        name = st.text_input("Name", was.name, max_chars=80, key=f"edit_name_{key}").strip()
+        name = st.text_input("Name", was.name, max_chars=LONGEST_NAME, key=f"edit_name_{key}").strip()
         slots["name"] = st.empty()
         left, middle, right = st.columns(3)
         benchmark = left.selectbox(
@@ -132,9 +129,12 @@ def edit(here: Here) -> None:
         )
         goal = middle.text_input(f"Goal in {p.base_currency} (optional)", "" if was.goal_value is None else format(was.goal_value.normalize(), "f"),
                                  placeholder="e.g. 250000.00", max_chars=30, key=f"edit_goal_{key}").strip()  # fmt: skip
-        slots["goal"] = middle.empty()
-        goal_on = right.date_input("Goal date (optional)", was.goal_on, format="YYYY-MM-DD", key=f"edit_goal_on_{key}")
-        note = st.text_area("Note (optional)", was.note, max_chars=2000, height="content", key=f"edit_note_{key}")
+        slots["goal_value"] = middle.empty()
+        goal_on = right.date_input("Goal date (optional)", was.goal_on, format="YYYY-MM-DD", min_value=min(FIRST_GOAL, was.goal_on or FIRST_GOAL),
+                                   max_value=max(LAST_GOAL, was.goal_on or LAST_GOAL), key=f"edit_goal_on_{key}")  # fmt: skip
+        note = st.text_area(
+            "Note (optional)", was.note, max_chars=LONGEST_NOTE, height="content", key=f"edit_note_{key}"
+        )
         st.caption(f"The base currency, {p.base_currency}, cannot be changed.")
         slots[""] = st.empty()
         sent = st.form_submit_button("Save", type="primary", icon=":material/save:")
@@ -143,11 +143,7 @@ def edit(here: Here) -> None:
     if not sent:
         return
     try:
-        if not name:
-            raise LedgerError("name", None, "1 to 80 characters are needed")
-        value = importing.number("goal", goal)
-        if value is not None and not 0 < value < 10**20:
-            raise LedgerError("goal", goal, "a positive amount is needed, or leave it empty")
+        value = importing.number("goal_value", goal)
         portfolios.edit_portfolio(
             user.user_id,
             p.portfolio_id,
@@ -161,7 +157,7 @@ def edit(here: Here) -> None:
     except portfolios.StaleEdit:
         opened["stale"] = True
         conflict(p, opened)
-    except (LedgerError, AccessDenied) as e:
+    except (ValueError, AccessDenied) as e:
         return beside(slots, e)
     else:
         finish(f"edit_{p.portfolio_id}", f"{name} is saved.")
@@ -201,7 +197,7 @@ def sharing(here: Here) -> None:
         for name, shown, role, given in access.grants(user, p.portfolio_id)
     )
     show.table(
-        Table("grants", "Who may see it", columns, rows, Context(datetime.now(UTC).date(), None, VERSION)),
+        Table("grants", "Who may see it", columns, rows, Context(clock.utc_day(), None, VERSION)),
         key=f"grants_{len(rows)}",
     )
     if p.access != "manage" or user.role == "viewer":
@@ -221,7 +217,7 @@ def sharing(here: Here) -> None:
             placeholder="Choose somebody",
             key="share_who",
         )
-        slots["user name"] = left.empty()
+        slots["username"] = left.empty()
         given = right.selectbox(
             "Access",
             [*ACCESS, "none"],
@@ -234,7 +230,7 @@ def sharing(here: Here) -> None:
     if sent:
         try:
             if not who:
-                raise LedgerError("user name", None, "choose who should have access")
+                raise LedgerError("username", None, "choose who should have access")
             access.share(user, p.portfolio_id, who, given if given in ACCESS else None)
         except (ValueError, AccessDenied) as e:
             return beside(slots, e)

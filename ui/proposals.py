@@ -13,25 +13,13 @@ import streamlit as st
 
 from core.ledger import LedgerError
 from core.master import Known
-from core.profiles import Profile
+from core.profiles import FILLED, Profile, filling
 from db import lookups
 from db.access import User
 from ui import errors, session, show
 
 EVERY = 0.5  # seconds between two looks for the answer
 PATIENCE = 12.0  # seconds until it is said that none came
-FILLED = (
-    "symbol",
-    "exchange",
-    "currency",
-    "name",
-    "isin",
-    "asset_class",
-    "sector",
-    "industry",
-    "country",
-    "dividend_frequency",
-)
 
 
 def button(user: User, state: dict[str, Any], cells: Mapping[str, Any]) -> None:
@@ -108,17 +96,11 @@ def _candidate(known: Known, state: dict[str, Any], one: Profile, i: int) -> Non
 
 def fill(known: Known, state: dict[str, Any], one: Profile) -> None:
     """Put what a feed proposes into the fields that are still empty, and mark them."""
-    offered = {"exchange": known.exchanges, "currency": known.currencies, "country": known.countries}
-    named = []
-    for field in FILLED:
-        value, key = getattr(one, field), f"{state['key']}_{field}"
-        if value is None or st.session_state.get(key) or (field in offered and value not in offered[field]):
-            continue
-        if field == "industry" and st.session_state.get(f"{state['key']}_sector") != one.sector:
-            continue  # it belongs to the sector that the feed proposes
-        st.session_state[key] = value
+    held = {field: st.session_state.get(f"{state['key']}_{field}") for field in FILLED}
+    named = filling(one, held, known)
+    for field, value in named.items():
+        st.session_state[f"{state['key']}_{field}"] = value
         state["proposed"][field] = one.provider or "a feed"
-        named.append(field)
     state.pop("lookup", None)
     n = len(named)
     state["filled"] = f"{n} empty {'field was' if n == 1 else 'fields were'} filled in as proposed; change what you like." if n else "Every field was filled in already: nothing was changed."  # fmt: skip

@@ -6,7 +6,6 @@ What is half-entered stays in the session; which reconciliation is looked at sta
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from core.reconciliation import WHOLE, Reconciliation, Row, Tolerances
 from core.reports.reconciliation import table
 from core.table import Column, Context, Kind, Table
 from db import reconciliation
-from ui import errors, frame, scope, session, show
+from ui import clock, errors, frame, labels, scope, session, show
 from ui.scope import Here
 
 WORDS = {
@@ -86,7 +85,7 @@ def new(here: Here, earlier: str) -> None:
     custodian = left.text_input(
         "Custodian", earlier, max_chars=80, placeholder="Whose statement it is", key=f"{key}_custodian"
     ).strip()
-    on = middle.date_input("Date of the statement", None, max_value="today", format="YYYY-MM-DD", key=f"{key}_on",
+    on = middle.date_input("Date of the statement", None, min_value=clock.MARKETS, max_value=clock.latest(), format="YYYY-MM-DD", key=f"{key}_on",
                            help="Empty: the file's own column `date`.")  # fmt: skip
     with right:
         basis = st.segmented_control("Count ours by", list(BASES), default="settlement", required=True, format_func=BASES.__getitem__, key=f"{key}_basis",
@@ -107,7 +106,7 @@ def new(here: Here, earlier: str) -> None:
     asked: dict[str, Any] = {
         "custodian": custodian,
         "file_name": file.name,
-        "today": _today(),
+        "today": clock.latest(),
         "on": on,
         "basis": basis,
     }
@@ -149,10 +148,6 @@ def _compared(here: Here, raw: bytes, asked: dict[str, Any]) -> Reconciliation:
     return reconciliation.make(
         here.user.user_id, here.portfolio.portfolio_id, raw, **{**asked, "custodian": asked["custodian"] or "–"}
     )
-
-
-def _today() -> date:
-    return datetime.now(UTC).date()
 
 
 # --- one of them -------------------------------------------------------------------------------
@@ -261,9 +256,12 @@ def one(here: Here, found: Reconciliation, may: bool) -> None:
 
 def sign(here: Here, found: Reconciliation, chosen: Row | None, key: str) -> None:
     """The form for a decision about a row, every open difference, or the whole."""
-    titles = {r.key: f"{r.symbol}: {WORDS[r.verdict]}" for r in found.result.rows if r.verdict != "matched"}
-    if chosen is not None:
-        titles = {chosen.key: f"{chosen.symbol}: {WORDS[chosen.verdict]}"} | titles
+    rows = {
+        r.key: r for r in (*([chosen] if chosen else ()), *found.result.rows) if r is chosen or r.verdict != "matched"
+    }
+    titles = labels.distinct(
+        {key: (f"{r.symbol}: {WORDS[r.verdict]}", r.name, r.currency, key) for key, r in rows.items()}
+    )
     options = [*titles, "open", WHOLE] if titles else [WHOLE]
     titles |= {"open": "Every open difference", WHOLE: "The whole reconciliation"}
     at = f"{key}_{len(found.signoffs)}_{chosen.key if chosen else ''}"
@@ -315,7 +313,7 @@ def fixed(here: Here, found: Reconciliation, key: str) -> None:
         if row is not None:
             rows.append((row.symbol, CHANGES[c.state], c.then.unit_difference if c.then else None, c.now.unit_difference if c.now else None,
                          " ".join(x.text for x in c.now.causes) if c.now else ""))  # fmt: skip
-    context = Context(_today(), here.portfolio.base_currency, VERSION)
+    context = Context(clock.utc_day(), here.portfolio.base_currency, VERSION)
     st.caption("The same statement, compared with the ledger as it is now. Nothing of what was found then is changed.")
     show.table(
         Table(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from time import monotonic
 from typing import Any
@@ -29,6 +29,7 @@ from core.view import View
 from db import reports
 from db.access import User
 from db.books import Live, NoSuchPortfolio
+from ui import clock, labels
 
 PARAMETERS = ("portfolio", "period", "lookback", "as_of", "known_at", "by", "security", "year", "since")
 FIRST = datetime(1970, 1, 1)  # noqa: DTZ001 — the first time that the widgets offer, UTC
@@ -187,7 +188,7 @@ def _bound(key: str, name: str, now: Any, text: Callable[[Any], str | None]) -> 
 
 def portfolio_select(mine: list[Portfolio], here: Here | None) -> None:
     """Which portfolio; the others of the scope stay."""
-    names = {p.portfolio_id: p.name for p in mine}
+    names = labels.portfolios(mine)
     st.selectbox(
         "Portfolio",
         list(names),
@@ -233,26 +234,29 @@ def as_of_input(here: Here) -> None:
         "As of",
         help="Figures as they stood at the end of this day. Empty: now, with live prices.",
         format="YYYY-MM-DD",
-        min_value=date(1970, 1, 1),
-        max_value="today",
-        **_bound("scope_as_of", "as_of", here.scope.as_of, lambda v: v.isoformat() if v else None),
+        value=None,
+        min_value=clock.MARKETS,
+        max_value=clock.utc_day(),
+        **_bound(
+            "scope_as_of",
+            "as_of",
+            clock.within(here.scope.as_of, clock.MARKETS, clock.utc_day()),
+            lambda v: v.isoformat() if v else None,
+        ),
     )
 
 
 def looked_back(here: Here) -> datetime:
     """The earlier time of knowledge of what moved: the URL's, else the usual while before the later one."""
-    until = here.scope.known_at or datetime.now(UTC).replace(second=0, microsecond=0)
+    until = here.scope.known_at or clock.now().replace(second=0, microsecond=0)
     return here.scope.since or until - reports.LOOK_BACK
 
 
 def _utc(at: datetime | None) -> datetime | None:
     """A time as the widgets have it: UTC without saying so, within what they offer, in whole minutes. A browser sends no more than
     these back, and a value that comes back changed would be taken for the reader's choice."""
-    return (
-        None
-        if at is None
-        else min(max(at.astimezone(UTC).replace(second=0, microsecond=0, tzinfo=None), FIRST), _last_minute())
-    )
+    bare = None if at is None else at.astimezone(UTC).replace(second=0, microsecond=0, tzinfo=None)
+    return clock.within(bare, FIRST, _last_minute())
 
 
 def _zoned(at: datetime | None) -> str | None:
@@ -267,6 +271,7 @@ def known_at_input(here: Here) -> None:
             help="Figures from what was recorded up to this time: entries, reversals, prices, FX, cost methods and limits that came "
             "later are left out, and so are live quotes. Empty: everything known now.",
             format="YYYY-MM-DD",
+            value=None,
             min_value=FIRST,
             max_value=_last_minute(),
             step=timedelta(minutes=1),
@@ -279,6 +284,7 @@ def since_input(here: Here, since: datetime) -> None:
     st.datetime_input(
         "First known at, UTC",
         format="YYYY-MM-DD",
+        value=None,
         min_value=FIRST,
         max_value=_last_minute(),
         step=timedelta(minutes=1),
@@ -292,6 +298,7 @@ def until_input(here: Here) -> None:
         "Then known at, UTC",
         help="Empty: now.",
         format="YYYY-MM-DD",
+        value=None,
         min_value=FIRST,
         max_value=_last_minute(),
         step=timedelta(minutes=1),
@@ -301,7 +308,7 @@ def until_input(here: Here) -> None:
 
 def _last_minute() -> datetime:
     """No time after today is offered; a bound that moved with the clock would make every run another widget."""
-    return datetime.combine(datetime.now(UTC).date(), datetime.max.time().replace(second=0, microsecond=0))
+    return datetime.combine(clock.utc_day(), datetime.max.time().replace(second=0, microsecond=0))
 
 
 def back_to_now() -> None:

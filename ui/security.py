@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import plotly.graph_objects as go
@@ -19,7 +18,7 @@ from core.rules.concentration import GROUPS, UNCLASSIFIED
 from core.table import Column, Context, Figure, Kind, Table
 from core.view import PERIOD_NAMES
 from db import audit, ledger, master, snapshots, tasks
-from ui import charts, explain, frame, scope, security_actions, session, show, task_panel, unbooked, upkeep
+from ui import charts, clock, explain, frame, scope, security_actions, session, show, task_panel, unbooked, upkeep
 from ui.scope import Here, Look
 
 MASTER = ("name", "exchange", "isin", "asset_class", "sector", "industry", "subsector", "country", "currency", "issuer", "rating",
@@ -110,7 +109,7 @@ def _held(look: Look, s: Row, held: bool) -> None:
     columns = (Column("portfolio", "Also held in" if held else "Held in"), Column("units", "Units", Kind.UNITS), Column("value", "Value", Kind.MONEY),
                Column("currency", "In"), Column("weight", "Weight", Kind.PERCENT, "share of the total value, cash included"))  # fmt: skip
     rows = tuple((h.name, h.units, h.value, h.currency, h.weight) for h in found)
-    context = Context(datetime.now(UTC).date(), None, VERSION)
+    context = Context(clock.utc_day(), None, VERSION)
     table = Table("held_in", "Other portfolios that hold it", columns, rows, context)
     row = show.table(table, key=f"security_held_{s['security_id']}_{chosen}", select=True, foot=False)
     if row is not None:
@@ -167,7 +166,7 @@ def _chart(prices: Table, period: str, currency: str) -> None:
 
 def _listed(title: str, columns: tuple[Column, ...], rows: list[tuple[Any, ...]], key: str, empty: str = "") -> None:
     """A small table that is no report."""
-    context = Context(datetime.now(UTC).date(), None, VERSION)
+    context = Context(clock.utc_day(), None, VERSION)
     show.table(Table(key, title, columns, tuple(rows), context, empty=empty or "Nothing here."), key=key, title=bool(title), foot=False)  # fmt: skip
 
 
@@ -294,7 +293,7 @@ def _tasks(look: Look, s: Row) -> None:
     columns = (Column("requested_at", "Asked", Kind.TIME), Column("title", "Task"), Column("status", "Status"), Column("requester", "By"),
                Column("message", "Result", wide_only=True))  # fmt: skip
     rows = tuple((t.requested_at, t.title, task_panel.STATUS[t.status][2], t.requester, t.message) for t in found)
-    context = Context(datetime.now(UTC).date(), None, VERSION)
+    context = Context(clock.utc_day(), None, VERSION)
     table = Table("tasks", "Tasks", columns, rows, context, empty="Nothing was asked to be done with it yet.")
     row = show.table(table, key=f"security_tasks_{s['security_id']}_{len(rows)}", select=True)
     if row is not None:

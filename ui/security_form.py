@@ -23,10 +23,10 @@ from core.taxonomy import sector_of
 from db import master
 from db.access import User
 from db.edits import StaleEdit
-from ui import errors, plan, proposals, session, show
+from ui import clock, errors, plan, proposals, session, show
 
 LIVE = "400ms"
-FIRST, LAST = date(1700, 1, 1), date(2200, 12, 31)
+FIRST = date(1700, 1, 1)  # the first day that core.master takes: shares are older than the ledger
 
 
 class Asked(NamedTuple):
@@ -232,7 +232,7 @@ def _widget(known: Known, state: dict[str, Any], field: str, cells: Mapping[str,
     if editing is not None and field in ("symbol", "exchange"):
         st.text_input(asked.label, getattr(editing, field), disabled=True, key=f"{key}_now", help="It changes by a symbol change.")  # fmt: skip
     elif asked.kind == "date":
-        latest = known.today if field == "priced_on" else LAST
+        latest = known.today if field == "priced_on" else clock.FAR
         st.date_input(asked.label, value=None, format="YYYY-MM-DD", min_value=FIRST, max_value=latest, **named)
     elif asked.kind == "text":
         st.text_input(asked.label, value=None, placeholder=asked.example, live=LIVE, max_chars=200, **named)

@@ -18,7 +18,7 @@ from core.table import Column, Context, Kind, Table
 from db import access, reports, tasks
 from db.access import User
 from db.tasks import KINDS, STATUSES, Task
-from ui import errors, plan, scope, session, show, task_panel
+from ui import clock, errors, plan, scope, session, show, task_panel
 from ui.scope import Look
 
 SHOWN = 50
@@ -67,7 +67,7 @@ def filters(user: User) -> Wanted:
         _choice("Kind", KINDS, "kind", task_panel.KIND_WORDS.__getitem__)
         _choice("Asked by", [u[1] for u in access.users(user)], "who")
         for name, label in (("from", "From day"), ("to", "To day")):
-            st.date_input(label, format="YYYY-MM-DD", min_value=date(2000, 1, 1), max_value="today", width=125,
+            st.date_input(label, None, format="YYYY-MM-DD", min_value=clock.RECORDS, max_value=clock.utc_day(), width=125,
                           **_bound(name, _day(name)))  # fmt: skip
     first, last = _day("from"), _day("to")
     status, kind, who = _asked("status"), _asked("kind"), _asked("who")
@@ -92,7 +92,7 @@ def _day(name: str) -> date | None:
         found = date.fromisoformat(_asked(name) or "")
     except ValueError:
         return None
-    return found if date(2000, 1, 1) <= found <= datetime.now(UTC).date() else None
+    return found if clock.RECORDS <= found <= clock.utc_day() else None
 
 
 def _start(on: date | None) -> datetime | None:
@@ -226,7 +226,7 @@ def whole(user: User, number: UUID, here: Look | None) -> None:
             (s.name, s.status, _rows(s), s.started_at, _seconds(s.started_at, s.finished_at), s.note)
             for s in task.steps
         )  # fmt: skip
-        context = Context(datetime.now(UTC).date(), None, VERSION)
+        context = Context(clock.utc_day(), None, VERSION)
         show.table(
             Table("task_steps", "Steps", STEP, rows, context), key=f"task_steps_{number}_{task.status}", foot=False
         )

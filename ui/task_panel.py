@@ -6,7 +6,6 @@ if (task_id := task_panel.asked()) is not None:     # ?task=… in the address: 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from core.plans import PRIVATE
 from db import master, tasks, unbooked
 from db.access import User
 from db.tasks import Step, Task
-from ui import bulk, errors, frame, plan, scope, session, show
+from ui import bulk, clock, errors, frame, plan, scope, session, show
 from ui.scope import Look
 
 EVERY = 0.5  # seconds between two looks at an open task
@@ -116,7 +115,7 @@ def _head(task: Task) -> None:
     said = [f"{_elapsed(task)}", f"asked for by {show.plain(task.requester)}", f"`{task.label}`"]
     st.markdown(f":{colour}[:material/{icon}:] **{show.plain(words)}** · " + " · ".join(said))
     st.progress(task.progress, text=f"{task.progress:.0%} of the work")
-    queued = (datetime.now(UTC) - (task.decided_at or task.requested_at)).total_seconds()
+    queued = (clock.now() - (task.decided_at or task.requested_at)).total_seconds()
     if task.status == "queued" and queued > PATIENCE:
         st.caption("The scheduled process has not begun it yet: it works on another task, or does not run. Nothing is lost meanwhile.")  # fmt: skip
     if task.attempts > 1 and task.is_open:
@@ -137,7 +136,7 @@ def _line(step: Step) -> str:
 def _elapsed(task: Task) -> str:
     """How long it has been under way, or took."""
     start = task.started_at or task.requested_at
-    seconds = max(((task.finished_at or datetime.now(UTC)) - start).total_seconds(), 0.0)
+    seconds = max(((task.finished_at or clock.now()) - start).total_seconds(), 0.0)
     if seconds >= 3600:
         said = f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
     else:

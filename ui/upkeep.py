@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import streamlit as st
@@ -14,7 +13,7 @@ from core.upkeep import KINDS, spoken
 from db import reports, tasks, upkeep
 from db.access import User
 from db.upkeep import Proposal
-from ui import errors, frame, plan, scope, session, show
+from ui import clock, errors, frame, plan, scope, session, show
 from ui.scope import Here
 
 JOBS = {
@@ -121,7 +120,7 @@ def _table(found: list[Proposal], empty: str) -> Table:
         (p.listing, _what(p), spoken(p.before), spoken(p.after), p.why, p.found_at, p.found_by, p.decided_by, p.note, p.task_status)
         for p in found
     )  # fmt: skip
-    return Table("proposals", "Proposals", COLUMNS, rows, Context(datetime.now(UTC).date(), None, VERSION), empty=empty)
+    return Table("proposals", "Proposals", COLUMNS, rows, Context(clock.utc_day(), None, VERSION), empty=empty)
 
 
 def _decide(user: User, chosen: list[Proposal]) -> None:

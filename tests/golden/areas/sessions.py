@@ -11,8 +11,8 @@ import numpy as np
 from areas import Answers, Inputs, handles
 from areas.datasets import day, path_of
 from core.calendar import Sessions
-from core.settlement import settlement_date
 from core.fx import day_number
+from core.settlement import settlement_date
 
 
 @functools.cache
