@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -20,7 +20,7 @@ from db import books, engine
 
 @dataclass(frozen=True, slots=True)
 class QuoteRow:
-    """A quote as a feed gives it, price in the security's currency."""
+    """A quote as a feed gives it, price in the security's currency. `minor`: it came in a hundredth of that and was divided."""
 
     security_id: int
     price: Decimal
@@ -28,11 +28,12 @@ class QuoteRow:
     session: str
     provider: str
     quoted_at: datetime
+    minor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A daily bar, raw. Only the close is required."""
+    """A daily bar, raw. Only the close is required. `minor`: its prices came in a hundredth of the currency and were divided."""
 
     security_id: int
     on: date
@@ -42,6 +43,7 @@ class Bar:
     low: Decimal | None = None
     volume: Decimal | None = None
     adjusted: Decimal | None = None  # the close as its feed adjusts it for every later split and dividend
+    minor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,12 @@ def listings(user: UUID) -> Listings:
 
 
 def tracked(c: psycopg.Connection) -> list[Security]:
-    """The securities whose prices are refreshed: traded in some ledger or a portfolio's benchmark, not retired or delisted."""
+    """The securities whose prices are refreshed: named in some ledger or a portfolio's benchmark, not retired or delisted."""
     ids = [
         r[0]
         for r in c.execute(
             "SELECT security_id FROM securities s WHERE status IN ('active', 'halted') AND (EXISTS (SELECT FROM transactions t WHERE t.security_id = s.security_id) "
-            "OR EXISTS (SELECT FROM portfolios p WHERE p.benchmark_id = s.security_id))"
+            "OR EXISTS (SELECT FROM transactions t WHERE t.into_id = s.security_id) OR EXISTS (SELECT FROM portfolios p WHERE p.benchmark_id = s.security_id))"
         ).fetchall()
     ]
     return books.securities_of(c, ids)
@@ -326,6 +328,42 @@ def last_bars(c: psycopg.Connection, ids: Sequence[int]) -> dict[int, tuple[date
         """SELECT s.id, b."on", b.close FROM unnest(%s::int[]) AS s (id) CROSS JOIN LATERAL
            (SELECT "on", close FROM price_history WHERE security_id = s.id ORDER BY "on" DESC LIMIT 1) b""",
         (list(ids),),
+    ).fetchall()
+    return {r[0]: (r[1], r[2]) for r in rows}
+
+
+def bar_spans(c: psycopg.Connection, ids: Sequence[int]) -> dict[int, tuple[date, date]]:
+    """The days of the first and of the last bar of each security that has any."""
+    rows = c.execute(
+        """SELECT s.id, a."on", b."on" FROM unnest(%s::int[]) AS s (id)
+           CROSS JOIN LATERAL (SELECT "on" FROM price_history WHERE security_id = s.id ORDER BY "on" LIMIT 1) a
+           CROSS JOIN LATERAL (SELECT "on" FROM price_history WHERE security_id = s.id ORDER BY "on" DESC LIMIT 1) b""",
+        (list(ids),),
+    ).fetchall()
+    return {r[0]: (r[1], r[2]) for r in rows}
+
+
+def closes_near(
+    c: psycopg.Connection, spans: Mapping[int, tuple[date, date]], around: int = 5
+) -> dict[int, list[tuple[date, Decimal]]]:
+    """(day, close) of what is stored between two days of each security, and of so many bars before and after them; oldest first."""
+    rows = c.execute(
+        """SELECT s.id, h."on", h.close FROM unnest(%(ids)s::int[], %(first)s::date[], %(last)s::date[]) AS s (id, first, last) CROSS JOIN LATERAL (
+             (SELECT "on", close FROM price_history WHERE security_id = s.id AND "on" < s.first ORDER BY "on" DESC LIMIT %(n)s) UNION ALL
+             (SELECT "on", close FROM price_history WHERE security_id = s.id AND "on" BETWEEN s.first AND s.last) UNION ALL
+             (SELECT "on", close FROM price_history WHERE security_id = s.id AND "on" > s.last ORDER BY "on" LIMIT %(n)s)) h ORDER BY 1, 2""",
+        {"ids": list(spans), "first": [a for a, _ in spans.values()], "last": [b for _, b in spans.values()], "n": around},
+    ).fetchall()  # fmt: skip
+    found: dict[int, list[tuple[date, Decimal]]] = {}
+    for number, on, close in rows:
+        found.setdefault(number, []).append((on, close))
+    return found
+
+
+def last_quotes(c: psycopg.Connection, ids: Sequence[int]) -> dict[int, tuple[Decimal, datetime]]:
+    """The stored quote of each security: (price, its time)."""
+    rows = c.execute(
+        "SELECT security_id, price, quoted_at FROM asset_prices WHERE security_id = ANY (%s)", (list(ids),)
     ).fetchall()
     return {r[0]: (r[1], r[2]) for r in rows}
 

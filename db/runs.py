@@ -49,12 +49,15 @@ def abandon(c: psycopg.Connection, worker: str) -> int:
     ).rowcount
 
 
-def feed_succeeded(c: psycopg.Connection, feed: str) -> None:
-    """Note that a feed answered."""
+def feed_succeeded(c: psycopg.Connection, feed: str, but: str | None = None) -> None:
+    """Note that a feed answered; `but`: what it could not say of single names, kept as its last error."""
     c.execute(
-        "INSERT INTO feed_states (feed, last_success_at, successes) VALUES (%s, clock_timestamp(), 1) ON CONFLICT (feed) DO UPDATE SET "
-        "last_success_at = clock_timestamp(), successes = feed_states.successes + 1, failures_in_row = 0",
-        (feed,),
+        "INSERT INTO feed_states (feed, last_success_at, successes, last_failure_at, last_error) "
+        "VALUES (%(feed)s, clock_timestamp(), 1, CASE WHEN %(but)s::text IS NOT NULL THEN clock_timestamp() END, %(but)s) "
+        "ON CONFLICT (feed) DO UPDATE SET last_success_at = clock_timestamp(), successes = feed_states.successes + 1, failures_in_row = 0, "
+        "last_failure_at = coalesce(EXCLUDED.last_failure_at, feed_states.last_failure_at), "
+        "last_error = coalesce(EXCLUDED.last_error, feed_states.last_error)",
+        {"feed": feed, "but": None if but is None else but[:2000]},
     )
 
 

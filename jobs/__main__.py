@@ -53,7 +53,7 @@ TIMETABLE = (
     Job("snapshots", settings.snapshot_every_minutes * 60, snapshots.due, snapshots.take),
     Job("restate", snapshots.RESTATE_EVERY, snapshots.restate_due, snapshots.restate),
     Job("close_of_day", 60, close_of_day.due, close_of_day.close_of_day, 300),
-    Job("actions", 600, actions.due, actions.actions, 300),
+    Job("actions", 60, actions.due, actions.actions, 300),
     Job("book_splits", 60, split_booking.due, split_booking.ask),
     Job("housekeeping", upkeep.LOOK, housekeeping.clean_due, housekeeping.clean),
     Job("calendars", 600, housekeeping.calendars_due, housekeeping.calendars, 300),

@@ -1,16 +1,17 @@
 """Market data feeds: one contract, one file a provider. To add one, write its file and its line in `FEEDS`.
 
 What every feed keeps to (`tests/test_feeds.py` holds each of them to it):
-prices are Decimals above zero in the security's main currency (pence become pounds on the way in); `quoted_at` is an
+prices are Decimals above zero in the security's main currency (pence become pounds on the way in, and `minor` says so); `quoted_at` is an
 aware UTC time and never after `now`; bars are raw closes of their day, oldest first for each security; a dividend is per share as it was on its ex date; a symbol that a
-feed does not know is absent from its answer; a feed that does not answer raises `FeedError`.
+feed does not know is absent from its answer; a feed that does not answer raises `FeedError`. What cannot be had of one symbol, one currency or in one
+row costs the others nothing: they are the `partial` of an error that names what is `refused`.
 A profile is asked for by what a person typed (AAPL, XNAS:AAPL, an ISIN, words of a name): it is in our words (asset class, sector,
 ISO country, our exchange), says None rather than guess, has a price only with its time, and may be one of several for a name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from importlib import import_module
@@ -32,12 +33,20 @@ FEEDS = {
 class FeedError(RuntimeError):
     """The feed did not answer usefully: says which feed, what was asked, what came.
 
-    `partial` holds what it could give all the same, so that one bad row does not cost the good ones.
+    `partial` holds what it could give all the same, so that one bad row does not cost the good ones. `refused` says what it could
+    not give and why, by number of the security, currency or name: then the feed itself is well, unless `whole` says that it broke off.
     """
 
-    def __init__(self, message: str, partial: Sequence[Any] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        partial: Sequence[Any] = (),
+        refused: Mapping[Hashable, str] | None = None,
+        whole: bool | None = None,
+    ) -> None:
         super().__init__(message)
-        self.partial = list(partial)
+        self.partial, self.refused = list(partial), dict(refused or {})
+        self.whole = not self.refused if whole is None else whole
 
 
 class Resting(FeedError):
@@ -63,6 +72,16 @@ class Feed(Protocol):
 
     def profiles(self, names: Sequence[str], now: datetime) -> list[Profile]:
         """Master data of what these names may mean, the likeliest first for each; none for what is unknown. Raises FeedError."""
+
+
+MOST_SAID = 5  # refusals in one message
+
+
+def refusing(refused: Mapping[Hashable, str], partial: Sequence[Any], whole: bool = False) -> FeedError:
+    """The error that names what could not be had, and carries the rest."""
+    said = list(dict.fromkeys(refused.values()))
+    more = f" (and {len(said) - MOST_SAID} more)" if len(said) > MOST_SAID else ""
+    return FeedError("; ".join(said[:MOST_SAID]) + more, partial, refused, whole)
 
 
 def chain(names: Sequence[str]) -> list[Feed]:

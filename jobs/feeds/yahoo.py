@@ -15,12 +15,13 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -29,12 +30,12 @@ import structlog
 
 from core.book import Action
 from core.ledger import Security
-from core.money import major_quote
+from core.money import MINOR_QUOTES, major_quote
 from core.profiles import TWO_YEARS, Profile, allowed, asked, asset_class_of, dividend_frequency, exchange_of
 from core.ratio import times
 from core.taxonomy import ASSET_CLASSES, country_of, sector_of
 from db.market import Bar, QuoteRow
-from jobs.feeds import FeedError
+from jobs.feeds import FeedError, refusing
 from settings import settings
 
 CEILING = 5.0  # seconds for one request
@@ -42,6 +43,9 @@ BUDGET = 20.0  # seconds for a round of quotes
 LONG_BUDGET = 120.0  # seconds for a round of bars: one request a security
 SHORT_BUDGET = 8.0  # seconds for profiles: somebody is waiting
 MOST = 3  # profiles of one search
+IN_A_ROW = 5  # symbols without a sensible answer, after which Yahoo itself is taken to be unwell
+HALVINGS = 24  # requests that may go wrong in one round of quotes while what spoils it is looked for
+LEFT_OUT = 600.0  # seconds that a symbol which spoils a round of quotes is left out of it
 MODULES = "assetProfile,price,quoteType,summaryDetail"
 SUFFIXES = {
     "XNYS": "",
@@ -59,7 +63,19 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PLACES = Decimal("1e-10")
 _ENDS = frozenset(SUFFIXES.values()) - {""}
 _SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.=/^-]{0,31}")
+# what reading a reply of another shape than it should have raises
+UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
+K = TypeVar("K")
+R = TypeVar("R")
 log = structlog.get_logger("yahoo")
+
+
+class Refused(FeedError):
+    """Yahoo says nothing sensible of one symbol; of others it may. `passing`: not because of the symbol, as far as one can tell."""
+
+    def __init__(self, message: str, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 def symbol_of(security: Security) -> str | None:
@@ -100,6 +116,18 @@ def clamped(kind: type[Any], **named: Any) -> Any:
     return type("ClampedSession", (Clamp, kind), {})(**named)
 
 
+@dataclass
+class _Round:
+    """One round of quotes: what is asked, what was found, which symbols spoil an answer and which have an unreadable row."""
+
+    named: Mapping[str, Security]
+    now: datetime
+    found: list[QuoteRow] = field(default_factory=list)
+    spoiling: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    left: int = HALVINGS
+
+
 class YahooFeed:
     """Quotes, bars, FX and profiles from Yahoo Finance. `session`: a clamped session to use instead of its own (tests)."""
 
@@ -108,52 +136,136 @@ class YahooFeed:
     def __init__(self, session: Any = None) -> None:
         self._session = session
         self._ready = False
+        self._last: set[str] = set()  # symbols without an answer the last time: asked after all others, whatever becomes of them
+        self._left_out: dict[str, tuple[float, str]] = {}  # of rounds of quotes, until when and why
 
     def quotes(self, securities: Sequence[Security], now: datetime) -> list[QuoteRow]:
-        """The regular session's last price of each, all in one request."""
+        """The regular session's last price of each, all in one request; in smaller ones where one of them spoils it.
+
+        What spoiled a round is left out of the next ones for ten minutes, and then asked for alone.
+        """
         named = {symbol: s for s in securities if (symbol := symbol_of(s))}
         if not named:
             return []
         self._begin(BUDGET)
-        parameters = {"symbols": ",".join(named), "formatted": "false", "lang": "en-US", "region": "US"}
-        reply = self._ask("https://query1.finance.yahoo.com/v7/finance/quote", parameters, "quotes")
-        return [] if reply is None else quotes_in(reply, named, now)
+        round_ = _Round(named, now)
+        moment = time.monotonic()
+        alone = [symbol for symbol in named if symbol in self._left_out and self._left_out[symbol][0] <= moment]
+        wrong: FeedError | None = None
+        try:
+            self._quotes([symbol for symbol in named if symbol not in self._left_out], round_)
+            for symbol in alone:
+                self._quotes([symbol], round_)
+                self._left_out.pop(symbol)
+        except FeedError as error:
+            wrong = error
+        self._left_out |= {symbol: (moment + LEFT_OUT, said) for symbol, said in round_.spoiling.items()}
+        refused: dict[Hashable, str] = {
+            s.security_id: self._left_out[symbol][1] if symbol in self._left_out else round_.unreadable[symbol]
+            for symbol, s in named.items()
+            if symbol in self._left_out or symbol in round_.unreadable
+        }
+        if wrong is not None:
+            raise FeedError(str(wrong), round_.found, refused, whole=True) from wrong
+        if refused:
+            raise refusing(refused, round_.found)
+        return round_.found
+
+    def _quotes(self, symbols: Sequence[str], round_: _Round) -> None:
+        """Ask for the quotes of these symbols; in halves where the answer is unusable, until those that spoil it are found.
+
+        Raises FeedError where nobody answers, or nothing sensible whatever is asked.
+        """
+        if not symbols:
+            return
+        parameters = {"symbols": ",".join(symbols), "formatted": "false", "lang": "en-US", "region": "US"}
+        what = f"quotes of {symbols[0]}" if len(symbols) == 1 else "quotes"
+        try:
+            reply = self._ask("https://query1.finance.yahoo.com/v7/finance/quote", parameters, what)
+            with _reading("quotes", "quotes"):
+                rows, unreadable = quotes_and_unreadable(reply, {s: round_.named[s] for s in symbols}, round_.now)
+        except Refused as error:
+            round_.left -= 3 if error.passing else 1
+            if round_.left <= 0 or (error.passing and len(round_.named) == 1):
+                raise
+            if len(symbols) == 1:
+                round_.spoiling[symbols[0]] = str(error)
+                return
+            middle = len(symbols) // 2
+            self._quotes(symbols[:middle], round_)
+            self._quotes(symbols[middle:], round_)
+            return
+        round_.found += rows
+        round_.unreadable |= unreadable
 
     def bars(self, securities: Sequence[Security], first: date, last: date) -> list[Bar]:
         """One request a security, from `first` to today: splits after `last` matter, too."""
-        self._begin(LONG_BUDGET)
-        found: list[Bar] = []
-        for security in securities:
-            symbol = symbol_of(security)
-            reply = self._chart(symbol, first, found) if symbol else None
-            if reply is not None:
-                found += bars_in(reply, security, first, last)
-        return found
+
+        def read(security: Security, reply: Any) -> list[Bar]:
+            refuse_currency(reply, security)
+            return bars_in(reply, security, first, last)
+
+        return self._each(securities, symbol_of, lambda s: s.security_id, first, read)
 
     def rates(self, currencies: Sequence[str], first: date, last: date) -> list[tuple[str, date, Decimal]]:
         """The closes of the pairs with the euro."""
-        self._begin(LONG_BUDGET)
-        found: list[tuple[str, date, Decimal]] = []
-        for currency in currencies:
-            reply = self._chart(f"EUR{currency}=X", first, found) if currency != "EUR" else None
-            if reply is not None:
-                found += [(currency, on, row["close"]) for on, row in _rows(reply) if first <= on <= last]
-        return found
+
+        def read(currency: str, reply: Any) -> list[tuple[str, date, Decimal]]:
+            return [(currency, on, row["close"]) for on, row in _rows(reply) if first <= on <= last]
+
+        return self._each(currencies, lambda c: None if c == "EUR" else f"EUR{c}=X", lambda c: c, first, read)
 
     def actions(self, securities: Sequence[Security], first: date, last: date) -> list[Action]:
         """Dividends and splits that have been: Yahoo's charts announce nothing. One request a security."""
+
+        def read(security: Security, reply: Any) -> list[Action]:
+            refuse_currency(reply, security)
+            return [a for a in actions_in(reply, security) if first <= a.ex_on <= last]
+
+        return self._each(securities, symbol_of, lambda s: s.security_id, first, read)
+
+    def _each(
+        self,
+        wanted: Sequence[K],
+        symbol: Callable[[K], str | None],
+        key: Callable[[K], Hashable],
+        first: date,
+        read: Callable[[K, Any], list[R]],
+    ) -> list[R]:
+        """What is read out of the chart of each. Raises FeedError: for those that Yahoo says nothing sensible of, with the others as its
+        partial; as a whole where it says nothing of any, of too many in a row, or where nobody is there."""
         self._begin(LONG_BUDGET)
-        found: list[Action] = []
-        for security in securities:
-            symbol = symbol_of(security)
-            reply = self._chart(symbol, first, found) if symbol else None
-            if reply is not None:
-                found += [a for a in actions_in(reply, security) if first <= a.ex_on <= last]
+        named = [(each, name) for each in wanted if (name := symbol(each))]
+        named.sort(key=lambda both: both[1] in self._last)
+        found: list[R] = []
+        refused: dict[Hashable, str] = {}  # because of the symbol
+        unanswered: dict[Hashable, str] = {}  # perhaps for another reason
+        in_a_row = 0
+        for each, name in named:
+            try:
+                reply = self._chart(name, first)
+                with _reading("a chart", name):
+                    found += [] if reply is None else read(each, reply)
+            except Refused as error:
+                self._last.add(name)
+                (unanswered if error.passing else refused)[key(each)] = str(error)
+                in_a_row = in_a_row + 1 if error.passing else 0
+                if in_a_row == min(IN_A_ROW, len(named)):
+                    raise FeedError(str(error), found, refused, whole=True) from error
+            except FeedError as error:
+                self._last.add(name)
+                raise FeedError(str(error), found, refused, whole=True) from error
+            else:
+                self._last.discard(name)
+                in_a_row = 0
+        if refused or unanswered:
+            raise refusing(refused | unanswered, found)
         return found
 
     def profiles(self, names: Sequence[str], now: datetime) -> list[Profile]:
         """A symbol (ours or Yahoo's) as Yahoo knows it; an ISIN or a name by its search, the first few that it finds."""
         found: dict[str, Profile] = {}
+        refused: dict[Hashable, str] = {}
         if names:
             self._begin(SHORT_BUDGET)
         for name in names:
@@ -168,31 +280,38 @@ class YahooFeed:
                         one = self._profile(each, now)
                         if one is not None:
                             found[each] = replace(one, isin=what.isin or None)
+            except Refused as error:
+                refused[name] = str(error)
             except FeedError as error:
-                raise FeedError(str(error), partial=list(found.values())) from error
+                raise refusing({**refused, name: str(error)}, list(found.values()), whole=True) from error
+        if refused:
+            raise refusing(refused, list(found.values()))
         return list(found.values())
 
     def _search(self, text: str) -> list[str]:
         parameters = {"q": text, "quotesCount": "6", "newsCount": "0", "lang": "en-US", "region": "US"}
         reply = self._ask("https://query2.finance.yahoo.com/v1/finance/search", parameters, repr(text))
-        return symbols_in(reply)[:MOST]
+        with _reading("a search", repr(text)):
+            return symbols_in(reply)[:MOST]
 
     def _profile(self, symbol: str, now: datetime) -> Profile | None:
         address = f"https://query2.finance.yahoo.com/v10/finance/quoteSummary/{quote(symbol, safe='=^')}"
         reply = self._ask(address, {"modules": MODULES, "formatted": "false", "lang": "en-US", "region": "US"}, symbol)
-        profile = None if reply is None else profile_in(reply, now)
+        with _reading("a profile", symbol):
+            profile = None if reply is None else profile_in(reply, now)
         if profile is None or not ASSET_CLASSES.get(profile.asset_class or "Other", ASSET_CLASSES["Other"]).dividends:
             return profile
         today = now.astimezone(UTC).date()
         try:
-            chart = self._chart(quote(symbol, safe="=^"), today - TWO_YEARS, ())
-            paid = None if chart is None else paid_in(chart)
+            chart = self._chart(quote(symbol, safe="=^"), today - TWO_YEARS)
+            with _reading("a chart", symbol):
+                paid = None if chart is None else paid_in(chart)
         except FeedError as error:  # what is known without it is worth more than nothing
             log.warning("no dividends", symbol=symbol, error=str(error))
             return profile
         return profile if paid is None else replace(profile, dividend_frequency=dividend_frequency(paid, today))
 
-    def _chart(self, symbol: str, first: date, so_far: Sequence[Any]) -> Any:
+    def _chart(self, symbol: str, first: date) -> Any:
         start = int((datetime(first.year, first.month, first.day, tzinfo=UTC) - EPOCH).total_seconds())
         parameters = {
             "period1": start - 86400,  # the exchange's midnight is not ours
@@ -201,10 +320,7 @@ class YahooFeed:
             "includePrePost": "false",
             "events": "div,splits",
         }
-        try:
-            return self._ask(f"https://query2.finance.yahoo.com/v8/finance/chart/{symbol}", parameters, symbol)
-        except FeedError as error:
-            raise FeedError(str(error), partial=so_far) from error
+        return self._ask(f"https://query2.finance.yahoo.com/v8/finance/chart/{symbol}", parameters, symbol)
 
     def _begin(self, budget: float) -> None:
         if not self._ready:
@@ -223,7 +339,7 @@ class YahooFeed:
         self._session.begin(budget)
 
     def _ask(self, url: str, parameters: Mapping[str, Any], what: str) -> Any:
-        """The reply as JSON, None where Yahoo does not know the symbol. Raises FeedError."""
+        """The reply as JSON, None where Yahoo does not know the symbol. Raises Refused where it answers, but not with that; else FeedError."""
         from yfinance.data import YfData
         from yfinance.exceptions import YFException, YFRateLimitError
 
@@ -236,40 +352,83 @@ class YahooFeed:
             raise FeedError(f"yahoo: asked for {what}, no answer: {type(error).__name__}: {error}") from error
         if status == 404 and ("/chart/" in url or "/quoteSummary/" in url):
             return None
-        if status != 200:
+        if status in (401, 403):
             raise FeedError(f"yahoo: asked for {what}, answered {status}: {text[:200]!r}")
+        if status != 200:
+            raise Refused(f"yahoo: asked for {what}, answered {status}: {text[:200]!r}", passing=status >= 500)
         try:
             return json.loads(text)
         except ValueError as error:
-            raise FeedError(f"yahoo: asked for {what}, the answer is not JSON: {text[:200]!r}") from error
+            raise Refused(f"yahoo: asked for {what}, the answer is not JSON: {text[:200]!r}", passing=True) from error
+
+
+@contextmanager
+def _reading(what: str, symbol: str) -> Iterator[None]:
+    """Whatever is wrong with a reply is wrong with what it is about, and with nothing else."""
+    try:
+        yield
+    except Refused:
+        raise
+    except FeedError as error:
+        raise Refused(f"yahoo: asked for {symbol}, {str(error).removeprefix('yahoo: ')}") from error
+    except UNREADABLE as error:
+        raise Refused(f"yahoo: asked for {symbol}, {what} that cannot be read: {type(error).__name__}: {error}") from error
+
+
+def refuse_currency(reply: Any, security: Security) -> None:
+    """Raises Refused where a chart is in another currency than the security."""
+    result = _result(reply)
+    currency = result["meta"].get("currency") if result else None
+    if currency and major_quote(Decimal(1), currency)[1] != security.currency:
+        raise Refused(f"yahoo: asked for {symbol_of(security)}, its prices are in {currency} and not in {security.currency}")
 
 
 def quotes_in(reply: Any, named: Mapping[str, Security], now: datetime) -> list[QuoteRow]:
     """The usable quotes in a reply of /v7/finance/quote: priced, timed, in the security's currency."""
-    answer = _part(reply, "quoteResponse")
+    return quotes_and_unreadable(reply, named, now)[0]
+
+
+def quotes_and_unreadable(
+    reply: Any, named: Mapping[str, Security], now: datetime
+) -> tuple[list[QuoteRow], dict[str, str]]:
+    """(the usable quotes in a reply of /v7/finance/quote, why those of other symbols are not)."""
     found: dict[int, QuoteRow] = {}
-    for row in answer.get("result") or []:
-        security = named.get(row.get("symbol", ""))
-        price, currency = _price(row.get("regularMarketPrice")), row.get("currency")
-        second = row.get("regularMarketTime")
-        if security is None or price is None or not currency or not second:
+    unreadable: dict[str, str] = {}
+    for row in _part(reply, "quoteResponse").get("result") or []:
+        symbol = row.get("symbol") if isinstance(row, dict) else None
+        security = named.get(symbol) if isinstance(symbol, str) else None
+        if security is None or not isinstance(symbol, str):
             continue
-        price, main = major_quote(price, currency)
-        if main != security.currency:
-            log.warning(
-                "quote in another currency", symbol=security.symbol, currency=currency, expected=security.currency
-            )
+        try:
+            with _reading("a quote", symbol):
+                one = _quote_in(row, security, now)
+        except Refused as error:
+            unreadable[symbol] = str(error)
             continue
-        previous = _price(row.get("regularMarketPreviousClose"))
-        found[security.security_id] = QuoteRow(
-            security.security_id,
-            price,
-            None if previous is None else major_quote(previous, currency)[0],
-            PHASES.get(row.get("marketState", ""), "closed"),
-            "yahoo",
-            min(EPOCH + timedelta(seconds=int(second)), now.astimezone(UTC)),
-        )
-    return list(found.values())
+        if one is not None:
+            found[security.security_id] = one
+    return list(found.values()), unreadable
+
+
+def _quote_in(row: Mapping[str, Any], security: Security, now: datetime) -> QuoteRow | None:
+    """One quote, None where it has no price or no time. Raises Refused where it is in another currency."""
+    price, currency = _price(row.get("regularMarketPrice")), row.get("currency")
+    second = row.get("regularMarketTime")
+    if price is None or not currency or not second:
+        return None
+    price, main = major_quote(price, currency)
+    if main != security.currency:
+        raise Refused(f"yahoo: asked for quotes of {row['symbol']}, it is quoted in {currency} and not in {security.currency}")
+    previous = _price(row.get("regularMarketPreviousClose"))
+    return QuoteRow(
+        security.security_id,
+        price,
+        None if previous is None else major_quote(previous, currency)[0],
+        PHASES.get(row.get("marketState", ""), "closed"),
+        "yahoo",
+        min(EPOCH + timedelta(seconds=int(second)), now.astimezone(UTC)),
+        currency in MINOR_QUOTES,
+    )
 
 
 def bars_in(reply: Any, security: Security, first: date, last: date) -> list[Bar]:
@@ -279,10 +438,6 @@ def bars_in(reply: Any, security: Security, first: date, last: date) -> list[Bar
         return []
     currency = result["meta"].get("currency")
     if not currency or major_quote(Decimal(1), currency)[1] != security.currency:
-        if currency:
-            log.warning(
-                "bars in another currency", symbol=security.symbol, currency=currency, expected=security.currency
-            )
         return []
     splits = splits_in(result)
     found = []
@@ -299,7 +454,7 @@ def bars_in(reply: Any, security: Security, first: date, last: date) -> list[Bar
         if prices["close"] > 0:
             shares = None if volume is None else times(volume, 1 / since).quantize(Decimal("0.01"))
             theirs = None if adjusted is None else major_quote(adjusted, currency)[0].quantize(PLACES) or None
-            found.append(Bar(security.security_id, on, volume=shares, adjusted=theirs, **prices))
+            found.append(Bar(security.security_id, on, volume=shares, adjusted=theirs, minor=currency in MINOR_QUOTES, **prices))
     return found
 
 
@@ -438,7 +593,7 @@ def _rows(reply: Any) -> list[tuple[date, dict[str, Decimal]]]:
     rows = {}
     for i, stamp in enumerate(stamps):
         close = _price(closes[i])
-        if close is None:
+        if close is None or not isinstance(stamp, int):
             continue
         row = {"close": close}
         for name in ("open", "high", "low"):

@@ -8,6 +8,7 @@ revision = "0004"
 down_revision = "0003"
 AREAS: tuple[str, ...] = (
     "api",
+    "feeds",
     "ratios",
     "risk_free",
     "snapshots",
