@@ -86,6 +86,11 @@ _VARIABLES: Final = (
         "",
         "risk-free rate a year by currency, such as USD=4.25%,EUR=2%; dated ones: python -m db.admin load-risk-free; empty = 0",
     ),
+    Variable(
+        "FILLS_ARE_ONE_PURCHASE",
+        "on",
+        "for wash sales: purchases of one security on one day at one price in one portfolio are fills of one order and do not replace each other",
+    ),
     Variable("SCHEDULER", "on", "whether run.py starts the scheduled process beside the web process"),
     Variable("LOG_LEVEL", "info", "least serious message that is logged: debug, info, warning, error, critical"),
     Variable("LOG_FORMAT", "console", "console = for people, json = one object a line"),
@@ -117,6 +122,7 @@ class Settings:
     session_hours: int
     coverage_limit: float
     risk_free_rates: str
+    fills_are_one_purchase: bool
     book_splits: bool
     scheduler: bool
     log_level: str
@@ -291,6 +297,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         coverage_limit=get("COVERAGE_LIMIT", 0.98, _share, "use a share above 0 and up to 1, such as 0.98"),
         book_splits=get("BOOK_SPLITS", False, _switch, switch),
         risk_free_rates=get("RISK_FREE_RATES", "", _rates, "use rates by currency, such as USD=4.25%,EUR=2%"),
+        fills_are_one_purchase=get("FILLS_ARE_ONE_PURCHASE", True, _switch, switch),
         scheduler=get("SCHEDULER", True, _switch, switch),
         log_level=get("LOG_LEVEL", "info", _one_of(LOG_LEVELS), f"use one of {', '.join(LOG_LEVELS)}"),
         log_format=get("LOG_FORMAT", "console", _one_of(LOG_FORMATS), f"use one of {', '.join(LOG_FORMATS)}"),

@@ -2,4 +2,4 @@
 results name this VERSION.
 """
 
-VERSION = "2"
+VERSION = "3"

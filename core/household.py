@@ -25,16 +25,19 @@ from core.tax import WINDOW, Parcel, Piece, wash_sales
 from core.valuation import lots_of
 
 EXEMPT = frozenset({"Crypto", "Currency"})  # not stock or securities: § 1091 does not reach them
+UNDERWAY = 10  # days between units leaving one portfolio and arriving in another
 NEW = UUID(int=2**128 - 1)  # stands for a transaction that is not booked yet
 OPENING = {False: CODE["buy"], True: CODE["short"]}
 
 
 @dataclass(frozen=True, slots=True)
 class Household:
-    """Books of one owner, the portfolio asked about first. `whole`: the reader is the owner, so nothing is hidden from them."""
+    """Books of one owner, the portfolio asked about first. `whole`: the reader is the owner, so nothing is hidden from them.
+    `fills_are_one`: purchases of one security in one portfolio on one day at one price are fills of one order."""
 
     books: tuple[Book, ...]
     whole: bool = True
+    fills_are_one: bool = True
 
     @property
     def base(self) -> str:
@@ -67,7 +70,7 @@ class Settled:
 
 def settled(household: Household, as_of: int) -> Settled:
     """The wash sales of a household, with what was traded up to a day. Kept with the first Book."""
-    key = ("wash sales", as_of, household.version)
+    key = ("wash sales", as_of, household.version, household.fills_are_one)
     kept = household.books[0].derived
     if key not in kept:
         household.books[0].make_room()
@@ -84,6 +87,7 @@ def parcels_of(household: Household, as_of: int) -> tuple[list[Parcel], int]:
     came in kind counts as bought on the day that it brought along; lots of a spin-off or merger were not bought.
     """
     splits, named = _splits(household, as_of), _names(household, as_of)
+    purchase = _Purchases(household, as_of, named)
     rates = household.rates
     out: list[Parcel] = []
     left_out = 0
@@ -98,7 +102,7 @@ def parcels_of(household: Household, as_of: int) -> tuple[list[Parcel], int]:
                 continue
             security = named.get(d.security, d.security)
             out.append(
-                Parcel((number, d.opening_row), security, d.opened_on, _scaled(d.units, splits.get(security, ()), d.closed_on), cost,
+                Parcel(purchase(number, d.opening_row), security, d.opened_on, _scaled(d.units, splits.get(security, ()), d.closed_on), cost,
                        proceeds, d.closed_on, d.short, _bought(household, book, d, named), number, d.security, d.opening_row, d.row, d.units)
             )  # fmt: skip
         for lot in still:
@@ -108,10 +112,50 @@ def parcels_of(household: Household, as_of: int) -> tuple[list[Parcel], int]:
             security, short = named.get(lot.security, lot.security), lot.units < 0
             sides = (0, base) if short else (base, 0)
             out.append(
-                Parcel((number, lot.row), security, lot.opened_on, abs(lot.units), *sides, None, short, _bought(household, book, lot, named),
+                Parcel(purchase(number, lot.row), security, lot.opened_on, abs(lot.units), *sides, None, short, _bought(household, book, lot, named),
                        number, lot.security, lot.row, -1, abs(lot.units))
             )  # fmt: skip
     return out, left_out
+
+
+class _Purchases:
+    """Which purchase the lot of an opening entry came from: parcels of one purchase do not replace each other (Rev. Rul. 56-602).
+
+    A lot that another portfolio of the household delivered in kind is of the purchase that it was of there; fills of one order
+    are one purchase, where the household says so.
+    """
+
+    def __init__(self, household: Household, as_of: int, named: Mapping[int, int]) -> None:
+        self._books, self._fills, self._came = household.books, household.fills_are_one, dict[tuple[int, int], tuple[int, int]]()
+        delivered: dict[tuple[int, int, int], list[tuple[int, int, int]]] = {}
+        for number, book in enumerate(household.books):
+            for d in lots_of(book, as_of).deliveries:
+                left_on = int(book.ledger.traded_on[d.row])
+                delivered.setdefault((named.get(d.security, d.security), d.opened_on, abs(d.units)), []).append((number, left_on, d.opening_row))
+        for number, book in enumerate(household.books):
+            ledger = book.ledger.upto(as_of)
+            for row in np.flatnonzero((ledger.kind == CODE["transfer_in"]) & (ledger.security > 0)).tolist():
+                detail, security = ledger.details.get(row), int(ledger.security[row])
+                if detail is None or detail.acquired_on is None:
+                    continue
+                known = delivered.get((named.get(security, security), day_number(detail.acquired_on), abs(int(ledger.quantity[row]))), [])
+                near = [x for x in known if x[0] != number and abs(x[1] - int(ledger.traded_on[row])) <= UNDERWAY]
+                if near:
+                    found = min(near, key=lambda x: abs(x[1] - int(ledger.traded_on[row])))
+                    known.remove(found)
+                    self._came[number, row] = (found[0], found[2])
+
+    def __call__(self, number: int, row: int) -> tuple[object, ...]:
+        at, seen = (number, row), {(number, row)}
+        while at in self._came and self._came[at] not in seen:
+            at = self._came[at]
+            seen.add(at)
+        number, row = at
+        ledger = self._books[number].ledger
+        kind, quantity = int(ledger.kind[row]), int(ledger.quantity[row])
+        if not self._fills or kind not in OPENING.values() or not quantity:
+            return at
+        return (number, kind, int(ledger.security[row]), int(ledger.traded_on[row]), Fraction(int(ledger.gross[row]), quantity))
 
 
 class _Converted:

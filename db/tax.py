@@ -10,6 +10,7 @@ from core.book import Book
 from core.household import Household, WashWarning, warnings_before, warnings_of
 from core.ledger import TRADES, Draft, LedgerError
 from db import books, engine, ledger
+from settings import settings
 
 
 def household_of(user: UUID, book: Book) -> Household:
@@ -24,7 +25,7 @@ def household_of(user: UUID, book: Book) -> Household:
             (mine,),
         ).fetchall()
         others = [books.load(c, number, book.known_at).book for number, _ in rows if number != mine]
-    return Household((book, *others), all(owned for _, owned in rows))
+    return Household((book, *others), all(owned for _, owned in rows), settings.fills_are_one_purchase)
 
 
 def warnings(user: UUID, portfolio: UUID, draft: Draft, today: date) -> tuple[WashWarning, ...]:

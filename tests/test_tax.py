@@ -418,6 +418,49 @@ def test_units_that_came_in_kind_count_from_the_day_they_were_bought() -> None:
     assert disallowed(washed(book(*LOSS), book(came, name="Second"))) == 100
 
 
+MOVED = (entry("buy", "2024-09-03", "60", "20"), entry("transfer_out", "2024-09-04", "20", "19"), entry("sell", "2024-09-16", "40", "18"))
+ARRIVED = entry("transfer_in", "2024-09-04", "20", "19", basis="400", acquired_on=date(2024, 9, 3))
+
+
+def test_units_moved_to_the_own_other_portfolio_do_not_replace_what_they_were_bought_with() -> None:
+    """Rev. Rul. 56-602: 60 bought at 20, 20 of them moved, 40 sold at 18. The same purchase replaces nothing: cost 400 there, not 440."""
+    pieces = washed(book(*MOVED), book(ARRIVED, name="Second"))
+    assert disallowed(pieces) == 0
+    assert [money(p.cost + p.added) for p in pieces if p.parcel.closed_on is None] == [400]
+
+
+def test_moving_them_on_or_after_the_sale_changes_nothing() -> None:
+    later = (MOVED[0], entry("sell", "2024-09-16", "40", "18"), entry("transfer_out", "2024-09-20", "20", "17"))
+    came = entry("transfer_in", "2024-09-22", "20", "17", basis="400", acquired_on=date(2024, 9, 3))
+    assert disallowed(washed(book(*later), book(came, name="Second"))) == 0
+    on = (ARRIVED, entry("transfer_out", "2024-09-06", "20", "19"))
+    third = entry("transfer_in", "2024-09-06", "20", "19", basis="400", acquired_on=date(2024, 9, 3))
+    assert disallowed(washed(book(*MOVED), book(*on, name="Second"), book(third, name="Third"))) == 0
+
+
+def test_a_purchase_of_its_own_beside_the_moved_units_replaces() -> None:
+    """10 bought in the second portfolio: 10 × 2 of the loss move, the 20 that were moved replace nothing."""
+    bought = entry("buy", "2024-09-10", "10", "19")
+    assert disallowed(washed(book(*MOVED), book(ARRIVED, bought, name="Second"))) == 20
+
+
+def test_units_from_elsewhere_were_another_purchase() -> None:
+    """The same day and size, but they left no portfolio of the owner: 20 × 2 move."""
+    stayed = (entry("buy", "2024-09-03", "40", "20"), entry("sell", "2024-09-16", "40", "18"))
+    assert disallowed(washed(book(*stayed), book(ARRIVED, name="Second"))) == 40
+
+
+def test_fills_of_one_order_are_one_purchase() -> None:
+    """60 and 40 of one day and price, 50 of them sold at a loss: with the setting off the other row would replace 50 × 2."""
+    fills = book(entry("buy", "2024-09-03", "60", "20"), entry("buy", "2024-09-03", "40", "20"), entry("sell", "2024-09-16", "50", "18"))
+    assert disallowed(washed(fills)) == 0
+    apart = settled(Household((fills,), fills_are_one=False), day_number(TODAY)).pieces
+    assert disallowed(list(apart)) == 80
+    for other in (entry("buy", "2024-09-03", "40", "20.01"), entry("buy", "2024-09-04", "40", "20")):  # another price, another day
+        mixed = book(entry("buy", "2024-09-03", "60", "20"), other, entry("sell", "2024-09-16", "50", "18"))
+        assert disallowed(washed(mixed)) == 80
+
+
 def test_crypto_is_not_a_security() -> None:
     coins = (
         entry("buy", "2024-01-02", "100", "10", COIN),

@@ -81,6 +81,10 @@ def notes(view: View, household: Household) -> tuple[str, ...]:
         f"Wash sales: purchases from 30 days before to 30 days after a sale at a loss, {looked}. Only the same security counts as substantially "
         "identical; options, similar funds, retirement accounts and portfolios kept elsewhere are not looked at. A warning, not tax advice.",
     ]
+    if household.fills_are_one:
+        said.append("Purchases of a security on one day at one price in one portfolio are taken for fills of one order, which do not replace each other.")
+    else:
+        said.append("Each purchase replaces by itself, also one of the same day and price (the setting FILLS_ARE_ONE_PURCHASE is off).")
     said.append(
         "Sums differ from those of Realised gains by what wash sales disallow, and by losses from before, or from other portfolios, that came in "
         "with the cost of units sold since."
