@@ -275,6 +275,20 @@ def test_what_is_held_is_the_sum_of_its_lots(told: Told) -> None:
     assert known.tolist() == [d.proceeds_base is not None and d.cost_base is not None for d in lots.disposals]
 
 
+@pytest.mark.parametrize("way", [by_columns, plain])
+def test_what_was_sold_out_leaves_nothing_that_a_split_could_make_more_of(way) -> None:
+    """10 at 1:3 are 3.3333333333, all of which is sold; the 5 bought then are 5,000 at 1000:1, for what they cost."""
+    third = {"kind": CODE["split"], "ratio_new": 1, "ratio_old": 3}
+    thousandfold = {"kind": CODE["split"], "ratio_new": 1000, "ratio_old": 1}
+    steps = [{"quantity": 10 * UNITS}, third, {"kind": CODE["sell"], "quantity": 33_333_333_333}, {"quantity": 5 * UNITS}, thousandfold]
+    blank = {"portfolio": 0, "security": 1, "kind": CODE["buy"], "currency": 4, "quantity": 0, "ratio_new": 0, "ratio_old": 0, "fees": 0, "taxes": 0,
+             "net": 0, "with_fx": 0}  # fmt: skip
+    rows = [blank | {"traded_on": 100 + i, "gross": 0 if "ratio_new" in step else 10_000_000} | step for i, step in enumerate(steps)]
+    lots = way(_ledger(rows), ["fifo"], ["USD"], ODD)
+    assert [(x.units, x.cost) for x in lots.open] == [(5_000 * UNITS, 10_000_000)]
+    assert lots.moves.delta.tolist() == [10 * UNITS, -66_666_666_667, -33_333_333_333, 5 * UNITS, 4_995 * UNITS]
+
+
 def test_sums_beyond_int64_stay_exact() -> None:
     assert totals(np.array([1, 2, 1]), np.array([2**62, 5, 2**62])) == {1: 2**63, 2: 5}
 

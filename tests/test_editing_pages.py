@@ -51,6 +51,11 @@ def opened(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Opened:
     return run
 
 
+def plainly(at: AppTest) -> str:
+    """What is said, without the marks that keep Markdown from reading it."""
+    return words(at).replace("\\", "")
+
+
 def tables(at: AppTest) -> str:
     return "\n".join(d.value.to_string() for d in at.dataframe)
 
@@ -115,6 +120,44 @@ def test_a_spin_off_shows_the_lots_before_and_after(opened: Opened, desk: Desk) 
     assert {"ACME", "BOLT"} <= set(at.dataframe[-1].value["symbol"])
     click(at, "Book it")
     assert desk.cost() == D("99.99")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("1:3", ""), ("1/3", ""), ("0.33333333333333", "(ratio 0.33333333333333 was read as 1:3)"), ("0.3333333333", "(ratio 0.3333333333 was read as 1:3)")],
+)  # fmt: skip
+def test_a_split_is_two_numbers_and_says_what_a_decimal_was_read_as(
+    opened: Opened, desk: Desk, text: str, said: str
+) -> None:
+    desk.buy(5, "300", "2")
+    at = choose(opened(), "split")
+    filled(at, symbol="XNYS:ACME", date=on(desk, 20), ratio=text)
+    assert "1:3 split of ACME" in plainly(at)
+    assert "1 new for 3 old, no cash moves" in plainly(at)
+    assert said in plainly(at)
+    assert ("was read as" in plainly(at)) == bool(said)
+    click(at, "Book it")
+    assert [r[7] for r in ledger.transactions(desk.user, desk.portfolio) if r[3] == "split"] == ["1:3"]
+    assert [lot.units for lot in open_lots(desk.book(), desk.small.securities["ACME"], desk.today)] == [100]
+    at = edit(opened("Edit"), {0: {"ratio": "1.5"}})
+    changes = at.dataframe[-1].value[["field", "before", "after"]]
+    assert ("Ratio", "1:3", "3:2") in set(changes.itertuples(index=False, name=None))
+    click(at, "Book 1 correction")
+    assert [lot.units for lot in open_lots(desk.book(), desk.small.securities["ACME"], desk.today)] == [450]
+    at = edit(opened("Edit"), {0: {"ratio": "one for three"}})
+    assert "ratio: new units for old ones are needed, such as 1:3" in plainly(at)
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [("0:3", "Both numbers of a ratio are above zero"), ("third", "such as 1:3"), ("0.33344455566677", "give both numbers, such as 1:3")],
+)  # fmt: skip
+def test_a_ratio_that_is_none_is_told_beside_its_field(opened: Opened, desk: Desk, text: str, right: str) -> None:
+    desk.buy(5, "300", "2")
+    at = choose(opened(), "split")
+    filled(at, symbol="XNYS:ACME", date=on(desk, 20), ratio=text)
+    assert right in plainly(at)
+    assert "split of ACME" not in plainly(at)
 
 
 def test_a_merger_for_nothing_is_refused_at_its_field(opened: Opened, desk: Desk) -> None:

@@ -707,7 +707,7 @@ def test_every_encoding_of_our_own_format_is_read(desk: Desk, encoding: str) -> 
 # --- a ledger out and in again -------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150)
+@settings(max_examples=1000, deadline=None)
 @given(ledgers())
 def test_an_exported_ledger_reads_as_the_same_postings(told: Told) -> None:
     """A law, without a database: what `restored` makes of the exported cells are the postings."""

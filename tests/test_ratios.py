@@ -163,6 +163,22 @@ def test_all_that_is_held_can_be_sold(told: Told, method: str) -> None:
 
 
 @LAW
+@given(ledgers())
+def test_the_history_of_lots_adds_up_to_what_is_left(told: Told) -> None:
+    """What an explanation of a lot lists: its opening and every change, splits that leave parts of a unit among them."""
+    told_of: dict[int, list[booking.Change]] = {}
+    for change in booking.changes(told.ledger, [told.methods], [BASE], RATES):
+        told_of.setdefault(change.lot, []).append(change)
+    left = [
+        (its[0].security, its[0].opened_by, sum(c.units for c in its), sum(c.cost for c in its))
+        for its in told_of.values()
+    ]
+    open_lots = derive(told.ledger, [told.methods], [BASE], RATES).open
+    assert sorted(x for x in left if x[2]) == sorted((lot.security, lot.row, lot.units, lot.cost) for lot in open_lots)
+    assert all(cost == 0 for *_, units, cost in left if not units)
+
+
+@LAW
 @given(
     st.lists(st.integers(1, 5 * 10**10), min_size=1, max_size=8), st.integers(1, 50), st.integers(1, 50), st.booleans()
 )
