@@ -27,6 +27,7 @@ from core.ledger import (
     LedgerError,
     Posting,
     around,
+    check_day,
     from_postings,
     joined,
     post,
@@ -76,6 +77,7 @@ def counterparties_of(c: psycopg.Connection) -> dict[str, int]:
 
 def complete(desk: Desk, draft: Draft, today: date) -> Posting:
     """Check a draft and complete it. Raises LedgerError."""
+    check_day(draft.traded_on, today)
     exchange = draft.security.exchange if draft.security and draft.kind in TRADES else None
     if draft.counterparty:
         draft = replace(draft, counterparty=called(draft.counterparty, desk.counterparties))

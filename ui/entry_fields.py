@@ -19,7 +19,7 @@ from core import importing
 from core.book import Book
 from core.calendar import settlement_date
 from core.income import reinvested
-from core.ledger import INTO, TRADES, Draft, LedgerError, Posting, Security, named, post, spoken
+from core.ledger import INTO, TRADES, Draft, LedgerError, Posting, Security, check_day, named, post, spoken
 from core.listings import Listings
 from core.table import Kind
 from ui import clock, show
@@ -145,6 +145,7 @@ def called(field: str, form: str) -> str:
 
 def posting_of(draft: Draft, book: Book) -> Posting:
     """A draft checked and completed against a Book. Raises LedgerError."""
+    check_day(draft.traded_on, clock.latest())
     exchange = draft.security.exchange if draft.security and draft.kind in TRADES else None
     settles = draft.settles_on or settlement_date(book.sessions.get(exchange or ""), exchange, draft.traded_on)
     return post(draft, book.base, settles, clock.latest())
