@@ -333,7 +333,8 @@ def edit_security(
 ) -> Response:
     """Change fields of a security. A new class or sector is one more dated classification."""
     cells, seen = edit.cells(), edit.seen.cells() if edit.seen else None
-    return ask(who, request, "edit", lambda: master.plan_edit(who, security, cells, seen), _asked("edit", security, cells), key, dry_run)  # fmt: skip
+    asked = _asked("edit", security, cells) | ({"seen": seen} if seen else {})
+    return ask(who, request, "edit", lambda: master.plan_edit(who, security, cells, seen), asked, key, dry_run)
 
 
 @router.delete("/v1/securities/{security}", **ASKED)

@@ -235,6 +235,14 @@ def fits(field: str, value: Decimal, decimals: int) -> None:
         raise LedgerError(field, value, f"at most {decimals} decimals")
 
 
+def check_day(on: date, today: date) -> None:
+    """Whether something can have been traded on a day. Raises LedgerError. Asked before a settlement date is counted from it."""
+    if on > today:
+        raise LedgerError("date", on, f"a trade date may not lie after today, {today}")
+    if on < date(1900, 1, 1):
+        raise LedgerError("date", on, "a trade date after 1900 is needed")
+
+
 def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Posting:
     """Check one draft and complete it: gross, net cash and its currency, settlement date.
 
@@ -243,10 +251,7 @@ def post(draft: Draft, base_currency: str, settles_on: date, today: date) -> Pos
     d = draft
     if d.kind not in BOOKABLE:
         raise LedgerError("kind", d.kind, "expected one of " + ", ".join(BOOKABLE))
-    if d.traded_on > today:
-        raise LedgerError("date", d.traded_on, f"a trade date may not lie after today, {today}")
-    if d.traded_on < date(1900, 1, 1):
-        raise LedgerError("date", d.traded_on, "a trade date after 1900 is needed")
+    check_day(d.traded_on, today)
     if d.settles_on is not None and d.settles_on < d.traded_on:
         raise LedgerError("settlement", d.settles_on, f"it may not lie before the trade date, {d.traded_on}")
     if d.kind in WITH_SECURITY and d.security is None:

@@ -81,10 +81,13 @@ class Listings:
         """The dated symbols, of the securities whose symbols are dated."""
         return (span for spans in self._spans.values() for span in spans)
 
-    def formerly(self, number: int) -> list[str]:
-        """The symbols that a security had before the one that it has now."""
-        security = self._number[number]
-        return sorted({s.symbol for s in self.spans if s.security is security and s.symbol != security.symbol})
+    def formerly(self) -> dict[int, list[str]]:
+        """The symbols that securities had before the one that they have now, by number; without those that had no other."""
+        out: dict[int, set[str]] = {}
+        for span in self.spans:
+            if span.symbol != span.security.symbol:
+                out.setdefault(span.security.security_id, set()).add(span.symbol)
+        return {number: sorted(symbols) for number, symbols in out.items()}
 
     def spoken(self, number: int) -> str:
         """What a security is called: its symbol, with its exchange where several have it."""

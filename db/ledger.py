@@ -26,6 +26,7 @@ from core.ledger import (
     LedgerError,
     Posting,
     around,
+    check_day,
     from_postings,
     joined,
     post,
@@ -87,6 +88,7 @@ def counterparties_of(c: psycopg.Connection) -> dict[str, int]:
 
 def complete(desk: Desk, draft: Draft, today: date) -> Posting:
     """Check a draft and complete it. Raises LedgerError."""
+    check_day(draft.traded_on, today)
     if draft.counterparty:
         draft = replace(draft, counterparty=called(draft.counterparty, desk.counterparties))
     if draft.lots and method_on(desk.portfolio.dated_methods, day_number(draft.traded_on)) == "average":

@@ -18,7 +18,7 @@ import streamlit as st
 from core import importing
 from core.book import Book
 from core.income import reinvested
-from core.ledger import INTO, Draft, LedgerError, Posting, Security, named, post, spoken
+from core.ledger import INTO, Draft, LedgerError, Posting, Security, check_day, named, post, spoken
 from core.listings import Listings
 from core.ratio import read_ratio
 from core.settlement import settlement_of
@@ -146,6 +146,7 @@ def called(field: str, form: str) -> str:
 
 def posting_of(draft: Draft, book: Book) -> Posting:
     """A draft checked and completed against a Book. Raises LedgerError."""
+    check_day(draft.traded_on, clock.latest())
     return post(draft, book.base, settlement_of(draft, book.sessions), clock.latest())
 
 

@@ -53,9 +53,8 @@ def portfolios(mine: Iterable[Portfolio]) -> dict[UUID, str]:
 
 def securities(every: Iterable[Security], listed: Listings | None = None) -> dict[int, str]:
     """Securities by symbol and name; of namesakes the exchange. `listed` tells the symbols that they had before."""
-    options = {}
+    options, before = {}, listed.formerly() if listed is not None else {}
     for s in every:
-        before = listed.formerly(s.security_id) if listed is not None else []
-        was = f" (was {', '.join(before)})" if before else ""
+        was = f" (was {', '.join(before[s.security_id])})" if s.security_id in before else ""
         options[s.security_id] = (f"{s.symbol} · {s.name}{was}", s.exchange, str(s.security_id))
     return distinct(options)
