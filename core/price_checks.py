@@ -14,7 +14,16 @@ from math import log
 BAND = log(1.6)  # how far a step may be from a hundredfold to be taken for one
 SAME = log(1.2)  # how far a close may be corrected without a look at what explains it
 EXACT = 0.01  # how near a factor is to that of a split
-SPLITS = tuple(n / m for n, m in ((5, 4), (4, 3), (3, 2), (5, 2), *((n, 1) for n in (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 100))))
+SPLITS = tuple(
+    n / m
+    for n, m in (
+        (5, 4),
+        (4, 3),
+        (3, 2),
+        (5, 2),
+        *((n, 1) for n in (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 100)),
+    )
+)
 
 Splits = Sequence[tuple[date, float]]  # (first day on the new basis, new units for one old), oldest first
 

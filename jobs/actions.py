@@ -53,7 +53,9 @@ def questions(c: psycopg.Connection, at: datetime) -> Questions:
         else:
             recent[number] = min(reach.answered_at.astimezone(UTC).date(), today) - AGAIN
     if far:
-        recent = {n: day for n, day in recent.items() if (answered := asked[n].answered_at) and answered < slot(at, EVERY)}
+        recent = {
+            n: day for n, day in recent.items() if (answered := asked[n].answered_at) and answered < slot(at, EVERY)
+        }
     windows: dict[date, list[Security]] = defaultdict(list)
     for security in tracked:
         first = (far | recent).get(security.security_id)
@@ -100,7 +102,9 @@ def actions(at: datetime) -> Write:
         for answer in answers:
             for name, given in answer.rows.items():
                 unknown |= {a.currency for a in given if a.currency is not None and a.currency not in currencies}
-                detail["changed"] += market.upsert_actions(c, [a for a in given if a.currency in {None, *currencies}], name)
+                detail["changed"] += market.upsert_actions(
+                    c, [a for a in given if a.currency in {None, *currencies}], name
+                )
                 if given:
                     detail[name] = detail.get(name, 0) + len(given)
         kept.keep_actions_asked(c, answered, at)

@@ -54,7 +54,9 @@ def note(c: psycopg.Connection, said: Said, numbers: Mapping[str, int]) -> None:
         feeds.note(c, feed, what, {subject: words}, numbers)
 
 
-def bars(rows: Mapping[str, Sequence[Bar]], securities: Sequence[Security], ask: AskActions, basis: bool = True) -> Checked:
+def bars(
+    rows: Mapping[str, Sequence[Bar]], securities: Sequence[Security], ask: AskActions, basis: bool = True
+) -> Checked:
     """What of these bars can be stored. `ask` says dividends and splits, where those that are stored do not explain a jump.
     `basis`: hold closes against stored ones of the same days, too."""
     named = {s.security_id: s for s in securities}
@@ -115,7 +117,9 @@ class _One:
             if abs(at.date() - self.given[-1][1].on) < NEAR and at.date() >= self.given[-1][1].on:
                 points.append((Point(at.date(), float(price)), -1))
         points.sort(key=lambda each: (each[0].on, not each[0].stored))
-        factors = {i: f for f, (_, i) in zip(unit_factors([p for p, _ in points], splits), points, strict=True) if i >= 0}
+        factors = {
+            i: f for f, (_, i) in zip(unit_factors([p for p, _ in points], splits), points, strict=True) if i >= 0
+        }
         good: list[tuple[str, Bar]] = []
         mended: dict[str, list[date]] = defaultdict(list)
         unclear: dict[str, list[date]] = defaultdict(list)
@@ -129,7 +133,11 @@ class _One:
             good.append((feed, whole(bar, factor)))
         main = self.security.currency
         said = {
-            (feed, "unit", self.listing): f"{_many(days, 'close')} came in {main} although the feed says a hundredth of it: taken as {main}"
+            (
+                feed,
+                "unit",
+                self.listing,
+            ): f"{_many(days, 'close')} came in {main} although the feed says a hundredth of it: taken as {main}"
             for feed, days in mended.items()
         }
         for feed, days in unclear.items():
@@ -137,9 +145,7 @@ class _One:
             said[feed, "unit", self.listing] = "; ".join(filter(None, (said.get((feed, "unit", self.listing)), words)))
         return good, said
 
-    def _on_basis(
-        self, good: list[tuple[str, Bar]], splits: Splits, said: Said
-    ) -> tuple[list[tuple[str, Bar]], Said]:
+    def _on_basis(self, good: list[tuple[str, Bar]], splits: Splits, said: Said) -> tuple[list[tuple[str, Bar]], Said]:
         stored = {on: float(close) for on, close in self.stored}
         kept = []
         for feed in dict.fromkeys(feed for feed, _ in good):
@@ -177,7 +183,9 @@ def whole(bar: Bar, factor: int) -> Bar:
         return None if mended is None else price * mended
 
     adjusted = None if bar.adjusted is None else bar.adjusted * factor
-    return replace(bar, close=close, open=beside(bar.open), high=beside(bar.high), low=beside(bar.low), adjusted=adjusted)
+    return replace(
+        bar, close=close, open=beside(bar.open), high=beside(bar.high), low=beside(bar.low), adjusted=adjusted
+    )
 
 
 def quotes(rows: Sequence[QuoteRow], securities: Sequence[Security]) -> tuple[list[QuoteRow], Said]:
@@ -212,11 +220,15 @@ def quotes(rows: Sequence[QuoteRow], securities: Sequence[Security]) -> tuple[li
         security = named[q.security_id]
         subject = (q.provider, "unit", listing(security))
         if price is None:
-            said[subject] = f"the quote of {on}, {q.price:f} {security.currency}, is about 100 times the closes before it, or a hundredth: not taken"
+            said[subject] = (
+                f"the quote of {on}, {q.price:f} {security.currency}, is about 100 times the closes before it, or a hundredth: not taken"
+            )
             continue
         if (price, previous) != (1, 1):
             what = "the quote" if price != 1 else "the close before the quote"
-            said[subject] = f"{what} of {on} came in {security.currency} although the feed says a hundredth of it: taken as {security.currency}"
+            said[subject] = (
+                f"{what} of {on} came in {security.currency} although the feed says a hundredth of it: taken as {security.currency}"
+            )
         close = None if q.previous_close is None or previous is None else q.previous_close * previous
         good.append(replace(q, price=q.price * price, previous_close=close))
     return good, said

@@ -132,22 +132,27 @@ class Feeds:
         """What these names may mean: every feed is asked, a later one fills the gaps of an earlier one.
 
         One that fails costs the others nothing, and is not counted against it: its quotes may be fine. Raises FeedError where
-        nobody gave anything and somebody failed.
+        nobody gave anything and somebody failed, if only with these names.
         """
         answer: Answer[Profile] = Answer()
+        whole = False
         for feed in self.feeds:
             if self._rests(feed):
                 answer.failures[feed.name] = f"{feed.name} rests for a minute; {self._last_error[feed.name]}"
+                whole = True
                 continue
             try:
                 rows = feed.profiles(names, now)
             except FeedError as error:
                 log.warning("no profiles", feed=feed.name, error=str(error))
                 answer.failures[feed.name] = str(error)
+                answer.refused |= {str(name): words for name, words in error.refused.items()}
+                whole = whole or error.whole
                 rows = list(error.partial)
             answer.rows[feed.name] = [p for p in rows if _sound(p, now)]
         if answer.failures and not any(answer.rows.values()):
-            raise (FeedError if answer.rows else Resting)("; ".join(answer.failures.values()))
+            words = "; ".join(answer.failures.values())
+            raise FeedError(words, refused=dict(answer.refused), whole=whole) if answer.rows else Resting(words)
         return answer
 
     def _ask(self, wanted: Sequence[K], asked: _Asked[K, R]) -> Answer[R]:

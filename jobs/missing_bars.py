@@ -55,7 +55,9 @@ class Lack:
     new_currencies: frozenset[str]  # never had a rate
     slot: datetime | None  # the newest slot of an exchange whose last session is missing
     past: tuple[Past, ...] = ()
-    older_rates: dict[str, tuple[date, date]] = field(default_factory=dict)  # needed from, until the first that there is
+    older_rates: dict[str, tuple[date, date]] = field(
+        default_factory=dict
+    )  # needed from, until the first that there is
 
 
 def missing(c: psycopg.Connection, at: datetime) -> Lack:
@@ -106,6 +108,18 @@ def _windows(
     out = []
     for number, some in by.items():
         earlier = [on for on, _ in before.get(number, []) if on < some[0].first]
-        days = {day_of(int(d)) for g in some for d in calendars[named[number].exchange].between(day_number(g.first), day_number(g.last))}
-        out.append(Past(named[number], earlier[0] if earlier else some[0].first, max(g.until for g in some), tuple(some), frozenset(days)))
+        days = {
+            day_of(int(d))
+            for g in some
+            for d in calendars[named[number].exchange].between(day_number(g.first), day_number(g.last))
+        }
+        out.append(
+            Past(
+                named[number],
+                earlier[0] if earlier else some[0].first,
+                max(g.until for g in some),
+                tuple(some),
+                frozenset(days),
+            )
+        )
     return tuple(out)

@@ -21,6 +21,7 @@ from core.upkeep import Finding, Kept
 from db import books, engine, lookups, market
 from db import upkeep as database
 from db.market import Bar
+from jobs import checks
 from jobs.feeds import FeedError
 from jobs.market_data import feeds
 from jobs.run import Job, Write, slot
@@ -34,7 +35,7 @@ AT = {
     "listings": 4 * 3600 + 2400,
     "adjusted_closes": 5 * 3600,
 }
-IN_A_ROW = 3  # questions that failed, after which no more are asked
+IN_A_ROW = 3  # questions that nobody could be asked, after which no more are
 MOST_ISINS = 25  # questions for a new symbol in one run
 WINDOW = timedelta(days=750)  # of adjusted closes
 
@@ -63,16 +64,18 @@ def profiles_of(every: Sequence[Kept], at: datetime) -> tuple[dict[int, Profile]
     found: dict[int, Profile] = {}
     answered: set[int] = set()
     failed: list[str] = []
+    in_a_row = 0
     for one in every:
         key = (hour, one.listing)
         if key not in _said:
-            if len(failed) >= IN_A_ROW:
+            if in_a_row >= IN_A_ROW:
                 continue
             try:
                 _said[key] = next((p for p in _asked(one.listing, at) if rules.same_listing(one, p)), None)
-                failed = []
+                in_a_row = 0
             except FeedError as error:
                 failed.append(str(error))
+                in_a_row = in_a_row + 1 if error.whole else 0  # one that is refused says nothing of the next
                 log.warning("no profile", security=one.listing, error=str(error))
                 continue
         answered.add(one.security_id)
@@ -80,7 +83,7 @@ def profiles_of(every: Sequence[Kept], at: datetime) -> tuple[dict[int, Profile]
         if profile is not None:
             found[one.security_id] = profile
     if every and not answered:
-        raise FeedError("; ".join(failed))
+        raise FeedError("; ".join(failed[:IN_A_ROW]))
     return found, answered
 
 
@@ -130,18 +133,19 @@ def listings(at: datetime) -> Write:
         announced = database.announced(c, today)
     found: list[Finding] = []
     examined = {one.security_id for one in every}
-    asked, failed = 0, set()
+    asked, failed, unanswered = 0, set(), 0
     for one in every:
         count, first = missed.get(one.security_id, (0, today))
         renamed = None
         if one.status in ("active", "halted") and (one.security_id in announced or (count and one.isin)):
             candidates: list[Profile] = []
-            if one.isin and asked < MOST_ISINS and len(failed) < IN_A_ROW:
+            if one.isin and asked < MOST_ISINS and unanswered < IN_A_ROW:
                 asked += 1
                 try:
                     candidates = _asked(one.isin, at)
                 except FeedError as error:
                     failed.add(one.security_id)
+                    unanswered += error.whole
                     log.warning("no answer", isin=one.isin, error=str(error))
             known_here = any(p.symbol == one.symbol and p.exchange == one.exchange for p in candidates)
             renamed = rules.renamed(one, [] if known_here else candidates, announced.get(one.security_id, first),
@@ -164,8 +168,9 @@ def adjusted_closes(at: datetime) -> Write:
         ours = books.prices_of(c, ids)
         actions = books.actions_of(c, ids)
     answer = feeds().bars(tracked, first, today)
+    checked = checks.bars(answer.rows, tracked, lambda *_: [], basis=False)
     said: dict[int, dict[date, Bar]] = {}
-    for given in answer.rows.values():
+    for given in checked.rows.values():
         for bar in given:
             said.setdefault(bar.security_id, {})[bar.on] = bar
     found: list[Finding] = []

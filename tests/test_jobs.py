@@ -273,7 +273,7 @@ def test_each_feed_is_asked_for_what_the_one_before_did_not_give(database: Datab
     answer = Feeds([first, second, third]).quotes(securities(3), NOW)
     assert {q.security_id: q.price for given in answer.rows.values() for q in given} == {1: Decimal(1), 2: Decimal(2)}
     assert (second.asked, third.asked) == ([["S2", "S3"]], [["S3"]])
-    assert answer.detail() == {"first": 1, "second": 1, "missing": 1}
+    assert answer.detail() == {"first": 1, "second": 1, "missing": ["XNYS:S3"]}
 
 
 def test_batches_of_at_most_a_hundred(database: Database) -> None:
@@ -357,7 +357,11 @@ def test_quotes_go_to_the_cache_and_the_last_good_one_stays(
         assert market_data.quotes(NOW)(c) == {"changed": 3, "given": 3}
     feed.prices = {"ACME": "13"}
     with engine.jobs() as c:
-        assert market_data.quotes(NOW + timedelta(seconds=10))(c) == {"changed": 1, "given": 1, "missing": 2}
+        assert market_data.quotes(NOW + timedelta(seconds=10))(c) == {
+            "changed": 1,
+            "given": 1,
+            "missing": ["XNYS:BOLT", "XNYS:CORE"],
+        }
     assert rows(database, "SELECT symbol, price FROM asset_prices JOIN securities USING (security_id) ORDER BY 1") == [
         ("ACME", Decimal(13)),
         ("BOLT", Decimal("12.5")),
@@ -442,9 +446,10 @@ def test_actions_are_kept_once_and_what_is_unusable_is_left_out(
         Action(number, "dividend", soon + timedelta(days=91), None, Decimal(0), "USD"),  # nothing is paid
     ]
     use(monkeypatch, Given(known_actions=given))
-    assert actions.due(NOW) == NOW.replace(hour=12, minute=0, second=0)
+    assert actions.due(NOW) == slot(NOW, 60), "never asked: at once"
     with engine.jobs() as c:
         assert actions.actions(NOW)(c) == {"changed": 2, "given": 3, "unknown_currencies": ["XXX"]}
+    assert actions.due(NOW) == NOW.replace(hour=12, minute=0, second=0)
     with engine.jobs() as c:
         assert actions.actions(NOW)(c)["changed"] == 0
     assert rows(database, "SELECT kind, ex_on, amount, ratio_new, ratio_old FROM corporate_actions ORDER BY kind") == [

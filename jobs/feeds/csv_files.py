@@ -1,36 +1,37 @@
 """The csv feed: prices, FX and master data out of files that somebody else puts into a folder (PRICE_CSV_DIR).
 
-`XNYS_ACME.csv` or `ACME.csv`: columns date, close and, where known, open, high, low, volume, adj_close, currency; the last day is the
-quote. `fx.csv`: date, currency, rate (units per 1 EUR). `actions.csv`: symbol, kind (dividend or split), ex_on and amount per
-share (currency and pay_on where known, exchange where several list the symbol) or ratio (new shares for old ones: 4:1, 1:3, or a
-number as `core.ratio` reads it).
+`XNYS_ACME.csv` or `ACME.csv`: columns date, close (raw: of its own day, not adjusted for later splits) and, where known, open, high,
+low, volume, adj_close, currency; the last day is the quote. `fx.csv`: date, currency, rate (units per 1 EUR). `actions.csv`: symbol, kind
+(dividend or split), ex_on and amount per share (currency and pay_on where known, exchange where several list the symbol) or ratio (new
+shares for old ones: 4:1, 1:3, or a number as `core.ratio` reads it).
 `securities.csv`: symbol and, where known, exchange, name, currency, asset_class, sector, industry, country, isin,
 dividend_frequency, price, previous_close, quoted_at: what is proposed when somebody adds a security; without the file, or for what
 it leaves out, the price files tell symbol and last close. Commas, a decimal point, dates as 2026-01-31, columns in any order.
+A line that cannot be read is named, and costs the other lines nothing.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from core.book import Action
 from core.ledger import LedgerError, Security
-from core.money import major_quote
+from core.money import MINOR_QUOTES, major_quote
 from core.profiles import Profile, allowed, asked, meant
 from core.ratio import read_ratio
 from core.taxonomy import ASSET_CLASSES, FREQUENCIES, closest, country_of, plain, sector_of
 from db.market import Bar, QuoteRow
-from jobs.feeds import FeedError
+from jobs.feeds import MOST_SAID, FeedError, refusing
 from settings import settings
 
 T = TypeVar("T")
@@ -67,51 +68,69 @@ class CsvFeed:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = settings.price_csv_dir if folder is None else folder
-        self._last: dict[Path, tuple[tuple[int, int, str], list[Bar]]] = {}  # file → its state, its last two bars
+        self._last: dict[Path, tuple[tuple[int, int, str], list[Bar], list[str]]] = {}  # file → its state, its last bars, its bad lines
 
     def quotes(self, securities: Sequence[Security], now: datetime) -> list[QuoteRow]:
         """The newest close of each file that is not in the future."""
 
-        def read(security: Security) -> list[QuoteRow]:
-            bars = [bar for bar in self._newest(security) if bar.on <= now.astimezone(UTC).date()]
+        def read(security: Security) -> tuple[list[QuoteRow], list[str]]:
+            found, wrong = self._newest(security)
+            bars = [bar for bar in found if bar.on <= now.astimezone(UTC).date()]
             if not bars:
-                return []
-            previous = bars[-2].close if len(bars) > 1 else None
-            at = min(_close_of(security.exchange, bars[-1].on), now)
-            return [QuoteRow(security.security_id, bars[-1].close, previous, "closed", self.name, at)]
+                return [], wrong
+            last, previous = bars[-1], bars[-2].close if len(bars) > 1 else None
+            at = min(_close_of(security.exchange, last.on), now)
+            return [QuoteRow(security.security_id, last.close, previous, "closed", self.name, at, last.minor)], wrong
 
         return _each(securities, read)
 
     def bars(self, securities: Sequence[Security], first: date, last: date) -> list[Bar]:
         """Every line of the files between two days."""
-        return _each(securities, lambda s: [bar for bar in self._bars(s) if first <= bar.on <= last])
+
+        def read(security: Security) -> tuple[list[Bar], list[str]]:
+            bars, wrong = self._bars(security)
+            return [bar for bar in bars if first <= bar.on <= last], wrong
+
+        return _each(securities, read)
 
     def rates(self, currencies: Sequence[str], first: date, last: date) -> list[tuple[str, date, Decimal]]:
         """The lines of fx.csv between two days."""
         path = self.folder / "fx.csv"
         wanted = set(currencies) - {"EUR"}
         rates: dict[tuple[str, date], Decimal] = {}
+        wrong: dict[Hashable, list[str]] = {}
         for line in _lines(path, ("date", "currency", "rate")) if path.is_file() else ():
-            on, currency = _day(line, "date"), line.cells["currency"].upper()
-            if len(currency) != 3 or not currency.isascii() or not currency.isalpha():
-                raise FeedError(f"csv: {line.where}: currency {currency!r} is not a code such as USD")
-            rate = _positive(line, "rate")
-            if rates.setdefault((currency, on), rate) != rate:
-                raise FeedError(f"csv: {line.where}: {currency} on {on} has a second rate, {rate}")
-        return [(c, on, rate) for (c, on), rate in sorted(rates.items()) if c in wanted and first <= on <= last]
+            currency = line.cells["currency"].upper()
+            try:
+                if len(currency) != 3 or not currency.isascii() or not currency.isalpha():
+                    raise FeedError(f"csv: {line.where}: currency {currency!r} is not a code such as USD")
+                if currency not in wanted:
+                    continue
+                on, rate = _day(line, "date"), _positive(line, "rate")
+                if rates.setdefault((currency, on), rate) != rate:
+                    raise FeedError(f"csv: {line.where}: {currency} on {on} has a second rate, {rate}")
+            except FeedError as error:
+                wrong.setdefault(currency, []).append(str(error))
+        found = [(c, on, rate) for (c, on), rate in sorted(rates.items()) if first <= on <= last]
+        return _unless(wrong, found)
 
     def actions(self, securities: Sequence[Security], first: date, last: date) -> list[Action]:
         """The lines of actions.csv between two days."""
         path = self.folder / "actions.csv"
         found: dict[tuple[int, str, date], Action] = {}
+        wrong: dict[Hashable, list[str]] = {}
         for line in _lines(path, ("symbol", "kind", "ex_on")) if path.is_file() else ():
             symbol, exchange = line.cells["symbol"].upper(), line.cells.get("exchange", "").upper()
             for security in securities:
                 if security.symbol == symbol and exchange in ("", security.exchange):
-                    action = _action(line, security)
-                    if found.setdefault((security.security_id, action.kind, action.ex_on), action) != action:
-                        raise FeedError(f"csv: {line.where}: {symbol} has a second {action.kind} on {action.ex_on}")
-        return [a for a in sorted(found.values(), key=lambda a: (a.security_id, a.ex_on)) if first <= a.ex_on <= last]
+                    try:
+                        action = _action(line, security)
+                        if found.setdefault((security.security_id, action.kind, action.ex_on), action) != action:
+                            raise FeedError(f"csv: {line.where}: {symbol} has a second {action.kind} on {action.ex_on}")
+                    except FeedError as error:
+                        wrong.setdefault(security.security_id, []).append(str(error))
+        every = sorted(found.values(), key=lambda a: (a.security_id, a.ex_on))
+        return _unless(wrong, [a for a in every if first <= a.ex_on <= last])
 
     def profiles(self, names: Sequence[str], now: datetime) -> list[Profile]:
         """The lines of securities.csv, priced by the price files where they say no price; else what those tell alone."""
@@ -129,7 +148,7 @@ class CsvFeed:
                 if priced is not None:
                     found[each.symbol, each.exchange] = priced
         if wrong:
-            raise FeedError("; ".join(wrong[:5]), partial=list(found.values()))
+            raise FeedError("; ".join(wrong[:MOST_SAID]), partial=list(found.values()))
         return list(found.values())
 
     def _listed(self) -> tuple[list[Profile], list[str]]:
@@ -161,12 +180,15 @@ class CsvFeed:
         path = self._path(Security(0, profile.symbol, "", profile.exchange or "", "", ""))
         if path is None:
             return profile
-        lines = [(day, line) for line in _lines(path, ("date", "close")) if (day := _day(line, "date")) <= now.date()]
-        lines.sort(key=lambda each: each[0])
+        lines = []
+        for line in _lines(path, ("date", "close")):
+            with suppress(FeedError):  # the bars of the file tell of it
+                lines.append((_day(line, "date"), _positive(line, "close"), line.cells.get("currency")))
+        lines = sorted((each for each in lines if each[0] <= now.date()), key=lambda each: each[0])[-2:]
         if not lines:
             return profile
-        currency = lines[-1][1].cells.get("currency") or profile.currency
-        closes = [_positive(line, "close") for _, line in lines[-2:]]
+        currency = lines[-1][2] or profile.currency
+        closes = [close for _, close, _ in lines]
         if currency:
             closes = [major_quote(close, currency)[0] for close in closes]
             currency = major_quote(Decimal(1), currency)[1]
@@ -185,49 +207,57 @@ class CsvFeed:
         paths = (self.folder / f"{security.exchange}_{symbol}.csv", self.folder / f"{symbol}.csv")
         return next((path for path in paths if path.is_file() and path.name.lower() not in OTHERS), None)
 
-    def _newest(self, security: Security) -> list[Bar]:
-        """The last bars of a file, read again only when it changed. Some, for today may not be the last line."""
+    def _newest(self, security: Security) -> tuple[list[Bar], list[str]]:
+        """The last bars of a file and what is wrong with it, read again only when it changed. Some, for today may not be the last line."""
         path = self._path(security)
         if path is None:
-            return []
+            return [], []
         stat = path.stat()
         state = (stat.st_mtime_ns, stat.st_size, security.currency)
         known = self._last.get(path)
         if known is None or known[0] != state:
-            known = self._last[path] = (state, self._bars(security)[-10:])
-        return known[1]
+            bars, wrong = self._bars(security)
+            known = self._last[path] = (state, bars[-10:], wrong)
+        return known[1], known[2]
 
-    def _bars(self, security: Security) -> list[Bar]:
-        """All bars of a security's file, oldest first."""
+    def _bars(self, security: Security) -> tuple[list[Bar], list[str]]:
+        """(all bars of a security's file, oldest first; what is wrong with its other lines). A day that stands in it twice has none."""
         path = self._path(security)
         if path is None:
-            return []
-        found = []
+            return [], []
+        found: dict[date, Bar] = {}
+        twice: set[date] = set()
+        wrong = []
         for line in _lines(path, ("date", "close")):
-            currency = line.cells.get("currency") or security.currency
-            if major_quote(Decimal(1), currency)[1] != security.currency:
-                raise FeedError(
-                    f"csv: {line.where}: currency {currency!r}, but {security.symbol} is in {security.currency}"
-                )
-            cells = {
-                name: major_quote(_positive(line, name), currency)[0]
-                for name in _PRICES
-                if name == "close" or line.cells.get(name)
-            }
-            volume = _number(line, "volume") if line.cells.get("volume") else None
-            if volume is not None and volume < 0:
-                raise FeedError(f"csv: {line.where}: volume {line.cells['volume']!r} is below zero")
-            adjusted = _positive(line, "adj_close") if line.cells.get("adj_close") else None
-            if adjusted is not None:
-                adjusted = major_quote(adjusted, currency)[0]
-            found.append(
-                (line, Bar(security.security_id, _day(line, "date"), volume=volume, adjusted=adjusted, **cells))
-            )
-        found.sort(key=lambda each: each[1].on)
-        for (_, one), (line, other) in pairwise(found):
-            if one.on == other.on:
-                raise FeedError(f"csv: {line.where}: date {line.cells['date']!r} stands in the file twice")
-        return [bar for _, bar in found]
+            try:
+                bar = _bar(line, security)
+                if bar.on in found:
+                    twice.add(bar.on)
+                    raise FeedError(f"csv: {line.where}: date {line.cells['date']!r} stands in the file twice")
+            except FeedError as error:
+                wrong.append(str(error))
+                continue
+            found[bar.on] = bar
+        return [found[on] for on in sorted(found) if on not in twice], wrong
+
+
+def _bar(line: _Line, security: Security) -> Bar:
+    """A line of a price file."""
+    currency = line.cells.get("currency") or security.currency
+    if major_quote(Decimal(1), currency)[1] != security.currency:
+        raise FeedError(f"csv: {line.where}: currency {currency!r}, but {security.symbol} is in {security.currency}")
+    cells = {
+        name: major_quote(_positive(line, name), currency)[0]
+        for name in _PRICES
+        if name == "close" or line.cells.get(name)
+    }
+    volume = _number(line, "volume") if line.cells.get("volume") else None
+    if volume is not None and volume < 0:
+        raise FeedError(f"csv: {line.where}: volume {line.cells['volume']!r} is below zero")
+    adjusted = _positive(line, "adj_close") if line.cells.get("adj_close") else None
+    if adjusted is not None:
+        adjusted = major_quote(adjusted, currency)[0]
+    return Bar(security.security_id, _day(line, "date"), volume=volume, adjusted=adjusted, minor=currency in MINOR_QUOTES, **cells)
 
 
 def _action(line: _Line, security: Security) -> Action:
@@ -301,19 +331,30 @@ def _profile(line: _Line) -> Profile:
     )
 
 
-def _each(securities: Sequence[Security], read: Callable[[Security], list[T]]) -> list[T]:
+def _each(securities: Sequence[Security], read: Callable[[Security], tuple[list[T], list[str]]]) -> list[T]:
     """What can be read; what cannot is named in the error that carries the rest."""
     found: list[T] = []
-    wrong = []
+    wrong: dict[Hashable, list[str]] = {}
     for security in securities:
         try:
-            found += read(security)
+            rows, bad = read(security)
         except FeedError as error:
-            wrong.append(str(error))
-    if wrong:
-        more = f" (and {len(wrong) - 5} more files)" if len(wrong) > 5 else ""
-        raise FeedError("; ".join(wrong[:5]) + more, partial=found)
-    return found
+            rows, bad = [], [str(error)]
+        found += rows
+        if bad:
+            wrong[security.security_id] = bad
+    return _unless(wrong, found)
+
+
+def _unless(wrong: dict[Hashable, list[str]], found: list[T]) -> list[T]:
+    """What was found. Raises FeedError with it where lines are wrong: the first few of each security or currency are named."""
+    if not wrong:
+        return found
+
+    def said(bad: list[str]) -> str:
+        return "; ".join(bad[:MOST_SAID]) + (f" (and {len(bad) - MOST_SAID} more lines)" if len(bad) > MOST_SAID else "")
+
+    raise refusing({key: said(bad) for key, bad in wrong.items()}, found)
 
 
 def _lines(path: Path, required: Sequence[str]) -> list[_Line]:
