@@ -119,7 +119,7 @@ def _dividends(book: Book, as_of: int) -> tuple[Dividend, ...]:
             Dividend(
                 row, security, day_of(day), action.ex_on if action else None, action.pay_on if action else None, units or None,
                 (gross / units).quantize(PLACES) if units else None, currency, gross, taxes, fees, net,
-                amounts and amounts.gross, amounts and -amounts.taxes, amounts and amounts.net, reason, row in spent,
+                None if amounts is None else amounts.gross, None if amounts is None else -amounts.taxes, None if amounts is None else amounts.net, reason, row in spent,
                 withholding(gross, taxes, fees, action.amount).shares if action and announced else None,
             )
         )  # fmt: skip

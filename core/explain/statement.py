@@ -155,7 +155,7 @@ NAMED = {"start_value": "start", "end_value": "end"}
 def of_position(view: View, row: Row) -> Explained | None:
     if row[row["_column"]] is None:
         return None
-    by, name = view.scope.by, NAMED.get(row["_column"], row["_column"])
+    by, name = view.scope.by, str(NAMED.get(row["_column"], row["_column"]))
     if row["group"] == CASH and row["security_id"] is None and row["_row"] == len(row["_table"].rows) - 1:
         return _explained(view, name, (), True)
     mine = [n for n in _all(view) if group_of(view.book.securities[n], by) == row["group"] and (by != "security" or n == row["security_id"])]
@@ -164,4 +164,4 @@ def of_position(view: View, row: Row) -> Explained | None:
 
 @explains("statement_positions", *COLUMNS, total=True)
 def of_all(view: View, row: Row) -> Explained | None:
-    return _explained(view, NAMED.get(row["_column"], row["_column"]), _all(view), True)
+    return _explained(view, str(NAMED.get(row["_column"], row["_column"])), _all(view), True)

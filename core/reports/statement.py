@@ -166,7 +166,7 @@ def statement_positions(view: View) -> Made:
     for n in found.positions:
         security = view.book.securities[n]
         groups.setdefault((group_of(security, by), n if by == "security" else None), []).append(n)
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for (group, number), members in groups.items():
         one = None if number is None else view.book.securities[number]
         currency = one.currency if one is not None else group if by == "currency" else None
