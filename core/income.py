@@ -14,6 +14,7 @@ from datetime import date
 from decimal import ROUND_DOWN, Decimal
 
 from core.book import Action, Book
+from core.entry_amounts import entry_amounts
 from core.fx import Rates, day_number, day_of
 from core.ledger import ACTIONS, CODE, KINDS, MICRO, UNITS, Draft, Ledger, LedgerError, Security
 from core.lots import Moves
@@ -111,18 +112,14 @@ def _dividends(book: Book, as_of: int) -> tuple[Dividend, ...]:
         entitled = day if action is None else day_number(action.ex_on)
         units = Decimal(int(ledger.quantity[row])) / UNITS or held.get(security.security_id, NOTHING).before(entitled)
         net = gross - taxes - fees
-        rate: Decimal | NoRate = book.rates.rate(currency, book.base, day)
-        if ledger.with_fx[row] and net:
-            rate = Decimal(int(ledger.net[row])) / MICRO / net
-        net_base, taxes_base, fees_base = (
-            None if isinstance(rate, NoRate) else posted(amount * rate, book.base) for amount in (net, taxes, fees)
-        )
+        found = entry_amounts(ledger, row, book.rates, book.base)
+        amounts, reason = (None, found) if isinstance(found, NoRate) else (found, None)
         announced = action is not None and action.currency in (None, currency)
         out.append(
             Dividend(
                 row, security, day_of(day), action.ex_on if action else None, action.pay_on if action else None, units or None,
                 (gross / units).quantize(PLACES) if units else None, currency, gross, taxes, fees, net,
-                whole_sum(net_base, taxes_base, fees_base), taxes_base, net_base, None if not isinstance(rate, NoRate) else rate, row in spent,
+                None if amounts is None else amounts.gross, None if amounts is None else -amounts.taxes, None if amounts is None else amounts.net, reason, row in spent,
                 withholding(gross, taxes, fees, action.amount).shares if action and announced else None,
             )
         )  # fmt: skip

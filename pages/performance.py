@@ -32,12 +32,25 @@ explain.table(
 show.notes(periods)
 explain.hint()
 
+lines = here.answer("statement")
+if lines.rows:
+    explain.table(here, lines, key="statement", title=True, only=("name", "amount", "local_gain", "currency_gain", "reason"))
+    explain.cards(here, lines, only=("realised", "unrealised", "income", "costs", "currency", "since_purchase"))
+    show.notes(lines)
+    show.explain("statement")
+
 st.subheader("What earned it", anchor=False)
 scope.by_control(here, key="performance_by")
 groups = here.answer("returns_by")
 explain.table(here, groups, key="groups")
 show.notes(groups)
 show.explain("performance", "returns_by")
+
+each = here.answer("statement_positions")
+if each.rows:
+    explain.table(here, each, key="statement_positions", title=True)
+    show.notes(each)
+    show.explain("statement_positions")
 
 rates, gains = here.answer("fx_effect"), here.answer("fx_gains")
 if any({*rates.column("currency_gain"), *gains.column("unrealised_currency"), *gains.column("realised_currency")}):

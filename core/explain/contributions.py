@@ -10,8 +10,8 @@ import numpy as np
 
 from core.contributions import Part, opened, part, parts, together
 from core.explain import Evidence, Explained, Given, Term, evidence, explains
-from core.explain.evidence import LOTS, SALES
-from core.explain.holdings import total
+from core.explain.evidence import LOTS
+from core.explain.holdings import parts_of_sales, total
 from core.explain.performance import period_figure, value_on
 from core.fx import day_of
 from core.money import posted, posted_float
@@ -416,19 +416,7 @@ def _realised(view: View, shown: str, number: int) -> Explained:
     behind = (evidence.disposals(view, sold), evidence.entries(view, {r for d in sold for r in (d.row, d.opening_row)}))
 
     def sums(g: Given) -> tuple[Decimal, Decimal]:
-        gain = moved = Decimal(0)
-        names = ("proceeds", "cost", "proceeds_base", "cost_base", "short", "rate")
-        for proceeds, cost, proceeds_base, cost_base, short, rate in zip(
-            *(g.column(SALES, n) for n in names), strict=True
-        ):
-            opening, closing, opening_base, closing_base = (
-                (proceeds, cost, proceeds_base, cost_base) if short else (cost, proceeds, cost_base, proceeds_base)
-            )
-            at = closing_base / closing if closing else rate
-            change = posted(opening * at, view.base) - opening_base
-            gain += proceeds_base - cost_base
-            moved += -change if short else change
-        return gain, moved
+        return parts_of_sales(g, view.base)
 
     formulas = {"realised": ("Σ (proceeds − cost), each side at the FX of its own day", lambda g: sums(g)[0]),
                 "realised_currency": ("Σ cost in its own currency × FX of the sale − cost at the FX of the purchase", lambda g: sums(g)[1]),

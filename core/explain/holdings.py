@@ -476,6 +476,38 @@ def sale_cells(view: View, row: Row) -> Explained | None:
     )  # fmt: skip
 
 
+def parts_of_sales(g: Given, base: str) -> tuple[Decimal, Decimal]:
+    """(Σ gain, Σ currency part) of the disposals in the evidence."""
+    gain = moved = Decimal(0)
+    names = ("proceeds", "cost", "proceeds_base", "cost_base", "short", "rate")
+    for proceeds, cost, proceeds_base, cost_base, short, of_day in zip(*(g.column(SALES, n) for n in names), strict=True):
+        sides = ((cost, cost_base), (proceeds, proceeds_base))
+        (start, start_base), (end, end_base) = sides[::-1] if short else sides
+        part = posted(start * (end_base / end if end else of_day), base) - start_base
+        gain += proceeds_base - cost_base
+        moved += -part if short else part
+    return gain, moved
+
+
+@explains("realised", "local_gain", "currency_gain")
+def sale_parts(view: View, row: Row) -> Explained | None:
+    shown = row["_column"]
+    if row[shown] is None:
+        return None
+    d = _sale(view, row)
+    behind = (evidence.disposals(view, [d]), evidence.entries(view, {d.row, d.opening_row}),
+              evidence.rates(view, [view.book.securities[d.security].currency], d.closed_on))  # fmt: skip
+    if shown == "currency_gain":
+        return Explained("cost in its own currency × FX of the sale (proceeds in base currency ÷ proceeds) − cost at the FX of the purchase",
+                         lambda g: parts_of_sales(g, view.base)[1], (), behind)  # fmt: skip
+
+    def local(g: Given) -> Decimal:
+        gain, moved = parts_of_sales(g, view.base)
+        return gain - moved
+
+    return Explained("(proceeds − cost in its own currency) × FX of the sale: gain − currency part", local, (), behind)
+
+
 @explains("realised", "gain_percent")
 def sale_percent(view: View, row: Row) -> Explained | None:
     if row["gain_percent"] is None:

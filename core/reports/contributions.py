@@ -14,8 +14,9 @@ from core.reasons import NoRate, Reason
 from core.reports import Made, report
 from core.reports.allocation import group_of
 from core.reports.performance import number, told, why
+from core.stretch import currency_part, of_disposal
 from core.table import Column, Figure, Kind
-from core.view import Span, View, money, per_year
+from core.view import Span, View, per_year
 
 CASH = "Cash"
 
@@ -240,7 +241,7 @@ def fx_gains(view: View) -> Made:
                 )
             else:
                 whole = posted(p.value_base, base) - p.cost_base
-                fx = posted(p.cost * p.rate, base) - p.cost_base
+                fx = currency_part(p.cost, p.cost_base, p.rate, base)
         gain, gain_fx, unknown = sold.get(n, (Decimal(0), Decimal(0), None))
         if unknown is not None:
             reason = "; ".join(filter(None, (reason, f"realised: {unknown}")))
@@ -259,24 +260,9 @@ def realised_parts(lots: Lots, view: View) -> dict[int, tuple[Decimal, Decimal, 
     out: dict[int, tuple[Decimal, Decimal, NoRate | None]] = {}
     for d in lots.disposals:
         gain, fx, unknown = out.get(d.security, (Decimal(0), Decimal(0), None))
-        currency = view.book.securities[d.security].currency
-        proceeds, cost = money(d.proceeds_base), money(d.cost_base)
-        if proceeds is None or cost is None:
-            on = d.closed_on if (proceeds is None) != d.short else d.opened_on
-            out[d.security] = (gain, fx, unknown or NoRate(currency, day_of(on)))
-            continue
-        opening, closing = (d.proceeds, d.cost) if d.short else (d.cost, d.proceeds)
-        closing_base = cost if d.short else proceeds
-        known = money(closing)
-        assert known is not None
-        rate: Decimal | NoRate = (
-            closing_base / known if known else view.book.rates.rate(currency, view.base, d.closed_on)
-        )
-        paid = money(opening)
-        assert paid is not None
-        if isinstance(rate, NoRate):
-            out[d.security] = (gain, fx, unknown or rate)
-            continue
-        moved = posted(paid * rate, view.base) - (proceeds if d.short else cost)
-        out[d.security] = (gain + proceeds - cost, fx + (-moved if d.short else moved), unknown)
+        found = of_disposal(d, view.book.securities[d.security].currency, view.base, view.book.rates)
+        if isinstance(found, NoRate):
+            out[d.security] = (gain, fx, unknown or found)
+        else:
+            out[d.security] = (gain + found.gain, fx + found.currency_gain, unknown)
     return out

@@ -13,10 +13,11 @@ from core.fx import day_of
 from core.ledger import CODE, MICRO, UNITS
 from core.lots import posting_unit, summable, totals
 from core.money import posted, posted_float
-from core.reasons import Reason
+from core.reasons import NoRate, Reason
 from core.reports import Made, report
 from core.reports.cash import settled_in_base
 from core.rules import check
+from core.stretch import of_disposal
 from core.table import Column, Figure, Kind
 from core.valuation import Position, session_before
 from core.view import View, money
@@ -278,12 +279,15 @@ def _lots_of(view: View, p: Position) -> list[tuple[Any, ...]]:
     Column("proceeds", "Proceeds", Kind.MONEY, "net of sale fees and taxes, in the base currency"),
     Column("cost", "Cost", Kind.MONEY, "purchase fees included, at the rate of the purchase day"),
     Column("gain", "Gain", Kind.MONEY),
+    Column("local_gain", "Of which price", Kind.MONEY, "(proceeds − cost in its own currency) × the rate of the sale", wide_only=True),
+    Column("currency_gain", "Of which currency", Kind.MONEY, "cost in its own currency × the rate of the sale − cost at the purchase's", wide_only=True),
     Column("gain_percent", "Gain %", Kind.PERCENT),
     Column("days_held", "Days held", Kind.COUNT, wide_only=True),
     empty="Nothing has been sold up to this date.",
 )
 def realised(view: View) -> Made:
-    """Every sale, lot by lot: proceeds − cost in the base currency, each side at the rate of its own day."""
+    """Every sale, lot by lot: proceeds − cost in the base currency, each side at the rate of its own day; what of it the price made
+    and what the exchange rate, which add up to the cent. Of a short what it brought takes the place of the cost."""
     closed, rows = view.lots.closed, list[tuple[Any, ...]]()
     if view.scope.security is not None:
         closed = closed.only(closed.security == view.scope.security)
@@ -292,16 +296,19 @@ def realised(view: View) -> Made:
     rows.sort(key=itemgetter(2, 0), reverse=True)
     columns = (closed.proceeds_base, closed.cost_base, closed.gains()[0])
     proceeds, cost, gains = (Decimal(int(summable(column).sum())) / MICRO for column in columns)
-    total = ("Total", None, None, None, proceeds, cost, gains, None, None)
+    local, currency = (sum((r[i] for r in rows if r[i] is not None), Decimal(0)) for i in (7, 8))
+    total = ("Total", None, None, None, proceeds, cost, gains, local, currency, None, None)
     return Made(rows, total=total if rows else None)
 
 
 def _disposals_of(view: View, number: int) -> list[tuple[Any, ...]]:
     """The rows of `realised` of one security."""
-    its, symbol, rows = view.lots.closed, view.book.securities[number].symbol, []
+    its, security, rows = view.lots.closed, view.book.securities[number], list[tuple[Any, ...]]()
     for d in its.only(its.security == number).objects():
         proceeds, cost = money(d.proceeds_base), money(d.cost_base)
         gain = None if proceeds is None or cost is None else proceeds - cost
-        rows.append((symbol, day_of(d.opened_on), day_of(d.closed_on), Decimal(d.units) / UNITS, proceeds, cost, gain,
+        found = of_disposal(d, security.currency, view.base, view.book.rates)
+        parts = (None, None) if isinstance(found, NoRate) else (found.local_gain, found.currency_gain)
+        rows.append((security.symbol, day_of(d.opened_on), day_of(d.closed_on), Decimal(d.units) / UNITS, proceeds, cost, gain, *parts,
                      ratio(gain, cost), d.closed_on - d.opened_on))  # fmt: skip
     return rows
