@@ -35,6 +35,7 @@ from core.ledger import (
 )
 from core.lots import Moves
 from core.money import posted
+from core.prices import shown_on
 from core.ratio import ratio_text
 from core.reasons import MisbookedSplit, UnbookedSplit, spelled
 from core.split_matching import State, each_once, in_words, is_usual, ratio_of, restated, unmatched
@@ -209,8 +210,10 @@ def _find_splits(book: Book, as_of: int) -> tuple[list[Unbooked], dict[int, Comp
 
 
 def _announced(book: Book, security: int, as_of: int) -> list[Action]:
-    actions = book.actions.get(security, ())
-    return [a for a in actions if a.kind == "split" and a.ratio and a.ratio != 1 and day_number(a.ex_on) <= as_of]
+    """The splits that the feeds announce, up to a day: where a feed is a day early, those that the closes show by then."""
+    series = book.prices.get(security)
+    return [a for a in book.actions.get(security, ()) if a.kind == "split" and a.ratio and a.ratio != 1
+            and max(day_number(a.ex_on), shown_on(series, day_number(a.ex_on), float(a.ratio))) <= as_of]  # fmt: skip
 
 
 def _lacking(

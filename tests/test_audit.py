@@ -281,7 +281,7 @@ def test_every_table_of_peoples_changes_is_audited(owner: Connection) -> None:
     """A table that the working roles may write is audited, or stands here with its reason."""
     not_audited = {
         "portfolio_snapshots", "position_snapshots", "holdings", "cash_balances", "holding_states", "price_arrays",  # derived
-        "trading_sessions", "fx_rates", "feed_states", "job_runs", "dead_letters", "data_versions",  # written by feeds and jobs alone
+        "trading_sessions", "fx_rates", "risk_free_rates", "feed_states", "feed_troubles", "gap_scans", "price_gaps", "rates_asked", "actions_asked", "job_runs", "dead_letters", "data_versions",  # written by feeds and jobs alone
         "price_corrections", "fx_corrections", "action_corrections",  # trails themselves
         "sessions", "sign_in_failures",  # signing in
         "lookups", "task_steps", "request_keys",  # what was asked and how far it is, not what changed

@@ -28,6 +28,7 @@ from core.people import checked_access, checked_role, checked_username
 from core.profiles import question
 from core.recognition import checked_map_name
 from core.reconciliation import checked_basis, checked_custodian, checked_decision
+from core.risk_free import rate_of
 from core.upkeep import checked_job
 
 DAY, TODAY = date(2026, 1, 5), date(2026, 1, 9)
@@ -73,7 +74,8 @@ def counterparty(**cells: Any) -> Callable[[], Any]:
 TWINS: dict[str, tuple[Callable[[], Any], str, str, str]] = {
     "transactions_quantity_check": (booked("deposit", gross="10", quantity="-3"), "quantity", "-3", "leave it empty"),
     "transactions_price_check": (booked("interest", gross="10", price="-3"), "price", "-3", "leave it empty"),
-    "transactions_ratio_check": (booked("split", security=ACME, ratio="-2"), "ratio", "-2", "new units for one old"),
+    "transactions_ratio_new_check": (booked("split", security=ACME, ratio="-2"), "ratio", "-2", "new units for old ones"),
+    "risk_free_rates_rate_check": (lambda: rate_of("400%", "line 2, rate"), "line 2, rate", "400%", "4.25% or 0.0425"),
     "transactions_fees_check": (booked("deposit", gross="10", fees="-1"), "fees", "-1", "a positive amount"),
     "transactions_fx_check": (booked("deposit", gross="10", currency="EUR", fx="0"), "fx", "0", "a positive rate"),
     "transactions_fraction_check": (booked("spin_off", security=ACME, into=OTHER, ratio="1", fraction="1.5"), "fraction", "1.5", "from 0 to 1"),
@@ -120,15 +122,22 @@ PROGRAM = "a word that the program alone writes"
 STAMPS = "the program writes both columns at once"
 INSTALLED = "written by migrations and the set-up alone"
 NOBODYS: dict[str, str] = {
+    "actions_asked_check": PROGRAM,
+    "actions_asked_check1": STAMPS,
     "asset_prices_previous_close_check": FEEDS,
     "asset_prices_session_check": PROGRAM,
     "audit_log_action_check": PROGRAM,
     "audit_log_seq_check": PROGRAM,
     "corporate_actions_kind_check": PROGRAM,
+    "corporate_actions_ratio_new_check": FEEDS,
+    "corporate_actions_ratio_old_check": FEEDS,
+    "corporate_actions_ratio_whole": "a ratio is one Fraction: both of its numbers or none",
     "countries_country_check": INSTALLED,
     "currencies_currency_check": INSTALLED,
     "currencies_minor_units_check": INSTALLED,
+    "feed_troubles_what_check": PROGRAM,
     "fx_rates_rate_check": FEEDS,
+    "gap_scans_one_check": PROGRAM,
     "job_runs_status_check": PROGRAM,
     "limits_severity_check": INSTALLED,
     "lookups_check": STAMPS,
@@ -139,6 +148,9 @@ NOBODYS: dict[str, str] = {
     "notices_event_check": PROGRAM,
     "notices_status_check": PROGRAM,
     "portfolio_snapshots_coverage_check": "a share that core.valuation computes",
+    "price_gaps_check": PROGRAM,
+    "price_gaps_check1": PROGRAM,
+    "price_gaps_sessions_check": PROGRAM,
     "price_history_high_check": FEEDS,
     "price_history_low_check": FEEDS,
     "price_history_open_check": FEEDS,
@@ -156,6 +168,8 @@ NOBODYS: dict[str, str] = {
     "tasks_status_check": PROGRAM,
     "trading_sessions_check": FEEDS,
     "transactions_cash_currency_check": "the portfolio's currency or the entry's, each one of the table of currencies",
+    "transactions_ratio_old_check": "the denominator of a Fraction is above zero",
+    "transactions_ratio_whole": "a ratio is one Fraction: both of its numbers or none",
     "transactions_currency_check": "core.importing.drafted and db.transfers ask the table of currencies",
 }
 

@@ -22,6 +22,7 @@ from core import booking, brokers, cumulative, importing
 from core.booking import derive, plain
 from core.causes import plain as plain_text
 from core.ledger import CODE, UNITS, Draft, Ledger, LedgerError, from_postings, post
+from core.listings import Listings
 from core.lots import Lots, OpenLots, level
 from core.ratio import in_ten_places, ratio_reading, ratio_text, read_ratio
 from db import exports, imports
@@ -444,4 +445,4 @@ def test_cells_of_a_draft_say_two_numbers() -> None:
     draft = Draft("split", on, "USD", SECURITIES[1], ratio=Fraction(1, 3))
     cells = importing.cells_of(draft)
     assert cells["ratio"] == "1:3"
-    assert importing.draft(cells, importing.by_symbol(SECURITIES), frozenset({"USD"}), "USD") == draft
+    assert importing.draft(cells, Listings(SECURITIES), frozenset({"USD"}), "USD") == draft

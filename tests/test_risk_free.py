@@ -42,7 +42,7 @@ def test_a_file_of_rates_names_the_line_that_is_wrong() -> None:
     assert rates_of("date,rate\n2026-02-02,4%\n2026-01-01,0.05\n2026-03-03,\n") == [(date(2026, 1, 1), Decimal("0.05")), (date(2026, 2, 2), Decimal("0.04"))]
     with pytest.raises(BadRate, match="line 3, rate: '5'"):
         rates_of("date,rate\n2026-01-01,4%\n2026-01-02,5\n")
-    with pytest.raises(BadRate, match="line 2: date 'soon'"):
+    with pytest.raises(BadRate, match="line 2, date: 'soon'"):
         rates_of("date,rate\nsoon,4%\n")
     with pytest.raises(BadRate, match="columns date and rate"):
         rates_of("day;value\n")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from uuid import uuid4
 
 import numpy as np
@@ -21,6 +22,7 @@ from test_explain import OF_A_VIEW, check
 from core.book import Action, Book, Portfolio
 from core.fx import Rates, Series, day_number
 from core.ledger import Draft, Security, from_postings, post
+from core.ratio import read_ratio
 from core.reasons import MisbookedSplit, UnbookedSplit
 from core.reports import REPORTS
 from core.scope import Scope
@@ -48,11 +50,11 @@ def booked(*drafts: Draft, actions: Sequence[Action] = (), closes: dict[date, fl
 
 
 def split(ratio: str | int, on: date = EX, security: int = 1) -> Action:
-    return Action(security, "split", on, ratio=D(ratio))
+    return Action(security, "split", on, ratio=read_ratio(str(ratio)))
 
 
 def entry(ratio: str | int, on: date = EX) -> Draft:
-    return Draft("split", on, "USD", ACME, ratio=D(ratio))
+    return Draft("split", on, "USD", ACME, ratio=read_ratio(str(ratio)))
 
 
 def trade(kind: str, units: int | str, price: int | str, on: date = BOUGHT, security: Security = ACME) -> Draft:
@@ -136,7 +138,7 @@ def test_a_short_position_splits_too() -> None:
 def test_several_lots_are_split_one_by_one() -> None:
     drafts = [trade("buy", 1, 300, BOUGHT + timedelta(days=i)) for i in range(3)]
     found = only(booked(*drafts, actions=[split("0.3333333333")]))
-    assert (found.ratio, found.units, found.after) == ("1:3", 3, D("0.9999999999"))
+    assert (found.ratio, found.units, found.after) == ("1:3", 3, D(1))
 
 
 def test_two_splits_build_on_each_other() -> None:
@@ -208,7 +210,7 @@ def test_two_entries_may_stand_for_one_split() -> None:
 
 
 def test_a_spin_off_that_the_feed_calls_a_split_is_booked() -> None:
-    spun = Draft("spin_off", EX, "USD", ACME, into=BOLT, ratio=D("0.25"), fraction=D("0.2"))
+    spun = Draft("spin_off", EX, "USD", ACME, into=BOLT, ratio=Fraction("0.25"), fraction=D("0.2"))
     assert none(booked(trade("buy", 100, 300), spun, actions=[split("1.281")]))
     alone = only(booked(trade("buy", 100, 300), actions=[split("1.281")]))
     assert (alone.ratio, alone.is_usual) == ("1281:1000", False)

@@ -7,7 +7,7 @@ unbooked.of_security(look, s)           # on the page of a security: in which po
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 import streamlit as st
@@ -19,7 +19,7 @@ from core.unbooked import Unbooked
 from db import tasks, unbooked
 from db.access import User
 from db.unbooked import Split, Standing
-from ui import errors, explain, frame, plan, show, task_panel
+from ui import clock, errors, explain, frame, plan, show, task_panel
 from ui.scope import Here, Look
 
 PLAN = "book_splits"
@@ -28,7 +28,7 @@ COLUMNS = ("symbol", "action", "ex_on", "state", "ratio", "amount", "units", "af
 
 
 def _today() -> date:
-    return datetime.now(UTC).date()
+    return clock.utc_day()
 
 
 def warn(here: Here) -> None:
