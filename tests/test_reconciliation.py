@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -175,7 +176,7 @@ def test_a_price_in_another_currency_is_converted() -> None:
 
 
 def test_a_known_split_that_is_not_booked() -> None:
-    split = Action(1, "split", date(2026, 3, 11), D(4), None, None)
+    split = Action(1, "split", date(2026, 3, 11), Fraction(4), None, None)
     row = only(reconciled(MATCHING.replace("ACME,100,52", "ACME,400,13"), actions=(split,)), "ACME")
     assert (row.verdict, codes(row), row.causes[0].strong) == ("quantity", ["split"], True)
     assert "4:1 split with ex-date 2026-03-11 is known and not booked here" in row.causes[0].text
@@ -186,7 +187,7 @@ LATER = date(2026, 7, 17)  # four months after the split
 
 @pytest.mark.parametrize("on", [date(2026, 3, 13), date(2026, 4, 30), LATER, date(2031, 7, 17)])
 def test_an_unbooked_split_is_named_whatever_its_age(on: date) -> None:
-    split = Action(1, "split", date(2026, 3, 11), D(4), None, None)
+    split = Action(1, "split", date(2026, 3, 11), Fraction(4), None, None)
     row = only(reconciled(MATCHING.replace("ACME,100,52", "ACME,400,13"), actions=(split,), on=on), "ACME")
     assert [(c.code, c.strong) for c in row.causes] == [("split", True)]
     assert row.causes[0].text == "The 4:1 split with ex-date 2026-03-11 is known and not booked here."
@@ -198,22 +199,22 @@ def test_an_unbooked_split_is_named_beside_trades_since() -> None:
         draft("buy", date(2026, 4, 1), ACME, quantity="30", price="13"),
         draft("sell", date(2026, 4, 8), ACME, quantity="100", price="14"),
     )
-    split = Action(1, "split", date(2026, 3, 11), D(4), None, None)
+    split = Action(1, "split", date(2026, 3, 11), Fraction(4), None, None)
     row = only(reconciled(MATCHING.replace("ACME,100,52", "ACME,330,13"), *more, actions=(split,), on=LATER), "ACME")
     assert (row.our_units, codes(row)) == (D(30), ["split"])
 
 
 def test_all_sold_here_by_an_unbooked_split_and_the_rest_still_there() -> None:
     sold = draft("sell", date(2026, 4, 8), ACME, quantity="100", price="14")
-    split = Action(1, "split", date(2026, 3, 11), D(4), None, None)
+    split = Action(1, "split", date(2026, 3, 11), Fraction(4), None, None)
     row = only(reconciled(MATCHING.replace("ACME,100,52", "ACME,300,13"), sold, actions=(split,), on=LATER), "ACME")
     assert (row.verdict, codes(row)) == ("extra", ["split"])
 
 
 def test_two_unbooked_splits_are_named_together_and_one_alone() -> None:
     both = (
-        Action(1, "split", date(2026, 3, 11), D(4), None, None),
-        Action(1, "split", date(2026, 5, 5), D("0.5"), None, None),
+        Action(1, "split", date(2026, 3, 11), Fraction(4), None, None),
+        Action(1, "split", date(2026, 5, 5), Fraction("0.5"), None, None),
     )
     (cause,) = only(reconciled(MATCHING.replace("ACME,100,52", "ACME,200,26"), actions=both, on=LATER), "ACME").causes
     assert (
@@ -227,7 +228,7 @@ def test_two_unbooked_splits_are_named_together_and_one_alone() -> None:
 def test_a_trade_that_is_not_settled_beside_an_unbooked_split() -> None:
     """10 bought on the 10th settle on the 16th: with the split of the 11th 440 are traded and 400 settled."""
     bought = draft("buy", date(2026, 3, 10), ACME, date(2026, 3, 16), quantity="10", price="51")
-    split = Action(1, "split", date(2026, 3, 11), D(4), None, None)
+    split = Action(1, "split", date(2026, 3, 11), Fraction(4), None, None)
     text = MATCHING.replace("ACME,100,52", "ACME,400,13")
     assert codes(only(reconciled(text, bought, actions=(split,)), "ACME")) == ["split"]
     text = MATCHING.replace("ACME,100,52", "ACME,440,13")
@@ -236,7 +237,7 @@ def test_a_trade_that_is_not_settled_beside_an_unbooked_split() -> None:
 
 def test_a_split_that_was_booked_is_no_cause_four_months_later() -> None:
     booked = draft("split", date(2026, 3, 11), ACME, ratio="4")
-    split = Action(1, "split", date(2026, 3, 11), D(4), None, None)
+    split = Action(1, "split", date(2026, 3, 11), Fraction(4), None, None)
     row = only(reconciled(MATCHING.replace("ACME,100,52", "ACME,390,13"), booked, actions=(split,), on=LATER), "ACME")
     assert "split" not in codes(row)
 
@@ -453,7 +454,7 @@ def test_a_stale_price() -> None:
 
 @pytest.mark.parametrize(("price", "code"), [("5200", "minor_currency"), ("13", "split")])
 def test_other_prices(price: str, code: str) -> None:
-    split = (Action(1, "split", date(2026, 3, 11), D(4), None, None),) if code == "split" else ()
+    split = (Action(1, "split", date(2026, 3, 11), Fraction(4), None, None),) if code == "split" else ()
     row = only(reconciled(MATCHING.replace("52", price), actions=split), "ACME")
     assert (row.verdict, codes(row)) == ("price", [code])
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from threading import Event
 from typing import Any
 
@@ -43,7 +44,7 @@ def small(server: Any) -> Iterator[Small]:
         made.tokens["vera"] = access.sign_in("vera", WORDS)[0]
         access.share(made.user("anna"), made.portfolios[DOLLARS], "vera", "write")
         with made.database.jobs() as c:
-            market.upsert_actions(c, [Action(made.securities["BOLT"], "split", ex(made), ratio=Decimal(3))], "csv")
+            market.upsert_actions(c, [Action(made.securities["BOLT"], "split", ex(made), ratio=Fraction(3))], "csv")
         yield made
 
 

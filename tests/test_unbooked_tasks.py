@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from threading import Event
 from typing import Any
 from uuid import UUID
@@ -46,7 +47,7 @@ def small(server: Any) -> Iterator[Small]:
 def announce(small: Small, symbol: str, day: int, ratio: str | int) -> None:
     with small.database.jobs() as c:
         market.upsert_actions(
-            c, [Action(small.securities[symbol], "split", bar_days(small.now)[day], ratio=Decimal(ratio))], "csv"
+            c, [Action(small.securities[symbol], "split", bar_days(small.now)[day], ratio=Fraction(ratio))], "csv"
         )
 
 
@@ -85,7 +86,7 @@ def missing(small: Small, who: str, portfolio: str) -> list[str]:
 def splits(small: Small, portfolio: str) -> list[Any]:
     with small.database.owner() as c:
         return c.execute(
-            "SELECT traded_on, ratio, source, recorded_by, idempotency_key FROM transactions t WHERE portfolio_id = %s AND security_id = %s AND kind = 'split' "
+            "SELECT traded_on, ratio_new / ratio_old, source, recorded_by, idempotency_key FROM transactions t WHERE portfolio_id = %s AND security_id = %s AND kind = 'split' "
             "AND traded_on >= %s AND NOT EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id)",
             (small.portfolios[portfolio], small.securities["BOLT"], ex(small)),
         ).fetchall()  # fmt: skip
@@ -388,7 +389,7 @@ def test_nobody_signs_in_as_the_installation_nor_shares_with_it(small: Small) ->
     with pytest.raises(access.SignInRefused):
         access.sign_in("installation", "")
     assert "installation" not in {u[1] for u in access.users(small.user("anna"))}
-    with pytest.raises(ValueError, match="nobody has it"):
+    with pytest.raises(ValueError, match="nobody has this user name"):
         access.share(small.user("anna"), small.portfolios[DOLLARS], "installation", "read")
 
 
