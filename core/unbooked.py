@@ -50,7 +50,7 @@ class Unbooked:
 
     `state`: "not booked"; "booked twice"; "another ratio" (the ledger has a split of another ratio in its place); "restated" (the
     entries before it are in units of after it, so that it must not be booked). Dividends are "not booked". `units` were held
-    when the ex date opened, short ones negative; `after` is what a split that is not booked makes of them, lot by lot as it
+    when the ex date opened, short ones negative; `after` is what a split that is not booked makes of them, as it
     would be booked (None: later entries do not allow it); `due` a dividend before tax, in `currency`. `rows`: entries of the
     ledger that speak of it.
     """

@@ -141,7 +141,7 @@ def _notes(mine: Sequence[Standing]) -> Iterator[str]:
         after = f.after or f.units
         if after != after.to_integral_value():
             yield (
-                f"{s.portfolio}: {format(after.normalize(), 'f')} {f.security.symbol} come of it, each lot rounded to ten decimals; "
+                f"{s.portfolio}: {format(after.normalize(), 'f')} {f.security.symbol} come of it, the holding rounded to ten decimals; "
                 "what the broker pays in cash for a fraction is booked as a sale."
             )
         if not f.is_usual:

@@ -214,7 +214,7 @@ def test_all_sold_here_by_an_unbooked_split_and_the_rest_still_there() -> None:
 def test_two_unbooked_splits_are_named_together_and_one_alone() -> None:
     both = (
         Action(1, "split", date(2026, 3, 11), Fraction(4), None, None),
-        Action(1, "split", date(2026, 5, 5), D("0.5"), None, None),
+        Action(1, "split", date(2026, 5, 5), Fraction("0.5"), None, None),
     )
     (cause,) = only(reconciled(MATCHING.replace("ACME,100,52", "ACME,200,26"), actions=both, on=LATER), "ACME").causes
     assert (

@@ -22,7 +22,6 @@ from test_explain import OF_A_VIEW, check
 from core.book import Action, Book, Portfolio
 from core.fx import Rates, Series, day_number
 from core.ledger import Draft, Security, from_postings, post
-from core.ratio import read_ratio
 from core.reasons import MisbookedSplit, UnbookedSplit
 from core.reports import REPORTS
 from core.scope import Scope
@@ -50,11 +49,11 @@ def booked(*drafts: Draft, actions: Sequence[Action] = (), closes: dict[date, fl
 
 
 def split(ratio: str | int, on: date = EX, security: int = 1) -> Action:
-    return Action(security, "split", on, ratio=read_ratio(str(ratio)))
+    return Action(security, "split", on, ratio=Fraction(ratio))
 
 
 def entry(ratio: str | int, on: date = EX) -> Draft:
-    return Draft("split", on, "USD", ACME, ratio=read_ratio(str(ratio)))
+    return Draft("split", on, "USD", ACME, ratio=Fraction(ratio))
 
 
 def trade(kind: str, units: int | str, price: int | str, on: date = BOUGHT, security: Security = ACME) -> Draft:
@@ -135,10 +134,10 @@ def test_a_short_position_splits_too() -> None:
     assert (found.units, found.after) == (-100, -300)
 
 
-def test_several_lots_are_split_one_by_one() -> None:
+def test_several_lots_are_split_together() -> None:
     drafts = [trade("buy", 1, 300, BOUGHT + timedelta(days=i)) for i in range(3)]
-    found = only(booked(*drafts, actions=[split("0.3333333333")]))
-    assert (found.ratio, found.units, found.after) == ("1:3", 3, D(1))
+    found = only(booked(*drafts, actions=[split("1/3")]))
+    assert (found.ratio, found.units, found.after) == ("1:3", 3, 1), "the holding is rounded, not each lot"
 
 
 def test_two_splits_build_on_each_other() -> None:
@@ -202,7 +201,7 @@ def test_what_was_sold_on_its_day_was_split_before() -> None:
 
 def test_digits_that_a_feed_cut_off_and_two_feeds_a_day_apart_are_no_other_split() -> None:
     both = [split("0.3333"), split("0.333333", EX + timedelta(days=1))]
-    assert none(booked(trade("buy", 99, 300), entry("0.3333333333"), actions=both))
+    assert none(booked(trade("buy", 99, 300), entry("1/3"), actions=both))
 
 
 def test_two_entries_may_stand_for_one_split() -> None:
@@ -292,7 +291,7 @@ EXAMPLES = {
         trade("buy", 100, 300), trade("sell", 10, 50, date(2026, 4, 1)),
         actions=[split(2, date(2026, 1, 5)), dividend("0.1", date(2026, 2, 2), date(2026, 2, 9)), split(3),
                  dividend("0.25", date(2026, 3, 20), date(2026, 3, 30))]),
-    "short": booked(trade("short", 100, 300), actions=[split("0.3333333333")]),
+    "short": booked(trade("short", 100, 300), actions=[split("1/3")]),
     "twice": booked(trade("buy", 100, 300), entry(3), entry(3, LATER), actions=[split(3)]),
     "another ratio": booked(trade("buy", 100, 300), entry(2, LATER), actions=[split(3)]),
     "one of two twice": booked(trade("buy", 100, 300), entry(3), entry(3, LATER), actions=[split(2, date(2026, 1, 5)), split(3)]),
@@ -329,7 +328,7 @@ def test_what_a_report_says_of_a_split_stands_once_and_before_all_else() -> None
 
 # --- the law -------------------------------------------------------------------------------------------------------------
 
-RATIOS = ("2", "3", "1.5", "0.5", "0.1", "0.3333333333", "1.1", "20")
+RATIOS = ("2", "3", "1.5", "0.5", "0.1", "1/3", "1.1", "20")
 
 
 @st.composite

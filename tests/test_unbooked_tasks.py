@@ -86,7 +86,7 @@ def missing(small: Small, who: str, portfolio: str) -> list[str]:
 def splits(small: Small, portfolio: str) -> list[Any]:
     with small.database.owner() as c:
         return c.execute(
-            "SELECT traded_on, ratio_new::numeric / ratio_old, source, recorded_by, idempotency_key FROM transactions t WHERE portfolio_id = %s AND security_id = %s AND kind = 'split' "
+            "SELECT traded_on, ratio_new / ratio_old, source, recorded_by, idempotency_key FROM transactions t WHERE portfolio_id = %s AND security_id = %s AND kind = 'split' "
             "AND traded_on >= %s AND NOT EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id)",
             (small.portfolios[portfolio], small.securities["BOLT"], ex(small)),
         ).fetchall()  # fmt: skip

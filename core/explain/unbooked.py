@@ -79,7 +79,7 @@ def after(view: View, row: Row) -> Explained | None:
     f = _of(view, row)
     if f.after is None:
         return None
-    said = "Σ changes of units, the split's own among them: every lot × new ÷ old units, rounded to ten decimals"
+    said = "Σ changes of units, the split's own among them: the holding × new ÷ old units, rounded to ten decimals"
     return Explained(said, lambda g: g.total(MOVES, "units"), (), (changes(view, f, with_it=True), known(f)))
 
 

@@ -20,7 +20,7 @@ _OF = (
     Column("ratio", "Ratio", note="new units to old"),
     Column("amount", "Per unit", Kind.PRICE, "dividend before tax, in its currency", wide_only=True),
     Column("units", "Units held", Kind.UNITS, "when the ex date opened, short ones negative; with the earlier splits that are not booked"),
-    Column("after", "Units after", Kind.UNITS, "what the split makes of them, lot by lot"),
+    Column("after", "Units after", Kind.UNITS, "what the split makes of them, to ten decimals"),
     Column("due", "Due", Kind.PRICE, "units × dividend per unit, before tax, in its currency"),
     Column("currency", "Currency", wide_only=True),
     Column("words", "In words"),
