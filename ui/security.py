@@ -21,7 +21,7 @@ from core.rules.concentration import GROUPS, UNCLASSIFIED
 from core.table import Column, Context, Figure, Kind, Table
 from core.view import PERIOD_NAMES
 from db import audit, ledger, master, snapshots, tasks
-from ui import charts, explain, frame, scope, security_actions, session, show, task_panel, upkeep
+from ui import charts, explain, frame, missing_prices, scope, security_actions, session, show, task_panel, upkeep
 from ui.scope import Here, Look
 
 MASTER = ("name", "exchange", "isin", "asset_class", "sector", "industry", "subsector", "country", "currency", "issuer", "rating",
@@ -44,6 +44,7 @@ def detail(look: Look, s: Row, table: Table) -> None:
     if not look.scope.is_past:
         _open_tasks(look, s)
         upkeep.of_security(look.user, s["security_id"], "edit" in may)
+        missing_prices.of_security(look.user, s["security_id"], "edit" in may)
     security_actions.bar(look, s, may)
     _figures(look, s, table)
     prices = look.answer("prices", security=s["security_id"])

@@ -3,7 +3,7 @@
 To add one, write a function with `@report` in a module of this package. It asks for its inputs by parameter name:
 `view` (a View), `household` (the owner's portfolios, with a view), or rows that the database gives (`chart`, `ledger`, `master`, `bars`, `actions`, `runs`, `jobs`, `feeds`, `letters`,
 `reconciliations`, `reconciliation`, `story`, `counterparties` (their issuers and trades where there is a view), `adjusted`, `would_go`,
-`tasks`, `notices`).
+`tasks`, `notices`, `gaps`, `troubles`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from core.table import Column, Context, Figure, Table
 
 INPUTS = ("view", "household", "chart", "ledger", "master", "bars", "actions", "runs", "jobs", "feeds", "letters",
           "reconciliations", "reconciliation", "story", "counterparties", "adjusted", "would_go", "tasks",
-          "notices")  # fmt: skip
+          "notices", "gaps", "troubles")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
