@@ -21,7 +21,7 @@ from core.master import FIELDS, FREQUENCIES
 from core.reports import REPORTS
 from core.scope import Scope
 from core.table import Context
-from db import additions, market, master
+from db import additions, feeds, gaps, market, master
 from db.access import User
 from db.market import Wanted
 
@@ -98,13 +98,39 @@ class ClassificationAnswer(BaseModel):
     recorded_at: datetime
 
 
+class GapAnswer(BaseModel):
+    """Consecutive sessions of its exchange without a price."""
+
+    first: date
+    last: date
+    sessions: int = Field(description="how many of them are on or after its first trade")
+    before_first: bool = Field(description="it was traded before its first price")
+    feeds: str | None = Field(description="who was asked for them")
+    asked_at: datetime | None
+    next_at: datetime | None = Field(description="when they are asked for again; null: within a minute")
+    text: str = Field(description="the same in words")
+
+
+class TroubleAnswer(BaseModel):
+    """What a feed could not say of it, or said in a way that could not be taken as it came."""
+
+    feed: str = Field(description="empty: all of them")
+    what: str = Field(description="quotes, bars, actions, profiles: what was asked; unit, basis: what was wrong with prices")
+    said: str
+    first_at: datetime
+    last_at: datetime
+    times: int
+
+
 class SecurityDetail(SecurityAnswer):
-    """One security with what it was called and how it was classified."""
+    """One security with what it was called, how it was classified, and what is missing of its prices."""
 
     ended_on: date | None = Field(description="since when it is retired or delisted")
     former: bool = Field(description="it was asked for by a symbol that it has no more")
     symbols: list[SymbolAnswer]
     classifications: list[ClassificationAnswer]
+    gaps: list[GapAnswer] = Field(description="sessions without a price as they are now, whatever date is asked")
+    troubles: list[TroubleAnswer] = Field(description="what the feeds could not say of it as it is now")
 
 
 def _answers(user: User, as_of: str | None, known_at: str | None, wanted: Wanted) -> list[SecurityAnswer]:
@@ -191,7 +217,29 @@ def look_at_security(who: Who, security: Named, as_of: AsOf = None, known_at: Kn
         former=former,
         symbols=[SymbolAnswer(**asdict(s)) for s in past.symbols],
         classifications=[ClassificationAnswer(**asdict(k)) for k in past.classifications],
-    )
+        gaps=[
+            GapAnswer(first=g.first, last=g.last, sessions=g.sessions, before_first=g.leading, feeds=g.feeds, asked_at=g.asked_at,
+                      next_at=g.next_at, text=str(g))
+            for g in gaps.all_of(who.user_id, number)
+        ],
+        troubles=[
+            TroubleAnswer(feed=t.feed, what=t.what, said=t.said, first_at=t.first_at, last_at=t.last_at, times=t.times)
+            for t in feeds.troubles(who.user_id, number)
+        ],
+    )  # fmt: skip
+
+
+class AskedAgainAnswer(BaseModel):
+    """What the feeds are asked for within a minute."""
+
+    gaps: int = Field(description="how many gaps of it")
+
+
+@router.post("/v1/securities/{security}/gaps/ask", response_model=AskedAgainAnswer)
+def ask_for_gaps(who: Who, security: Named) -> AskedAgainAnswer:
+    """Have the feeds asked for the missing prices of a security now, not when it is its turn. For those who may edit it."""
+    number, _, _ = master.named(who, security)
+    return AskedAgainAnswer(gaps=gaps.ask_again(who.user_id, number))
 
 
 class ReferenceAnswer(BaseModel):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import date
 from math import log
 
-BAND = log(1.6)  # how far a step may be from a hundredfold to be taken for one
+HUNDREDFOLD = log(100)
+BAND = log(2)  # how far a step may be from a hundredfold to be taken for one
 SAME = log(1.2)  # how far a close may be corrected without a look at what explains it
 EXACT = 0.01  # how near a factor is to that of a split
 SPLITS = tuple(
@@ -69,7 +70,8 @@ def _levels(points: Sequence[Point], splits: Splits) -> list[int]:
             continue
         before = points[i - 1]
         step = log(p.price / before.price) + sum(log(ratio) for on, ratio in splits if before.on < on <= p.on)
-        out.append(out[-1] + (1 if abs(step - log(100)) < BAND else -1 if abs(step + log(100)) < BAND else 0))
+        levels = round(step / HUNDREDFOLD)
+        out.append(out[-1] + (levels if abs(step - levels * HUNDREDFOLD) < BAND else 0))
     return out
 
 
@@ -81,29 +83,41 @@ class Basis:
     on: date
     came: float
     stored: float
-    split: tuple[date, float] | None = None  # the known one that explains it
+    why: str
 
 
-def other_basis(new: Mapping[date, float], stored: Mapping[date, float], splits: Splits) -> Basis | None:
+def other_basis(
+    new: Mapping[date, float], stored: Mapping[date, float], splits: Splits, corrects: bool = True
+) -> Basis | None:
     """Whether new closes are adjusted for a split for which stored ones of the same days are not, or the other way round; None: no.
 
     A day that both have tells. Where a split that is known explains the difference, the new closes before it are on the other basis. Where none
-    is known, a difference of the size of a split tells all the same, if the stored close agrees with the one before
-    it: then all new closes but the newest are, where that is newer than all that is stored. Any other difference is a correction.
+    is known, a difference of the size of a split tells all the same, if the stored close agrees with one beside
+    it: then all new closes but the newest are, where that is newer than all that is stored. Any other difference is a correction, unless
+    the new closes are only to stand between stored ones (`corrects` is false): then they do not belong there.
     """
     for on in sorted(set(new) & set(stored), reverse=True):
         off = log(new[on] / stored[on])
         for day, ratio in _known(splits, on):
             if abs(log(ratio)) > 2 * EXACT and abs(abs(off) - abs(log(ratio))) < EXACT:
-                return Basis(frozenset(d for d in new if d < day), on, new[on], stored[on], (day, ratio))
-        if abs(off) < SAME or not any(abs(abs(off) - log(s)) < EXACT / 2 for s in SPLITS):
+                days = frozenset(d for d in new if d < day)
+                return Basis(days, on, new[on], stored[on], f"adjusted for the split of {day}")
+        if abs(off) < SAME:
             continue
-        earlier = [d for d in stored if d < on]
-        if earlier and abs(log(stored[on] / stored[max(earlier)])) < SAME:
+        if any(abs(abs(off) - log(s)) < EXACT / 2 for s in SPLITS) and _agrees(stored, on):
             newest = max(new)
             keep = {newest} if newest > max(stored) else set()
-            return Basis(frozenset(new) - keep, on, new[on], stored[on])
+            why = "as if adjusted for a split that is not known here"
+            return Basis(frozenset(new) - keep, on, new[on], stored[on], why)
+        if not corrects:
+            return Basis(frozenset(new), on, new[on], stored[on], "which is another series")
     return None
+
+
+def _agrees(stored: Mapping[date, float], on: date) -> bool:
+    """Whether the stored close of a day is near that before or after it."""
+    beside = [max((d for d in stored if d < on), default=None), min((d for d in stored if d > on), default=None)]
+    return any(d is not None and abs(log(stored[on] / stored[d])) < SAME for d in beside)
 
 
 def _known(splits: Splits, on: date) -> list[tuple[date, float]]:

@@ -16,6 +16,7 @@ from core.fx import day_number, day_of
 from core.ledger import Security
 from core.price_gaps import UNANSWERED, Gap, Hole, holes, wait
 from db import engine
+from db.tasks import refused
 
 _COLUMNS = """g.security_id, s.symbol, s.name, s.exchange, g.first_on, g.last_on, g.sessions, g.before_first, g.feeds, g.tries, g.found_at,
               g.asked_at, g.next_at, g.until FROM price_gaps g JOIN securities s USING (security_id)"""
@@ -121,8 +122,8 @@ def all_of(user: UUID, security: int | None = None) -> list[Gap]:
 
 
 def ask_again(user: UUID, security: int) -> int:
-    """Have every gap of a security asked for within a minute; how many. Raises psycopg.errors.InsufficientPrivilege."""
-    with engine.session(user) as c:
+    """Have every gap of a security asked for within a minute; how many. Raises AccessDenied."""
+    with refused(), engine.session(user) as c:
         row = c.execute("SELECT ask_gaps_again(%s)", (security,)).fetchone()
     return int(row[0]) if row else 0
 

@@ -23,6 +23,8 @@ from db import (
     books,
     changes,
     counterparties,
+    feeds,
+    gaps,
     ledger,
     market,
     notices,
@@ -213,6 +215,13 @@ def _actions(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any
     return market.actions_of(user.user_id, scope.security, scope.known_at)
 
 
+def _gaps(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
+    """As they are now: nobody kept what was missing at a past time."""
+    if scope is not None and scope.is_past:
+        return []
+    return gaps.all_of(user.user_id, scope.security if scope is not None else None)
+
+
 def _household(user: User, scope: Scope | None, looked: Any, now: datetime) -> Any:
     return tax.household_of(user.user_id, looked.book)
 
@@ -257,6 +266,8 @@ _LOADERS: dict[str, Callable[[User, Scope | None, Any, datetime], Any]] = {
     "jobs": lambda user, scope, looked, now: runs.by_job(user.user_id),
     "feeds": lambda user, scope, looked, now: runs.feeds(user.user_id),
     "letters": lambda user, scope, looked, now: runs.dead_letters(user.user_id),
+    "gaps": _gaps,
+    "troubles": lambda user, scope, looked, now: feeds.troubles(user.user_id, scope.security if scope is not None else None),
     "tasks": lambda user, scope, looked, now: task_rows(tasks.tasks(user, limit=TASKS)),
     "notices": _notices,
     "unbooked": lambda user, scope, looked, now: unbooked.rows_of(user, now.date()),

@@ -55,10 +55,10 @@ def note(c: psycopg.Connection, said: Said, numbers: Mapping[str, int]) -> None:
 
 
 def bars(
-    rows: Mapping[str, Sequence[Bar]], securities: Sequence[Security], ask: AskActions, basis: bool = True
+    rows: Mapping[str, Sequence[Bar]], securities: Sequence[Security], ask: AskActions, corrects: bool | None = True
 ) -> Checked:
     """What of these bars can be stored. `ask` says dividends and splits, where those that are stored do not explain a jump.
-    `basis`: hold closes against stored ones of the same days, too."""
+    `corrects`: whether they may replace stored closes of the same days; None: those are not looked at."""
     named = {s.security_id: s for s in securities}
     by: dict[int, list[tuple[str, Bar]]] = defaultdict(list)
     for feed, some in rows.items():
@@ -74,7 +74,7 @@ def bars(
         quoted = market.last_quotes(c, [n for n, some in by.items() if any(b.minor for _, b in some)])
     for number, some in by.items():
         some.sort(key=lambda each: each[1].on)
-        one = _One(named[number], some, stored.get(number, []), quoted.get(number), basis)
+        one = _One(named[number], some, stored.get(number, []), quoted.get(number), corrects)
         known = splits.get(number, [])
         good, said = one.judge(known)
         if said:  # a split that is not known here yet may explain it
@@ -86,7 +86,7 @@ def bars(
             out.rows[feed].append(bar)
         out.said |= said
         days = {on for on, _ in one.stored}
-        out.compared |= {(feed, one.listing) for feed, bar in some if basis and bar.on in days}
+        out.compared |= {(feed, one.listing) for feed, bar in some if corrects is not None and bar.on in days}
     for (feed, what, subject), words in out.said.items():
         log.warning("not as it came", feed=feed, what=what, subject=subject, said=words)
     return out
@@ -100,12 +100,12 @@ class _One:
     given: list[tuple[str, Bar]]
     stored: list[tuple[date, Decimal]]
     quote: tuple[Decimal, datetime] | None
-    basis: bool
+    corrects: bool | None
 
     def judge(self, splits: Splits) -> tuple[list[tuple[str, Bar]], Said]:
         """(those that can be stored, what is to be said of the others)."""
         good, said = self._in_unit(splits)
-        return self._on_basis(good, splits, said) if self.basis and self.stored else (good, said)
+        return self._on_basis(good, splits, said) if self.corrects is not None and self.stored else (good, said)
 
     def _in_unit(self, splits: Splits) -> tuple[list[tuple[str, Bar]], Said]:
         if not any(bar.minor for _, bar in self.given):
@@ -150,17 +150,14 @@ class _One:
         kept = []
         for feed in dict.fromkeys(feed for feed, _ in good):
             mine = [(f, bar) for f, bar in good if f == feed]
-            found = other_basis({bar.on: float(bar.close) for _, bar in mine}, stored, splits)
+            found = other_basis(
+                {bar.on: float(bar.close) for _, bar in mine}, stored, splits, self.corrects is not False
+            )
             if found is None:
                 kept += mine
                 continue
-            why = (
-                f"adjusted for the split of {found.split[0]}"
-                if found.split
-                else "as if adjusted for a split that is not known here"
-            )
             said[feed, "basis", self.listing] = (
-                f"the close of {found.on} came as {found.came:.6g} and is stored as {found.stored:.6g}, {why}: "
+                f"the close of {found.on} came as {found.came:.6g} and is stored as {found.stored:.6g}, {found.why}: "
                 f"{_many(sorted(found.days), 'close')} not taken, raw ones are needed"
             )
             kept += [(f, bar) for f, bar in mine if bar.on not in found.days]

@@ -168,7 +168,7 @@ def adjusted_closes(at: datetime) -> Write:
         ours = books.prices_of(c, ids)
         actions = books.actions_of(c, ids)
     answer = feeds().bars(tracked, first, today)
-    checked = checks.bars(answer.rows, tracked, lambda *_: [], basis=False)
+    checked = checks.bars(answer.rows, tracked, lambda *_: [], corrects=None)
     said: dict[int, dict[date, Bar]] = {}
     for given in checked.rows.values():
         for bar in given:

@@ -51,6 +51,8 @@ for name, table in (("Jobs", jobs), ("Feeds", feeds), ("Dead letters", letters))
     if tabs[name].open:
         with tabs[name]:
             show.table(table, key=f"admin_{table.name}")
+            for more in ("feed_troubles", "price_gaps") if name == "Feeds" else ():
+                show.table(reports.answer(user, more), key=f"admin_{more}", title=True)
             if name == "Dead letters":
                 notifications.undelivered(user)
 if tabs["Runs"].open:

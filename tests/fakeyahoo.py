@@ -2,6 +2,8 @@
 
 `FakeYahoo(charts=…, quotes=…, summaries=…, searches=…)` answers what it was given, in the shapes Yahoo uses, and 404 for the
 rest (a search that finds nothing is an empty list); `trouble` makes it fail instead: "429", "down", "slow", "500", "html".
+`bad` says what becomes of single symbols: (status, body); a round of quotes with one of them in it fails as a whole.
+A chart is cut to the time that is asked for, closes, splits and dividends alike, as Yahoo does it.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ class FakeYahoo(BaseAdapter):
         super().__init__()
         self.summaries, self.searches = summaries or {}, searches or {}
         self.charts, self.rows = charts or {}, quotes or []
+        self.bad: dict[str, tuple[int, Any]] = {}
+        self.windows: list[tuple[int, int]] = []  # the seconds that each chart was asked for
         self.trouble = ""
         self.trouble_after = 0  # charts that are answered before it begins
         self.asked: list[tuple[str, Any]] = []
@@ -75,8 +79,8 @@ class FakeYahoo(BaseAdapter):
         elif address.path.endswith("/getcrumb"):
             status, body = 200, b"crumb"
         elif "/v8/finance/chart/" in address.path:
-            status, reply = self._chart(address.path.rsplit("/", 1)[1])
-            body = json.dumps(reply).encode()
+            status, reply = self._chart(address.path.rsplit("/", 1)[1], parse_qs(address.query))
+            body = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
         elif "/v10/finance/quoteSummary/" in address.path:
             symbol = unquote(address.path.rsplit("/", 1)[1])
             status = 200 if symbol in self.summaries else 404
@@ -87,16 +91,40 @@ class FakeYahoo(BaseAdapter):
         elif address.path == "/v7/finance/quote":
             wanted = parse_qs(address.query)["symbols"][0].split(",")
             rows = [row for row in self.rows if row["symbol"] in wanted]
-            status, body = 200, json.dumps({"quoteResponse": {"result": rows, "error": None}}).encode()
+            status, reply = next(
+                (self.bad[s] for s in wanted if s in self.bad),
+                (200, {"quoteResponse": {"result": rows, "error": None}}),
+            )
+            body = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
         answer = requests.Response()
         answer.status_code, answer.url, answer.request, answer.encoding = status, request.url, request, "utf-8"
         answer.raw, answer._content = io.BytesIO(body), body
         return answer
 
-    def _chart(self, symbol: str) -> tuple[int, Any]:
+    def _chart(self, symbol: str, query: dict[str, list[str]]) -> tuple[int, Any]:
+        first, last = int(query["period1"][0]), int(query["period2"][0])
+        self.windows.append((first, last))
+        if symbol in self.bad:
+            return self.bad[symbol]
         if symbol in self.charts:
-            return 200, self.charts[symbol]
+            return 200, cut(self.charts[symbol], first, last)
         return 404, {"chart": {"result": None, "error": NOT_FOUND}}
+
+
+def cut(reply: dict[str, Any], first: int, last: int) -> dict[str, Any]:
+    """A chart's reply with what lies between two seconds."""
+    (result,) = reply["chart"]["result"]
+    kept = [i for i, at in enumerate(result["timestamp"]) if first <= at <= last]
+    events = {
+        kind: {k: e for k, e in some.items() if first <= e["date"] <= last} for kind, some in result["events"].items()
+    }
+    columns = {k: [v[i] for i in kept] for k, v in result["indicators"]["quote"][0].items()}
+    inside = result | {
+        "timestamp": [result["timestamp"][i] for i in kept],
+        "events": events,
+        "indicators": {"quote": [columns]},
+    }
+    return {"chart": {"result": [inside], "error": None}}
 
 
 def chart(

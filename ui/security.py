@@ -18,7 +18,20 @@ from core.rules.concentration import GROUPS, UNCLASSIFIED
 from core.table import Column, Context, Figure, Kind, Table
 from core.view import PERIOD_NAMES
 from db import audit, ledger, master, snapshots, tasks
-from ui import charts, clock, explain, frame, scope, security_actions, session, show, task_panel, unbooked, upkeep
+from ui import (
+    charts,
+    clock,
+    explain,
+    frame,
+    missing_prices,
+    scope,
+    security_actions,
+    session,
+    show,
+    task_panel,
+    unbooked,
+    upkeep,
+)
 from ui.scope import Here, Look
 
 MASTER = ("name", "exchange", "isin", "asset_class", "sector", "industry", "subsector", "country", "currency", "issuer", "rating",
@@ -41,6 +54,7 @@ def detail(look: Look, s: Row, table: Table) -> None:
     if not look.scope.is_past:
         _open_tasks(look, s)
         upkeep.of_security(look.user, s["security_id"], "edit" in may)
+        missing_prices.of_security(look.user, s["security_id"], "edit" in may)
     unbooked.of_security(look, s)
     security_actions.bar(look, s, may)
     _figures(look, s, table)

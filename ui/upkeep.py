@@ -32,7 +32,7 @@ COLUMNS = (
 PHONE = ("security", "what", "after")
 OPEN = ("security", "what", "before", "after", "why")
 DECIDED = ("security", "what", "before", "after", "decided", "note", "task")
-REPORTED = {"adjusted_closes": ("symbol", "agrees", "on", "difference", "cause"), "clean_up": ()}
+REPORTED = {"price_gaps": ("symbol", "said", "asked_at"), "feed_troubles": ("subject", "what", "feed", "said", "last_at"), "adjusted_closes": ("symbol", "agrees", "on", "difference", "cause"), "clean_up": ()}
 
 
 def warn(here: Here) -> None:
@@ -64,6 +64,8 @@ def section(user: User) -> None:
         st.success(said, icon=":material/check_circle:")
     _proposals(user, may)
     _jobs(user, may)
+    _report(user, "price_gaps", "Price gaps")
+    _report(user, "feed_troubles", "Feed troubles")
     _report(user, "adjusted_closes", "Adjusted closes")
     _report(user, "clean_up", "What the next clean-up drops")
 

@@ -3,7 +3,7 @@
 To add one, write a function with `@report` in a module of this package. It asks for its inputs by parameter name:
 `view` (a View), `studied` (a View with the security asked for in it, held or not), `household` (the owner's portfolios, with a view), or rows that the database gives (`chart`, `ledger`, `master`, `bars`, `actions`, `runs`, `jobs`, `feeds`, `letters`,
 `reconciliations`, `reconciliation`, `story`, `counterparties` (their issuers and trades where there is a view), `adjusted`, `would_go`,
-`tasks`, `notices`, `unbooked`).
+`tasks`, `notices`, `unbooked`, `gaps`, `troubles`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from core.view import View
 
 INPUTS = ("view", "studied", "household", "chart", "ledger", "master", "bars", "actions", "runs", "jobs", "feeds", "letters",
           "reconciliations", "reconciliation", "story", "counterparties", "adjusted", "would_go", "tasks",
-          "notices", "unbooked")  # fmt: skip
+          "notices", "unbooked", "gaps", "troubles")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

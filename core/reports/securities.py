@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from core.book import Action
 from core.fx import Rates, Series, day_number, day_of
+from core.price_gaps import Gap
 from core.prices import back_adjusted, cash_and_splits
 from core.quality import Jump, jumps_in
 from core.reports import Made, report
@@ -59,17 +61,18 @@ def securities(master: list[tuple[Any, ...]]) -> Made:
     Column("provider", "Feed", wide_only=True),
     empty="No bars for this security yet.",
 )  # fmt: skip
-def prices(bars: list[tuple[Any, ...]], actions: tuple[str, list[Action]]) -> Made:
+def prices(bars: list[tuple[Any, ...]], actions: tuple[str, list[Action]], gaps: Sequence[Gap]) -> Made:
     """The daily bars of one security (`security`), newest first.
 
-    Adjusted closes are for returns alone: their growth is that of the dividends reinvested at the last close with them.
+    Adjusted closes are for returns alone: their growth is that of the dividends reinvested at the last close with them. Notes say
+    which sessions have no bar.
     """
     currency, known = actions
     days = np.array([day_number(bar[0]) for bar in bars], np.int32)
     raw = Series(days, np.array([float(bar[4]) for bar in bars]))
     adjusted = back_adjusted(raw, *cash_and_splits(known, currency, Rates({}))).values.tolist()
     rows = [(*bar[:6], value if isfinite(value) else None, bar[6]) for bar, value in zip(bars, adjusted, strict=True)]
-    return Made(rows[::-1])
+    return Made(rows[::-1], notes=tuple(str(gap) for gap in gaps))
 
 
 @report(

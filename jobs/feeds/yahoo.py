@@ -182,10 +182,10 @@ class YahooFeed:
         what = f"quotes of {symbols[0]}" if len(symbols) == 1 else "quotes"
         try:
             reply = self._ask("https://query1.finance.yahoo.com/v7/finance/quote", parameters, what)
-            with _reading("quotes", "quotes"):
+            with _reading("an answer", what):
                 rows, unreadable = quotes_and_unreadable(reply, {s: round_.named[s] for s in symbols}, round_.now)
         except Refused as error:
-            round_.left -= 3 if error.passing else 1
+            round_.left -= 2 if error.passing and not round_.found else 1
             if round_.left <= 0 or (error.passing and len(round_.named) == 1):
                 raise
             if len(symbols) == 1:
