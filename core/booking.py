@@ -35,6 +35,7 @@ from core.ledger import (
     whole,
 )
 from core.lots import (
+    DUST,
     Deliveries,
     Delivery,
     Disposal,
@@ -67,14 +68,17 @@ def derive(
     new: Container[int] = (),
     refused: dict[int, Impossible] | None = None,
     names: Mapping[int, str] | None = None,
+    strict: Container[int] | None = None,
 ) -> Lots:
     """All lots, disposals, deliveries and moves of a ledger.
 
     `methods` and `bases` give each portfolio's cost method (one, or dated) and base currency, by portfolio index. Costs hold
     purchase fees and taxes, proceeds are net of sale fees and taxes. What the holdings of its day do not allow raises
     Impossible with its row; a row in `new` is left out instead and goes into `refused`. `names`: symbols for the words of errors.
+    What is not in `strict` (default: `new`) was booked when each lot was rounded by itself: it may take up to 1e-8 units more
+    than are held, and takes all.
     """
-    return _derived(ledger, methods, bases, rates, moving(ledger), new, refused, names)
+    return _derived(ledger, methods, bases, rates, moving(ledger), new, refused, names, strict)
 
 
 def derive_again(
@@ -103,14 +107,15 @@ def _derived(
     new: Container[int] = (),
     refused: dict[int, Impossible] | None = None,
     names: Mapping[int, str] | None = None,
+    strict: Container[int] | None = None,
 ) -> Lots:
     if len(rows) < WORTH:
-        return plain(ledger, methods, bases, rates, new, refused, names, rows)
+        return plain(ledger, methods, bases, rates, new, refused, names, rows, strict)
     _check(methods)
     lots, left = cumulative.fifo(ledger, methods, bases, rates, rows)
     if not len(left):
         return lots
-    return lots.and_of(plain(ledger, methods, bases, rates, new, refused, names, left))
+    return lots.and_of(plain(ledger, methods, bases, rates, new, refused, names, left, strict))
 
 
 def plain(
@@ -122,10 +127,12 @@ def plain(
     refused: dict[int, Impossible] | None = None,
     names: Mapping[int, str] | None = None,
     rows: NDArray[np.int64] | None = None,
+    strict: Container[int] | None = None,
 ) -> Lots:
     """The same by the loop alone; of `rows` only, where they are given (all that touch lots of their securities)."""
     _check(methods)
-    booking = Booking(ledger, methods, bases, rates, names or {}, moving(ledger) if rows is None else rows)
+    rows = moving(ledger) if rows is None else rows
+    booking = Booking(ledger, methods, bases, rates, names or {}, rows, new if strict is None else strict)
     for n in range(len(booking.rows)):
         try:
             booking.book(n)
@@ -244,8 +251,10 @@ class Booking:
         rates: Rates,
         names: Mapping[int, str],
         rows: NDArray[np.int64],
+        strict: Container[int] = (),
     ) -> None:
         self.ledger, self.methods, self.bases, self.rates, self.names = ledger, methods, bases, rates, names
+        self.strict = strict
         self.rows: list[int] = rows.tolist()
         wanted = (
             "portfolio",
@@ -372,6 +381,8 @@ class Booking:
         lots, wanted = self.its(n), self.cols["quantity"][n]
         detail = self.detail(n)
         held = sum(abs(lot.units) for lot in lots)
+        if held and held < wanted <= held + DUST and self.rows[n] not in self.strict:
+            wanted = held
         if held < wanted:
             state = "short" if lots and lots[0].units < 0 else "held"
             raise OverSold(
@@ -379,7 +390,7 @@ class Booking:
             )
         method = self.method(n)
         if detail is not None and detail.lots and method != "average":  # a pool has no lots to choose from
-            chosen = self.chosen(lots, detail)
+            chosen = self.chosen(n, lots, detail)
         else:
             chosen = picks(lots, wanted, method)
         side = 1 if lots[0].units > 0 else -1
@@ -391,10 +402,10 @@ class Booking:
                 leave_rest(lot, lots)
         if any(not lot.units for lot, _ in chosen):
             lots[:] = [lot for lot in lots if lot.units]
-        self.moved(n, self.cols["security"][n], -side * wanted)
+        self.moved(n, self.cols["security"][n], -side * sum(units for _, units in chosen))
         return out
 
-    def chosen(self, lots: Sequence[Lot], detail: Detail) -> list[tuple[Lot, int]]:
+    def chosen(self, n: int, lots: Sequence[Lot], detail: Detail) -> list[tuple[Lot, int]]:
         """The lots that somebody chose. Raises Impossible where one is not open with so many units."""
         left = {id(lot): abs(lot.units) for lot in lots}
         out: list[tuple[Lot, int]] = []
@@ -406,7 +417,7 @@ class Booking:
                     out.append((lot, taken))
                     left[id(lot)] -= taken
                     wanted -= taken
-            if wanted:
+            if wanted > (0 if self.rows[n] in self.strict else DUST):
                 have = whole(units, UNITS) - wanted
                 raise Impossible(
                     "lots",
@@ -616,10 +627,15 @@ def leave_rest(lot: Lot, lots: Sequence[Lot]) -> None:
 
 
 def impossible(
-    ledger: Ledger, new: NDArray[np.bool_], methods: Sequence[str | Dated], names: Mapping[int, str] | None = None
+    ledger: Ledger,
+    new: NDArray[np.bool_],
+    methods: Sequence[str | Dated],
+    names: Mapping[int, str] | None = None,
+    strict: bool = True,
 ) -> dict[int, Impossible]:
     """Which new rows of a ledger the holdings do not allow: {row: why}. One by one, in order: a refused row is left out before
-    the next is asked; a new row that makes a later, booked one impossible is refused too.
+    the next is asked; a new row that makes a later, booked one impossible is refused too. `strict`: see `derive`; without it
+    the new rows are those of a ledger that was booked elsewhere.
     """
     refused: dict[int, Impossible] = {}
     while True:
@@ -628,7 +644,7 @@ def impossible(
         found: dict[int, Impossible] = {}
         part = ledger.only(there)
         try:
-            derive(part, methods, ["XXX"] * len(methods), Rates({}), fresh, found, names)
+            derive(part, methods, ["XXX"] * len(methods), Rates({}), fresh, found, names, None if strict else ())
         except Impossible as e:
             blamed = _blamed(part, e.row, fresh - found.keys())
             if blamed is None:

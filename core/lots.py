@@ -22,6 +22,7 @@ from core.ledger import MICRO, UNITS, fitting
 from core.money import minor_units
 
 Exact = int | Fraction  # units of 1e-10 and parts of one
+DUST = 100  # units of 1e-10: what lots that were rounded one by one may have been more than their sum
 
 
 @dataclass(slots=True)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -23,6 +25,7 @@ from core import exporting, importing
 from core.booking import impossible
 from core.brokers import ColumnMap, Record
 from core.counterparties import called
+from core.decimal_ratios import taken_literally
 from core.fx import day_of
 from core.importing import NotReadable
 from core.ledger import (
@@ -36,7 +39,7 @@ from core.ledger import (
     around,
     spoken,
 )
-from core.ratio import PAIR, in_ten_places, ratio_reading, read_ratio
+from core.ratio import PAIR, in_ten_places, is_ratio, ratio_reading, ratio_text, read_ratio
 from core.recognition import LEDGER, OWN, Recognised, recognise, settled
 from core.trade_dates import Lifetime, doubts
 from db import engine, import_maps
@@ -357,7 +360,9 @@ class _Judge:
                 left = [i for i in range(len(desk.ledger)) if bytes(desk.ledger.ids[i]) not in old]
                 desk = replace(desk, ledger=desk.ledger.only(np.array(left, np.int64)))
             ids = {n: number for n, _ in counted if (number := self.ids_of(n)) is not None}
-            refused = refusals(desk, counted, ids)
+            if self._literally(found, new, [n for n, _ in counted]):
+                continue
+            refused = refusals(desk, counted, ids, strict=not self.whole)
             if not refused:
                 return
             for n, error in refused.items():
@@ -366,6 +371,22 @@ class _Judge:
                     del new[n]
                 else:  # once more, as the last of its day: statements do not always tell the order within it
                     self.late[n] = None
+
+    def _literally(self, found: list[tuple[Posting | None, Outcome, str]], new: dict[int, Posting], order: list[int]) -> bool:
+        """Ratios of our own files of before, read from decimals, that later entries take as the decimal stands: whether there are any."""
+        texts = {n: self.records[n].cells.get("ratio", "") for n in order if self.found.format in (OWN, LEDGER)}
+        decimals = {
+            i: stands
+            for i, n in enumerate(order)
+            if n in texts and new[n].ratio is not None and not PAIR.fullmatch(texts[n].strip())
+            if (stands := Fraction(Decimal(texts[n]))) != new[n].ratio and is_ratio(stands) and stands.denominator <= 10**10
+        }
+        places = taken_literally([new[n] for n in order], decimals) if decimals else frozenset()
+        for i in places:
+            n = order[i]
+            new[n] = replace(new[n], ratio=decimals[i])
+            found[n] = (new[n], "book", f"ratio {texts[n]} was read as {ratio_text(decimals[i])}: later entries take the units that it makes")
+        return bool(places)
 
     def _spoken(self, error: Impossible) -> str:
         """Why, and what to do where the statement begins later than the account."""

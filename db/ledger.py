@@ -97,11 +97,11 @@ def complete(desk: Desk, draft: Draft, today: date) -> Posting:
 
 
 def refusals(
-    desk: Desk, postings: Sequence[tuple[int, Posting]], ids: dict[int, UUID] | None = None
+    desk: Desk, postings: Sequence[tuple[int, Posting]], ids: dict[int, UUID] | None = None, strict: bool = True
 ) -> dict[int, Impossible]:
     """Which of the new postings (row, posting) the holdings do not allow, with the ledger's own entries beside them.
 
-    `ids`: the ids that new rows will have, where others choose lots by them.
+    `ids`: the ids that new rows will have, where others choose lots by them. `strict`: see `core.booking.impossible`.
     """
     moving = [(row, p) for row, p in postings if p.kind in MOVING and p.security_id]
     numbers = {row: (ids or {}).get(row) or uuid4() for row, _ in moving}
@@ -110,7 +110,7 @@ def refusals(
     ledger, new = joined(desk.ledger.only(around(desk.ledger, touched)), more)
     row_of = {number.bytes: row for row, number in numbers.items()}
     names = {s.security_id: s.symbol for s in desk.listings.every}
-    found = impossible(ledger, new, [desk.portfolio.dated_methods], names)
+    found = impossible(ledger, new, [desk.portfolio.dated_methods], names, strict)
     return {row_of[bytes(ledger.ids[i])]: why for i, why in found.items()}
 
 

@@ -286,7 +286,6 @@ def test_every_table_of_peoples_changes_is_audited(owner: Connection) -> None:
         "sessions", "sign_in_failures",  # signing in
         "lookups", "task_steps", "request_keys",  # what was asked and how far it is, not what changed
         "backups", "notices",  # made by tasks, which are audited
-        "rates_asked",  # what feeds were asked for and what they said
     }  # fmt: skip
     found = owner.execute(
         "SELECT t.relname FROM pg_class t WHERE t.relkind = 'r' AND t.relnamespace = 'public'::regnamespace AND (has_any_column_privilege('ballast_web', t.oid, "

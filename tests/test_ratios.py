@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -21,7 +22,8 @@ from small import MARK, Small, bar_days, installed
 from core import booking, brokers, cumulative, importing
 from core.booking import derive, plain
 from core.causes import plain as plain_text
-from core.ledger import CODE, UNITS, Draft, Ledger, LedgerError, from_postings, post
+from core.decimal_ratios import taken_literally
+from core.ledger import CODE, UNITS, Draft, Ledger, LedgerError, OverSold, from_postings, post
 from core.listings import Listings
 from core.lots import Lots, OpenLots, level
 from core.ratio import in_ten_places, ratio_reading, ratio_text, read_ratio
@@ -438,6 +440,94 @@ def test_ratios_in_our_own_csv(small: Small, portfolio: str) -> None:
     assert exports.export(anna, other) == out
     again = imports.import_file(anna, number, old.encode(), "d.csv", small.now.date())
     assert {v.outcome for v in again.verdicts} == {"duplicate"}
+
+
+def test_an_old_export_whose_sales_take_the_decimal_stays_as_it_was(small: Small, portfolio: str) -> None:
+    """30,000 at 0.6666666667 were 20,000.000001 then, all sold; 300 at 0.3333333333 were 99.99999999, all sold; a part says nothing."""
+    anna, number, days = small.anna, UUID(portfolio), [d.isoformat() for d in bar_days(small.now)]
+    text = (
+        "date,kind,symbol,quantity,gross,ratio\n"
+        f"{days[-40]},deposit,,,100000,\n"
+        f"{days[-39]},buy,ACME,30000,600,\n{days[-38]},split,ACME,,,0.6666666667\n{days[-37]},sell,ACME,20000.000001,700,\n"
+        f"{days[-36]},buy,ACME,300,600,\n{days[-35]},split,ACME,,,0.3333333333\n{days[-34]},sell,ACME,99.99999999,700,\n"
+        f"{days[-39]},buy,BOLT,300,600,\n{days[-38]},split,BOLT,,,0.6666666667\n{days[-37]},sell,BOLT,50,200,\n"
+    )
+    seen = imports.import_file(anna, number, text.encode(), "a.csv", small.now.date(), dry_run=False)
+    assert [v.reason for v in seen.verdicts if v.posting and v.posting.kind == "split"] == [
+        "ratio 0.6666666667 was read as 6666666667:10000000000: later entries take the units that it makes",
+        "ratio 0.3333333333 was read as 3333333333:10000000000: later entries take the units that it makes",
+        "ratio 0.6666666667 was read as 2:3",
+    ]
+    out = exports.export(anna, number)
+    held = small.client("anna").get("/v1/reports/holdings", params={"portfolio": portfolio}).json()
+    assert [(row["symbol"], Decimal(row["units"])) for row in held["rows"]] == [("BOLT", 150)]
+    old = (
+        out.replace(",6666666667:10000000000,", ",0.6666666667,")
+        .replace(",3333333333:10000000000,", ",0.3333333333,")
+        .replace(",2:3,", ",0.6666666667,")
+    )
+    assert ":" not in old.splitlines()[3].split(",")[10]
+    other = UUID(small.client("anna").post("/v1/portfolios", json={"name": f"{MARK} lit {uuid4().hex[:6]}", "base_currency": "USD"}).json()["portfolio_id"])  # fmt: skip
+    assert imports.import_file(anna, other, old.encode(), "b.csv", small.now.date(), dry_run=False).booked == 10
+    assert exports.export(anna, other) == out
+
+
+def test_who_sells_more_than_is_held_is_refused_but_what_was_booked_when_lots_were_rounded_is_read() -> None:
+    """Two lots of 10.0000000003 and 20.0000000003 at 1:2 were 5.0000000002 and 10.0000000002 then; they are 15.0000000003."""
+    security, days = SECURITIES[1], [date(2024, 1, n) for n in (2, 3, 4, 5)]
+    entries = [
+        post(Draft("buy", on, "USD", security, Decimal(units), gross=Decimal(10)), "USD", on, on)
+        for on, units in zip(days, ("10.0000000003", "20.0000000003"), strict=False)
+    ]
+    entries.append(post(Draft("split", days[2], "USD", security, ratio=Fraction(1, 2)), "USD", days[2], days[2]))
+    sale = post(
+        Draft("sell", days[3], "USD", security, Decimal("15.0000000004"), gross=Decimal(30)), "USD", days[3], days[3]
+    )
+    ledger = from_postings([*entries, sale])
+    lots = derive(ledger, ["fifo"], ["USD"], RATES)
+    assert (lots.open, sum(d.units for d in lots.disposals), sum(d.cost for d in lots.disposals)) == (
+        (),
+        150_000_000_003,
+        20_000_000,
+    )
+    assert sum(lots.moves.delta.tolist()) == 0
+    new = np.array([False, False, False, True])
+    assert list(booking.impossible(ledger, new, ["fifo"])) == [3]
+    assert list(booking.impossible(ledger, new, ["fifo"], strict=False)) == []
+    more = replace(sale, quantity=Decimal("15.0000000104"))
+    with pytest.raises(OverSold):
+        derive(from_postings([*entries, more]), ["fifo"], ["USD"], RATES)
+
+
+@pytest.mark.parametrize(
+    ("rows", "literal"),
+    [
+        # (kind, security, quantity or (read, as it stands), into)
+        ([("buy", 1, 300), ("split", 1, ("2/3", "0.6666666667")), ("sell", 1, "200")], []),
+        ([("buy", 1, 300), ("split", 1, ("2/3", "0.6666666667")), ("sell", 1, "200.00000001")], [1]),
+        ([("buy", 1, 300), ("split", 1, ("1/3", "0.3333333333")), ("sell", 1, "99.99999999")], [1]),
+        ([("buy", 1, 300), ("split", 1, ("1/3", "0.3333333333")), ("sell", 1, "40"), ("sell", 1, "60")], []),
+        ([("short", 1, 300), ("split", 1, ("1/3", "0.3333333333")), ("cover", 1, "99.99999999")], [1]),
+        ([("short", 1, 30000), ("split", 1, ("2/3", "0.6666666667")), ("cover", 1, "20000.000001"), ("short", 1, 3)], [1]),
+        ([("buy", 1, 300), ("merger", 1, ("2/3", "0.6666666667"), 3), ("sell", 3, "200.00000001")], [1]),
+        ([("buy", 1, 300), ("spin_off", 1, ("1/3", "0.3333333333"), 3), ("sell", 1, "300"), ("sell", 3, "99.99999999")], [1]),
+        ([("buy", 1, 300), ("spin_off", 1, ("1/3", "0.3333333333"), 3), ("sell", 1, "300"), ("sell", 3, "100")], []),
+        ([("buy", 1, 300), ("symbol_change", 1, None, 3), ("split", 3, ("1/3", "0.3333333333")), ("sell", 3, "99.99999999")], [2]),
+        ([("buy", 1, 900), ("split", 1, ("1/3", "0.3333333333")), ("split", 1, ("1/3", "0.3333333333")), ("sell", 1, "100")], []),
+        ([("buy", 1, 900), ("split", 1, ("1/3", "0.3333333333")), ("split", 1, ("1/3", "0.3333333333")), ("sell", 1, "99.99999998")], [1, 2]),
+    ],
+)  # fmt: skip
+def test_what_later_entries_say_of_a_decimal(rows: list[tuple[Any, ...]], literal: list[int]) -> None:
+    entries, decimals = [], {}
+    for i, (kind, number, what, *into) in enumerate(rows):
+        on, given = date(2024, 1, 1 + i), {"into": SECURITIES[into[0]]} if into else {}
+        if isinstance(what, tuple):
+            given["ratio"], decimals[i] = Fraction(what[0]), Fraction(what[1])
+            given |= {"fraction": Decimal("0.25")} if kind == "spin_off" else {}
+        elif what is not None:
+            given |= {"quantity": Decimal(what), "gross": Decimal(10)}
+        entries.append(post(Draft(kind, on, "USD", SECURITIES[number], **given), "USD", on, on))
+    assert sorted(taken_literally(entries, decimals)) == literal
 
 
 def test_cells_of_a_draft_say_two_numbers() -> None:

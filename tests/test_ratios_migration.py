@@ -143,6 +143,36 @@ def test_a_database_of_before_comes_along(before: Embedded) -> None:
         expected[teller.books(2, "split", short, ratio="0.333333")] = "1:3"
         teller.books(3, "buy", back, "30000000000")
         expected[teller.books(4, "split", back, ratio="0.3333333333")] = "3333333333:10000000000"
+        # what was sold to the last decimal of what the decimal made: that one is meant, and the portfolio still adds up
+        third = teller.opens("Third")
+        for i, (opening, closing) in enumerate((("buy", "sell"), ("transfer_in", "transfer_out"), ("short", "cover"))):
+            number = teller.security(f"T{i}")
+            teller.books(1, opening, number, "30000")
+            expected[teller.books(2, "split", number, ratio="0.6666666667")] = "6666666667:10000000000"
+            teller.books(3, closing, number, "20000.000001")
+        down = teller.security("DOWN")
+        teller.books(1, "buy", down, "300")
+        expected[teller.books(2, "split", down, ratio="0.3333333333")] = "3333333333:10000000000"
+        teller.books(3, "sell", down, "50")
+        teller.books(4, "sell", down, "49.99999999")
+        teller.books(5, "buy", down, "300")
+        expected[teller.books(6, "split", down, ratio="0.3333333333")] = "1:3"
+        # behind a merger; a later sale of a part says nothing
+        old, new = teller.security("OLD"), teller.security("NEW")
+        teller.books(1, "buy", old, "300")
+        expected[teller.books(2, "merger", old, ratio="0.6666666667", into_id=new)] = "6666666667:10000000000"
+        teller.books(3, "sell", new, "150")
+        teller.books(4, "sell", new, "50.00000001")
+        part = teller.security("PART")
+        teller.books(1, "buy", part, "300")
+        expected[teller.books(2, "split", part, ratio="0.6666666667")] = "2:3"
+        teller.books(3, "sell", part, "150")
+        # lots that were rounded one by one, half-even: 0.0000000003 at 1:2 was 0.0000000002, and two of them 0.0000000004 and not 0.0000000003
+        odd = teller.security("ODD")
+        teller.books(1, "buy", odd, "10.0000000003")
+        teller.books(1, "buy", odd, "20.0000000003")
+        expected[teller.books(2, "split", odd, ratio="0.5")] = "1:2"
+        teller.books(3, "sell", odd, "15.0000000004")
         # market data, as it is and as it was known
         c.execute(
             "INSERT INTO corporate_actions (security_id, kind, ex_on, ratio, provider) VALUES (%s, 'split', '2025-01-03', 0.5, 'yahoo')",
@@ -197,6 +227,12 @@ def test_a_database_of_before_comes_along(before: Embedded) -> None:
         assert [x.units // UNITS for x in lots_of(books.load(c, second).book, 30_000).open if x.security == short] == [
             -100
         ]
+
+        lots = lots_of(books.load(c, third).book, 30_000).open
+        assert {books.securities_of(c, [x.security])[0].symbol: Decimal(x.units) / UNITS for x in lots} == {
+            "DOWN": 100,
+            "PART": 50,
+        }
 
         # the ledger is append-only as before, the audit trail as it was, and what protects it stands
         for change in ("UPDATE transactions SET ratio_new = 2", "DELETE FROM transactions"):

@@ -30,45 +30,81 @@ UPDATE action_corrections SET ratio_new = r[1], ratio_old = r[2]
 
 -- Entries: a decimal that may be the rounding of a ratio is that ratio, unless the units held then say otherwise. They do where the
 -- decimal as it stands makes whole units of them; and one of fewer than ten places is the ratio only where that makes whole units.
-CREATE TABLE ratio_held (security_id integer PRIMARY KEY, units numeric NOT NULL);
+-- Nor is it where a later entry takes what the decimal made, to the last place (core.decimal_ratios): that one stays, and the portfolio is
+-- gone through once more. `as_it_stood` counts what every decimal as it stands would have made.
+CREATE TABLE ratio_held (security_id integer PRIMARY KEY, units numeric NOT NULL, as_it_stood numeric NOT NULL, behind uuid[] NOT NULL);
+CREATE TABLE ratio_literal (transaction_id uuid PRIMARY KEY);
 DO $$
 DECLARE
   its_portfolio uuid;
   t record;
   r numeric[];
+  stands numeric[];
   near numeric[];
   held numeric;
+  stood numeric;
+  taken numeric;
+  its uuid[];
+  again boolean;
 BEGIN
   FOR its_portfolio IN SELECT DISTINCT portfolio_id FROM transactions WHERE ratio IS NOT NULL LOOP
+   LOOP
+    again := false;
     DELETE FROM ratio_held;
     FOR t IN SELECT x.*, EXISTS (SELECT FROM transactions v WHERE v.portfolio_id = x.portfolio_id AND v.reverses = x.transaction_id) AS gone
                FROM transactions x WHERE x.portfolio_id = its_portfolio AND x.kind <> 'reversal' AND x.security_id IS NOT NULL
               ORDER BY traded_on, kind NOT IN ('split', 'spin_off', 'merger', 'symbol_change'), coalesce(place, seq), seq LOOP
-      SELECT coalesce(sum(h.units), 0) INTO held FROM ratio_held h WHERE h.security_id = t.security_id;
+      SELECT h.units, h.as_it_stood, h.behind INTO held, stood, its FROM ratio_held h WHERE h.security_id = t.security_id;
+      IF NOT FOUND THEN
+        SELECT 0, 0, '{}' INTO held, stood, its;
+      END IF;
       r := CASE WHEN t.kind = 'symbol_change' THEN ARRAY[1, 1]::numeric[] END;
+      stands := r;
       IF t.ratio IS NOT NULL THEN
-        r := ratio_exact(t.ratio);
-        near := ratio_rounded(t.ratio);
+        stands := ratio_exact(t.ratio);
+        r := stands;
+        near := CASE WHEN t.transaction_id NOT IN (SELECT transaction_id FROM ratio_literal) THEN ratio_rounded(t.ratio) END;
         IF (near IS NOT NULL AND CASE WHEN scale(trim_scale(t.ratio)) = 10 OR abs(t.ratio * near[2] - near[1]) * 2e10 <= near[2]
                                      THEN held = 0 OR held * t.ratio % 1 <> 0
                                      ELSE held * t.ratio % 1 <> 0 AND held * near[1] % near[2] = 0 END) THEN
           r := near;
+          IF near <> stands AND NOT t.gone THEN
+            its := its || t.transaction_id;
+          END IF;
         END IF;
         UPDATE transactions SET ratio_new = r[1], ratio_old = r[2] WHERE portfolio_id = its_portfolio AND transaction_id = t.transaction_id;
       END IF;
       CONTINUE WHEN t.gone;
       IF t.into_id IS NOT NULL AND r IS NOT NULL THEN
-        INSERT INTO ratio_held AS h VALUES (t.into_id, round(held * r[1] / r[2], 10))
-          ON CONFLICT (security_id) DO UPDATE SET units = h.units + EXCLUDED.units;
+        INSERT INTO ratio_held AS h VALUES (t.into_id, round(held * r[1] / r[2], 10), round(stood * stands[1] / stands[2], 10), its)
+          ON CONFLICT (security_id) DO UPDATE SET units = h.units + EXCLUDED.units, as_it_stood = h.as_it_stood + EXCLUDED.as_it_stood,
+            behind = h.behind || EXCLUDED.behind;
       END IF;
-      INSERT INTO ratio_held AS h VALUES (t.security_id, CASE
-          WHEN t.kind IN ('buy', 'cover', 'transfer_in') THEN t.quantity WHEN t.kind IN ('sell', 'short', 'transfer_out') THEN -t.quantity
-          WHEN t.kind = 'split' THEN round(held * r[1] / r[2], 10) - held WHEN t.kind IN ('merger', 'symbol_change') THEN -held ELSE 0 END)
-        ON CONFLICT (security_id) DO UPDATE SET units = h.units + EXCLUDED.units;
+      taken := CASE WHEN t.kind IN ('buy', 'cover', 'transfer_in') THEN t.quantity WHEN t.kind IN ('sell', 'short', 'transfer_out') THEN -t.quantity END;
+      IF t.kind = 'split' THEN
+        SELECT round(held * r[1] / r[2], 10), round(stood * stands[1] / stands[2], 10) INTO held, stood;
+      ELSIF t.kind IN ('merger', 'symbol_change') THEN
+        SELECT 0, 0, '{}' INTO held, stood, its;
+      ELSIF taken IS NOT NULL THEN
+        SELECT held + taken, stood + taken INTO held, stood;
+      END IF;
+      IF t.kind <> 'spin_off' THEN
+        INSERT INTO ratio_held VALUES (t.security_id, held, stood, its)
+          ON CONFLICT (security_id) DO UPDATE SET units = EXCLUDED.units, as_it_stood = EXCLUDED.as_it_stood, behind = EXCLUDED.behind;
+      END IF;
+      IF (t.kind IN ('sell', 'transfer_out', 'cover') AND cardinality(its) > 0
+          AND (CASE WHEN t.kind = 'cover' THEN held > 1e-8 AND stood <= 1e-8 ELSE held < -1e-8 AND stood >= -1e-8 END
+               OR (abs(stood) <= 1e-8 AND abs(stood) < abs(held)))) THEN
+        INSERT INTO ratio_literal VALUES (its[cardinality(its)]);
+        again := true;
+        EXIT;
+      END IF;
     END LOOP;
+    EXIT WHEN NOT again;
+   END LOOP;
   END LOOP;
 END $$;
-DROP TABLE ratio_held;
+DROP TABLE ratio_held, ratio_literal;
 DROP FUNCTION ratio_exact(numeric), ratio_rounded(numeric);
 ALTER TABLE transactions ENABLE TRIGGER USER;
 ALTER TABLE action_corrections ENABLE TRIGGER USER;
