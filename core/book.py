@@ -109,6 +109,7 @@ class Book:
     derived: dict[Any, Any] = field(default_factory=dict)
     of_each: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
     before: Before | None = None
+    seq: int = 0  # the number of the newest entry of its ledger, as the database counts them; 0 where it was not asked
 
     @property
     def base(self) -> str:

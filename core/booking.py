@@ -196,6 +196,41 @@ def changes(ledger: Ledger, methods: Sequence[str | Dated], bases: Sequence[str]
     return out
 
 
+def costs(
+    ledger: Ledger, methods: Sequence[str | Dated], bases: Sequence[str], rates: Rates, since: int
+) -> tuple[dict[int, int], list[tuple[int, int, int]]]:
+    """What the open lots cost, in 1e-6: by security at the end of the day before `since` (a day number), then (row, security, change)
+    of every later row. In the base currency; in the security's own where a lot has no cost in base, as `core.lots.held` leaves it.
+    """
+    booking = Booking(ledger, methods, bases, rates, {}, moving(ledger))
+    before: dict[int, int] = {}
+    out: list[tuple[int, int, int]] = []
+    now: dict[int, int] | None = None
+
+    def cost_of(portfolio: int, security: int) -> int:
+        lots = booking.held.get((portfolio, security), ())
+        known = [lot.cost_base for lot in lots if lot.cost_base is not None]
+        return sum(known) if len(known) == len(lots) else sum(lot.cost for lot in lots)
+
+    for n, row in enumerate(booking.rows):
+        portfolio, security = booking.key(n)
+        if now is None and booking.cols["traded_on"][n] >= since:
+            before = {s: cost_of(p, s) for p, s in booking.held}
+            now = dict(before)
+        booking.book(n)
+        if now is None:
+            continue
+        detail = booking.detail(n)
+        for number in {security, detail.into if detail is not None and detail.into else security}:
+            cost = cost_of(portfolio, number)
+            if cost != now.get(number, 0):
+                out.append((row, number, cost - now.get(number, 0)))
+                now[number] = cost
+    if now is None:
+        before = {s: cost_of(p, s) for p, s in booking.held}
+    return before, out
+
+
 class Booking:
     """The state of the loop: open lots by (portfolio, security), and what came of them. A method checks before it changes."""
 

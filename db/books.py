@@ -195,6 +195,7 @@ def _read(
         limits_of(c, portfolio.portfolio_id, known_at),
         actions_of(c, sorted(held), known_at),
         before=_before(last, place, changed) if alike and last is not None and place is not None else None,
+        seq=seen.seq,
     )
     if alike and last is not None and stands("securities", "prices", "sessions"):
         book.of_each.update({key: made for key, made in list(last.of_each.items()) if key[1] not in changed})
@@ -274,7 +275,8 @@ SELECT count(*), {{columns}}
   FROM (SELECT * FROM transactions t
          WHERE t.portfolio_id = ANY (%(ids)s) AND t.kind <> 'reversal' AND (%(known)s::timestamptz IS NULL OR t.recorded_at <= %(known)s)
            AND NOT EXISTS (SELECT FROM transactions r WHERE r.portfolio_id = t.portfolio_id AND r.reverses = t.transaction_id
-                              AND (%(struck)s::timestamptz IS NULL OR r.recorded_at <= %(struck)s))
+                              AND (%(struck)s::timestamptz IS NULL OR r.recorded_at <= %(struck)s)
+                              AND (%(upto)s::bigint IS NULL OR r.seq <= %(upto)s))
            AND t.seq > %(after)s AND (%(upto)s::bigint IS NULL OR t.seq <= %(upto)s)
          ORDER BY traded_on, kind NOT IN ({_BEFORE_TRADES}), coalesce(place, seq), seq) t
 """
@@ -326,7 +328,8 @@ def ledger_of(
     """The effective ledger of some portfolios as packed columns, as it was known at a time (None: now).
 
     With `reversed_by` an entry is left out only where its reversal was known by then: what stood at any time since.
-    `after`, `upto`: only entries whose number (`seq`) is above and at most that.
+    `after`, `upto`: only entries whose number (`seq`) is above and at most that; with `upto` as they stood then, whatever was
+    reversed later.
     """
     used = [r[0] for r in c.execute("SELECT currency FROM currencies ORDER BY 1").fetchall()]
     struck = known_at if reversed_by is None else reversed_by

@@ -199,6 +199,12 @@ def upsert_bars(c: psycopg.Connection, bars: Sequence[Bar], provider: str) -> in
         changed = cursor.rowcount
         if changed:
             cursor.execute("SELECT pack_prices(%s)", (sorted({b.security_id for b in bars}),))
+            cursor.execute(  # a close that was corrected: whoever traded the security by then has points valued at it
+                """UPDATE portfolios p SET restate_from = least(p.restate_from, d.first) FROM (
+                     SELECT t.portfolio_id, min(c."on") AS first FROM price_corrections c JOIN new_bars n ON (n.security_id, n.day) = (c.security_id, c."on")
+                       JOIN transactions t ON t.security_id = c.security_id AND t.traded_on <= c."on" WHERE c.recorded_at = recorded() GROUP BY 1) d
+                    WHERE p.portfolio_id = d.portfolio_id AND p.archived_at IS NULL"""
+            )
             touch(c, "prices")
     return changed
 

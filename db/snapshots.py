@@ -1,29 +1,35 @@
 """Snapshots: every portfolio and position at every bucket, written by one statement; and the charts read from them.
 
-A bucket is written once. The current day is recorded as it happens; past days are restated from the ledger when it changes.
+A bucket is written once, as it happens. What is booked later for an earlier day is added to it: see `db.restatements`.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from core import VERSION
-from core.fx import day_number, day_of
+from core.book import Book
+from core.fx import day_number
 from core.ledger import MICRO, UNITS
 from core.lots import held
-from core.money import posted_float
 from core.scope import PERIODS
-from core.valuation import cash_of, history, lots_of, net_flow
+from core.valuation import cash_of, lots_of, net_flow
 from db import books, engine
+from db.restatements import catch_up, compute_closes, correct_prices
+from settings import settings
 
 
 class Point(NamedTuple):
-    """One point of a chart, in the portfolio's base currency. `net_flow`: deposits less withdrawals since inception."""
+    """One point of a chart, in the portfolio's base currency. `net_flow`: deposits less withdrawals since inception.
+
+    `state`: "recorded" as it was taken, "restated" with what was booked later for an earlier day, or "computed" from closes.
+    """
 
     at: datetime
     total: Decimal
@@ -31,6 +37,7 @@ class Point(NamedTuple):
     net_flow: Decimal
     coverage: float
     complete: bool
+    state: str
 
 
 class Holder(NamedTuple):
@@ -51,8 +58,8 @@ def bucket_of(at: datetime, minutes: int) -> datetime:
     return datetime.fromtimestamp(int(at.timestamp()) // seconds * seconds, UTC)
 
 
-def refresh_holdings(c: psycopg.Connection, today: date) -> int:
-    """Derive holdings and cash anew for every portfolio whose ledger changed; how many."""
+def refresh_holdings(c: psycopg.Connection, today: date, coverage_limit: float = settings.coverage_limit) -> int:
+    """Derive holdings and cash anew for every portfolio whose ledger changed, its recorded points with them; how many."""
     stale = [
         r[0]
         for r in c.execute(
@@ -62,21 +69,32 @@ def refresh_holdings(c: psycopg.Connection, today: date) -> int:
     ]
     for portfolio in stale:
         book = books.load(c, portfolio).book
-        day = day_number(today)
-        c.execute("DELETE FROM holdings WHERE portfolio_id = %s", (portfolio,))
-        c.execute("DELETE FROM cash_balances WHERE portfolio_id = %s", (portfolio,))
-        for its in held(lots_of(book, day).still):
-            units = Decimal(its.units) / UNITS
-            cost = Decimal(its.cost_base if its.cost_base is not None else its.cost) / MICRO
-            c.execute("INSERT INTO holdings VALUES (%s, %s, %s, %s)", (portfolio, its.security, units, cost))
-        for currency, amount in cash_of(book, day).items():
-            c.execute("INSERT INTO cash_balances VALUES (%s, %s, %s)", (portfolio, currency, amount))
-        c.execute(
-            "INSERT INTO holding_states VALUES (%s, %s, %s) ON CONFLICT (portfolio_id) DO UPDATE SET version = EXCLUDED.version, "
-            "net_flow = EXCLUDED.net_flow",
-            (portfolio, book.portfolio.version, net_flow(book, day)),
-        )
+        catch_up(c, book, coverage_limit)
+        _hold(c, book, today)
     return len(stale)
+
+
+def _hold(c: psycopg.Connection, book: Book, today: date) -> None:
+    """Write what a portfolio holds, and the ledger that this and all its recorded points stand at."""
+    portfolio, day = book.portfolio.portfolio_id, day_number(today)
+    c.execute("DELETE FROM holdings WHERE portfolio_id = %s", (portfolio,))
+    c.execute("DELETE FROM cash_balances WHERE portfolio_id = %s", (portfolio,))
+    for its in held(lots_of(book, day).still):
+        units = Decimal(its.units) / UNITS
+        cost = Decimal(its.cost_base if its.cost_base is not None else its.cost) / MICRO
+        c.execute("INSERT INTO holdings VALUES (%s, %s, %s, %s)", (portfolio, its.security, units, cost))
+    for currency, amount in cash_of(book, day).items():
+        c.execute("INSERT INTO cash_balances VALUES (%s, %s, %s)", (portfolio, currency, amount))
+    c.execute(
+        "INSERT INTO holding_states (portfolio_id, version, net_flow, seq, methods) VALUES (%s, %s, %s, %s, %s) ON CONFLICT (portfolio_id) "
+        "DO UPDATE SET version = EXCLUDED.version, net_flow = EXCLUDED.net_flow, seq = EXCLUDED.seq, methods = EXCLUDED.methods",
+        (portfolio, book.portfolio.version, net_flow(book, day), book.seq, Jsonb(book.portfolio.dated_methods)),
+    )
+
+
+def _alone(c: psycopg.Connection) -> None:
+    """Wait for whoever else takes or restates snapshots: a point is recorded at the ledger that all others stand at."""
+    c.execute("SELECT pg_advisory_xact_lock(hashtextextended('snapshots', 0))")
 
 
 # One statement for all portfolios: price = the quote, or the last bar where that is of a later day; FX = the last rate; a position that was never
@@ -118,9 +136,8 @@ totals AS (
          %(version)s
     FROM portfolios p JOIN holding_states s USING (portfolio_id) JOIN currencies m ON m.currency = p.base_currency
     LEFT JOIN invested i USING (portfolio_id) LEFT JOIN cash c USING (portfolio_id)
-    CROSS JOIN LATERAL (SELECT sum(r) FILTER (WHERE n = 1) AS total, sum(r) FILTER (WHERE n = 2) AS cash, sum(r) FILTER (WHERE n = 3) AS invested
-      FROM (SELECT n, round(x, m.minor_units) - CASE WHEN abs(x) * 10::numeric ^ m.minor_units %% 2 = 0.5 THEN sign(x) * 10::numeric ^ -m.minor_units ELSE 0 END AS r
-              FROM (VALUES (1, coalesce(i.value, 0) + coalesce(c.value, 0)), (2, coalesce(c.value, 0)), (3, coalesce(i.value, 0))) AS y (n, x)) z) n
+    CROSS JOIN LATERAL (SELECT half_even(coalesce(i.value, 0) + coalesce(c.value, 0), m.minor_units) AS total,
+                               half_even(coalesce(c.value, 0), m.minor_units) AS cash, half_even(coalesce(i.value, 0), m.minor_units) AS invested) n
     CROSS JOIN LATERAL (SELECT CASE WHEN coalesce(i.weight, 0) = 0 THEN 1 ELSE least(1, i.fresh / i.weight) END AS coverage) v
    WHERE p.archived_at IS NULL AND (i.portfolio_id IS NOT NULL OR c.portfolio_id IS NOT NULL)
   ON CONFLICT (portfolio_id, bucket) DO NOTHING RETURNING portfolio_id)
@@ -132,62 +149,33 @@ ON CONFLICT (portfolio_id, bucket, security_id) DO NOTHING
 
 def take(c: psycopg.Connection, now: datetime, minutes: int, coverage_limit: float) -> int:
     """Write the snapshot of every portfolio for the bucket of `now`, unless it is there; how many positions were written."""
-    refresh_holdings(c, now.astimezone(UTC).date())
+    _alone(c)
+    refresh_holdings(c, now.astimezone(UTC).date(), coverage_limit)
     return c.execute(
         _SNAPSHOT, {"now": now, "bucket": bucket_of(now, minutes), "limit": coverage_limit, "version": VERSION}
     ).rowcount
 
 
-def restate(c: psycopg.Connection, now: datetime, coverage_limit: float) -> int:
-    """Rebuild the stored closes of every portfolio whose ledger changed in the past; how many portfolios.
+def restate(c: psycopg.Connection, now: datetime, coverage_limit: float, most: int | None = None) -> int:
+    """Bring the stored past of every portfolio up to date whose ledger or prices changed in the past; how many portfolios (at `most`).
 
-    Past days get one snapshot at each session's close, from the Book; what was recorded within those days is dropped,
-    for it was valued on a ledger that has changed. The current day keeps what was recorded.
+    What was recorded stays, with the effect of what was booked since added to it; a completed session that nobody recorded gets
+    one point at its close, from the Book.
     """
+    _alone(c)
     stale = c.execute(
         "SELECT portfolio_id, version, restate_from FROM portfolios WHERE restate_from IS NOT NULL AND archived_at IS NULL "
-        "ORDER BY 1 FOR NO KEY UPDATE SKIP LOCKED"
+        "ORDER BY 1 LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
+        (most,),
     ).fetchall()
     for portfolio, version, first in stale:
         book = books.load(c, portfolio).book
-        sessions = book.sessions.get(book.main_exchange)
-        done = sessions.last_completed(now) if sessions is not None else day_number(now.date()) - 1
-        if done is not None and sessions is not None and len(book.ledger):
-            past = history(book, done)
-            midnight = datetime.combine(day_of(done) + timedelta(days=1), datetime.min.time(), UTC)
-            c.execute(
-                "DELETE FROM portfolio_snapshots WHERE portfolio_id = %s AND bucket >= %s AND bucket < %s",
-                (portfolio, first, midnight),
-            )
-            c.execute(
-                "DELETE FROM position_snapshots WHERE portfolio_id = %s AND bucket >= %s AND bucket < %s",
-                (portfolio, first, midnight),
-            )
-            flows, start = (past.inflow - past.outflow).cumsum(), day_number(first)
-            close_of = dict(zip(sessions.days.tolist(), sessions.closes.tolist(), strict=True))
-            keep = [i for i, d in enumerate(past.days.tolist()) if d >= start and d in close_of]
-            total, cash, flow = (
-                [posted_float(series[i], book.base) for i in keep] for series in (past.total, past.cash, flows)
-            )
-            c.execute(
-                """INSERT INTO portfolio_snapshots (portfolio_id, bucket, total, cash, invested, net_flow, coverage, complete, calculation_version)
-                   SELECT %s, to_timestamp(t.at), t.total, t.cash, t.total - t.cash, t.flow, round(t.coverage::numeric, 6), t.coverage >= %s, %s
-                     FROM unnest(%s::float8[], %s::numeric[], %s::numeric[], %s::numeric[], %s::float8[]) AS t (at, total, cash, flow, coverage)
-                   ON CONFLICT (portfolio_id, bucket) DO NOTHING""",
-                (
-                    portfolio,
-                    coverage_limit,
-                    VERSION,
-                    [close_of[int(past.days[i])] for i in keep],
-                    total,
-                    cash,
-                    flow,
-                    past.coverage[keep].clip(0, 1).tolist(),
-                ),
-            )
+        correct_prices(c, book, first)
+        catch_up(c, book, coverage_limit, first)
+        _hold(c, book, now.astimezone(UTC).date())
+        compute_closes(c, book, first, now, coverage_limit)
         c.execute(
-            "UPDATE portfolios SET restated = %s, restate_from = NULL WHERE portfolio_id = %s AND version = %s",
-            (version, portfolio, version),
+            "UPDATE portfolios SET restated = %s, restate_from = NULL WHERE portfolio_id = %s", (version, portfolio)
         )
     return len(stale)
 
@@ -220,16 +208,17 @@ _INTRADAY = """SELECT open_at AS after, close_at AS upto FROM sessions WHERE is_
 # points travel as one text a column, which costs less than their rows.
 _PROBE = """, buckets AS MATERIALIZED ({grid}),
 ends AS MATERIALIZED (
-  SELECT bucket, total, cash, net_flow, coverage, complete FROM portfolio_snapshots
+  SELECT bucket, total, cash, net_flow, coverage, complete, computed, restated_at FROM portfolio_snapshots
    WHERE portfolio_id = %(p)s AND bucket = ANY (ARRAY(SELECT upto FROM buckets))),
 points AS (
   SELECT * FROM ends
   UNION ALL SELECT s.* FROM buckets b CROSS JOIN LATERAL (
-    SELECT bucket, total, cash, net_flow, coverage, complete FROM portfolio_snapshots
+    SELECT bucket, total, cash, net_flow, coverage, complete, computed, restated_at FROM portfolio_snapshots
      WHERE portfolio_id = %(p)s AND bucket <= b.upto ORDER BY bucket DESC LIMIT 1) s
    WHERE (SELECT count(*) FROM ends) < (SELECT count(*) FROM buckets) AND b.upto NOT IN (SELECT bucket FROM ends) AND s.bucket > b.after)
 SELECT string_agg(extract(epoch FROM bucket)::text, ','), string_agg(total::text, ','), string_agg(cash::text, ','),
-       string_agg(net_flow::text, ','), string_agg(coverage::text, ','), string_agg(complete::int::text, ',')
+       string_agg(net_flow::text, ','), string_agg(coverage::text, ','), string_agg(complete::int::text, ','),
+       string_agg(CASE WHEN computed THEN 'computed' WHEN restated_at IS NULL THEN 'recorded' ELSE 'restated' END, ',')
   FROM (SELECT * FROM points ORDER BY bucket) p"""
 
 
@@ -248,10 +237,10 @@ def chart(c: psycopg.Connection, portfolio: UUID, period: str, now: datetime, ex
     row = c.execute(sql, {"p": portfolio, "now": now, "x": exchange, "step": step}).fetchone()
     if row is None or row[0] is None:
         return []
-    at, total, cash, flow, part, whole = (column.split(",") for column in row)
+    at, total, cash, flow, part, whole, states = (column.split(",") for column in row)
     times = [datetime.fromtimestamp(float(x), UTC) for x in at]
     money = (map(Decimal, column) for column in (total, cash, flow))
-    return list(map(Point, times, *money, map(float, part), [x == "1" for x in whole]))
+    return list(map(Point, times, *money, map(float, part), [x == "1" for x in whole], states))
 
 
 def held_in(user: UUID, security: int) -> list[Holder]:

@@ -1,4 +1,4 @@
-"""Snapshots of every portfolio at every bucket, and the past rebuilt where the ledger changed."""
+"""Snapshots of every portfolio at every bucket, and the past brought up to date where the ledger changed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from settings import settings
 
 SLOW = 3600  # seconds between two snapshots while every market is closed
 RESTATE_EVERY = 5  # seconds
+AT_ONCE = 200  # portfolios in one run: no snapshot is taken and nothing is booked in them meanwhile
 
 
 def due(at: datetime) -> datetime | None:
@@ -42,6 +43,6 @@ def restate(at: datetime) -> Write:
     """Rebuild the stored past of the portfolios whose ledger changed."""
 
     def write(c: psycopg.Connection) -> dict[str, int]:
-        return {"portfolios": snapshots.restate(c, at, settings.coverage_limit)}
+        return {"portfolios": snapshots.restate(c, at, settings.coverage_limit, AT_ONCE)}
 
     return write

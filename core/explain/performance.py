@@ -434,7 +434,10 @@ def point(view: View, row: Row) -> Explained | None:
     what = {"value": "Σ units × price × FX + Σ cash × FX", "net_flow": "Σ deposits − Σ withdrawals since inception", "cash": "Σ cash × FX",
             "coverage": "share of the value with a fresh price"}[shown]  # fmt: skip
     kind = next(c.kind for c in row["_table"].columns if c.key == shown)
-    return Explained(f"{what}, as it was recorded at that moment with the prices of that moment", lambda g: g["recorded"],
+    then = "as it was recorded at that moment with the prices of that moment"
+    how = {"restated": f"{then}; what was booked later for an earlier day is added to it",
+           "computed": "at the close of that session, out of the ledger and the closes: nobody recorded it"}.get(row["state"], then)  # fmt: skip
+    return Explained(f"{what}, {how}", lambda g: g["recorded"],
                      (Term("recorded", row[shown], kind, view.base, f"{row['at']:%Y-%m-%d %H:%M} UTC"),),
                      (evidence.entries(view, until=day_number(row["at"].date())),))  # fmt: skip
 

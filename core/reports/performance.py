@@ -252,6 +252,12 @@ def movers(view: View) -> Made:
     Column("net_flow", "Net deposits", Kind.MONEY, "deposits less withdrawals since inception"),
     Column("cash", "Cash", Kind.MONEY),
     Column("coverage", "Priced", Kind.PERCENT, "share of the value with a fresh price"),
+    Column(
+        "state",
+        "State",
+        note="recorded as it was; restated: what was booked later for an earlier day was added; computed from closes; now",
+        wide_only=True,
+    ),
     empty="No snapshot has been taken in this period yet: the scheduler writes one every few minutes while the market is open.",
 )
 def value_chart(view: View, chart: list[Any]) -> Made:
@@ -263,7 +269,7 @@ def value_chart(view: View, chart: list[Any]) -> Made:
     if view.scope.known_at is not None:
         rows = _closes(view)
     else:
-        rows = [(p.at, p.total, p.net_flow, p.cash, p.coverage) for p in chart]
+        rows = [(p.at, p.total, p.net_flow, p.cash, p.coverage, p.state) for p in chart]
     live = view.valuation
     times = view.quote_times()
     if view.live and rows:  # what moved since the last snapshot, by a quote or by a booking
@@ -273,7 +279,7 @@ def value_chart(view: View, chart: list[Any]) -> Made:
             at = newer or max(view.now, rows[-1][0])
             if len(rows) > 1 and at - rows[-1][0] < timedelta(minutes=1):  # the same minute: the newer one stands
                 rows.pop()
-            rows.append((at, live.total, flow, live.cash_base, live.coverage))
+            rows.append((at, live.total, flow, live.cash_base, live.coverage, "now"))
     if not rows:
         return Made([])
     change, flow = rows[-1][1] - rows[0][1], rows[-1][2] - rows[0][2]
@@ -293,6 +299,10 @@ def value_chart(view: View, chart: list[Any]) -> Made:
     notes = []
     if any(not p.complete for p in chart) or (not chart and any(r[4] < view.coverage_limit for r in rows)):
         notes.append("Some points are incomplete: not every position had a fresh price.")
+    if later := sum(r[-1] == "restated" for r in rows):
+        notes.append(
+            f"{later} of {len(rows)} points are restated: what was booked later for an earlier day was added to what had been recorded."
+        )
     if view.scope.known_at is not None:
         notes.append(
             "Daily closes, computed from the ledger and the prices known at that time, not from recorded snapshots."
@@ -314,5 +324,5 @@ def _closes(view: View) -> list[tuple[Any, ...]]:
         cash = float(view.valuation.cash_base) if last else float(view.past.cash[i])
         coverage = view.valuation.coverage if last else min(1.0, float(view.past.coverage[i]))
         rows.append((min(at, view.now), posted_float(float(view.total[i]), view.base), posted_float(float(flow[i]), view.base),
-                     posted_float(cash, view.base), coverage))  # fmt: skip
+                     posted_float(cash, view.base), coverage, "computed"))  # fmt: skip
     return rows

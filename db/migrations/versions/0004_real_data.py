@@ -6,7 +6,9 @@ from alembic import op
 
 revision = "0004"
 down_revision = "0003"
-AREAS: tuple[str, ...] = ()
+AREAS: tuple[str, ...] = (
+    "snapshots",
+)
 
 
 def upgrade() -> None:
