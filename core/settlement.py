@@ -64,7 +64,8 @@ def _christmas(year: int) -> set[date]:
 
 
 def _good_friday(year: int) -> date:
-    return easter(year) - timedelta(days=2)
+    friday: date = easter(year) - timedelta(days=2)
+    return friday
 
 
 def _easter_days(year: int) -> set[date]:

@@ -104,7 +104,7 @@ def cash_value(view: View, row: Row) -> Explained | None:
 
 
 @explains("cash", "value", "settled_value", total=True)
-def cash_total(view: View, row: Row) -> Explained:
+def cash_total(view: View, row: Row) -> Explained | None:
     return cash_held(view, row) if row["_column"] == "value" else settled_held(view, row)
 
 
