@@ -218,7 +218,7 @@ def reinvested(dividend: Draft, price: Decimal, units: Decimal | None = None) ->
     """A dividend taken in units: (the dividend, the purchase that it pays for), to be booked together, both or none.
 
     `price` for one unit; without `units` the whole net amount is reinvested, units = net / price to ten decimals, rounded down.
-    With `units` the purchase is units × price and the rest stays in cash. Raises LedgerError where the kind is not a dividend,
+    With `units` the purchase is units × price and the rest stays in cash. It settles with the dividend that pays for it. Raises LedgerError where the kind is not a dividend,
     the currency is not the security's, the price is not positive, or the units cost more than the dividend's net.
     """
     if dividend.kind != "dividend" or dividend.security is None:
@@ -251,7 +251,7 @@ def reinvested(dividend: Draft, price: Decimal, units: Decimal | None = None) ->
         cost = min(net, product)
     bought = Draft(
         "buy", dividend.traded_on, dividend.currency, dividend.security, units, price, cost,
-        fx=dividend.fx, settles_on=dividend.settles_on, note=dividend.note or "dividend reinvested",
+        fx=dividend.fx, settles_on=dividend.settles_on or dividend.traded_on, note=dividend.note or "dividend reinvested",
         reference=f"{dividend.reference}:reinvested" if dividend.reference else "",
     )  # fmt: skip
     return dividend, bought

@@ -9,11 +9,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from small import Small, installed
+from streamlit.testing.v1 import AppTest
+
+from ui import session
 
 FIELDS = ("amount", "to_receive", "to_pay", "settled", "available")
 
@@ -91,3 +96,28 @@ def test_each_of_them_is_explained(small: Small, column: str, right: str) -> Non
     found = small.client("anna").get("/v1/reports/cash/explain", params=scope).json()
     assert Decimal(found["value"]) == Decimal(found["recomputed"]) == Decimal(right)
     assert any(e["title"] == "Transactions" and e["rows"] for e in found["evidence"])
+
+
+def test_the_pages_say_what_has_not_settled(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000.00 in and 4 ACME at 100.00 bought last week, sold at 110.00 today: 1,040.00 in cash, 600.00 of it settled."""
+    client, today = small.client("anna"), small.now.date()
+    number = client.post("/v1/portfolios", json={"name": "Sold today", "base_currency": "USD"}).json()["portfolio_id"]
+    before = (today - timedelta(days=10)).isoformat()
+    entries = [
+        {"date": before, "kind": "deposit", "gross": "1000"},
+        {"date": before, "kind": "buy", "symbol": "ACME", "quantity": "4", "price": "100"},
+        {"date": today.isoformat(), "kind": "sell", "symbol": "ACME", "quantity": "4", "price": "110"},
+    ]
+    assert client.post("/v1/transactions", json=entries, params={"portfolio": number}).status_code == 201
+    monkeypatch.setattr(session, "token", lambda: small.tokens["anna"])
+    at = AppTest.from_file(str(ROOT / "pages" / "_main.py"), default_timeout=60)
+    at.query_params["portfolio"] = number
+    at.run()
+    shown = {m.label: m.value for m in at.metric}
+    assert (shown["Cash"], shown["Settled cash"]) == ("1,040.00", "600.00")
+    at.switch_page("holdings.py").run()
+    assert not at.exception
+    assert "Not settled yet" in [s.value for s in at.subheader]
+    at.query_params["portfolio"] = str(small.portfolios["Settling"])
+    at.switch_page("overview.py").run()
+    assert "Settled cash" not in {m.label for m in at.metric}, "all of it has"

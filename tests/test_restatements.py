@@ -254,7 +254,9 @@ def test_a_split_that_was_booked_late_counts_from_the_opening_of_its_day(desk: D
     assert {row[:2] for (t, _), row in desk.positions().items() if t >= at(6, 0)} == {(Decimal(20), Decimal(900))}
 
 
-@pytest.mark.parametrize("kind", ["deposit", "held", "new", "unpriced", "split", "sale"])
+@pytest.mark.parametrize(
+    "kind", ["deposit", "held", "new", "unpriced", "split", "sale", "renamed", "spun off", "short"]
+)
 def test_a_reversal_brings_every_point_back_to_what_was_recorded(desk: Desk, kind: str) -> None:
     was, rows = desk.points(), desk.positions()
     draft = {
@@ -264,6 +266,17 @@ def test_a_reversal_brings_every_point_back_to_what_was_recorded(desk: Desk, kin
         "unpriced": desk.trade("buy", DAYS[4], "NEVER", "7", "23.45"),
         "split": Draft("split", DAYS[4], "USD", desk.security("ACME"), ratio=Decimal("0.5")),
         "sale": desk.trade("sell", DAYS[4], "ACME", "10", "100"),
+        "renamed": Draft("symbol_change", DAYS[4], "USD", desk.security("ACME"), into=desk.security("DULL")),
+        "spun off": Draft(
+            "spin_off",
+            DAYS[4],
+            "USD",
+            desk.security("ACME"),
+            into=desk.security("DULL"),
+            ratio=Decimal("0.5"),
+            fraction=Decimal("0.25"),
+        ),
+        "short": desk.trade("short", DAYS[4], "DULL", "3", "22"),
     }[kind]
     (number,) = desk.book([draft])
     desk.restate()
@@ -568,3 +581,13 @@ def test_an_installation_from_before_comes_along(server: Embedded) -> None:
     finally:
         with psycopg.connect(server.conninfo(dbname="postgres"), autocommit=True) as c:
             c.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_symbol_change_that_was_booked_late_moves_the_units(desk: Desk) -> None:
+    """From the sixth day on the ten ACME are ten DULL, at its close before and from noon on at that of the day."""
+    was = desk.points()
+    desk.book([Draft("symbol_change", DAYS[5], "USD", desk.security("ACME"), into=desk.security("DULL"))])
+    desk.restate()
+    worth = lambda d, h: 10 * (dull(d if h == 6 else d - 1) - price(d, h))  # noqa: E731
+    assert desk.points() == added(was, at(5, 0), total=worth, invested=worth)
+    assert {s for (t, s), row in desk.positions().items() if t >= at(5, 0) and row[0]} == {desk.ids["DULL"]}
