@@ -63,6 +63,6 @@ def health(response: Response) -> Health:
 
 def probe(request: Request) -> Response:
     """The same at the root of the site, for probes that know no other place: 503 where the database does not answer."""
-    response = Response(media_type="application/json", headers={"Cache-Control": "no-store"})
-    said = health(response)
-    return Response(said.model_dump_json(), response.status_code, dict(response.headers), "application/json")
+    looked = Response()  # its status is what is asked for
+    said = health(looked)
+    return Response(said.model_dump_json(), looked.status_code, {"Cache-Control": "no-store"}, "application/json")

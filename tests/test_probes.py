@@ -33,6 +33,7 @@ def test_a_probe_is_told_how_it_is(site: TestClient, path: str) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.json()["database"] == "ok"
+    assert int(answer.headers["content-length"]) == len(answer.content)
     assert site.head(path).status_code in (200, 405)
 
 
