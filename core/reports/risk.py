@@ -19,9 +19,15 @@ from core.risk_figures import figures as figures_of
 from core.table import Column, Figure, Kind
 from core.view import View
 
-SHOWN = ("volatility", "sharpe", "sortino", "beta", "alpha", "tracking_error", "information_ratio", "max_drawdown", "calmar", "var_95", "es_95",
-         "var_99", "es_99", "parametric_var_95", "parametric_var_99", "var_95_exceptions", "var_95_p_value", "skewness", "excess_kurtosis",
-         "hit_rate", "best", "worst")  # fmt: skip
+SHOWN = (
+    "volatility", "sharpe", "sortino", "beta", "alpha", "tracking_error", "information_ratio", "max_drawdown", "calmar", "var_95", "es_95",
+    "var_99", "es_99", "parametric_var_95", "parametric_var_99", "parametric_es_95", "parametric_es_99", "modified_var_95", "modified_var_99",
+    "var_95_exceptions", "var_95_p_value", "skewness", "excess_kurtosis", "hit_rate", "best", "worst",
+    "total_return", "annual_return", "mean_annual_return", "variance", "period_volatility", "period_semideviation", "mean_absolute_deviation",
+    "downside_deviation", "upside_deviation", "downside_potential", "upside_potential", "loss_rate", "volatility_skewness", "adjusted_sharpe", "omega",
+    "kappa", "d_ratio", "pain_index", "martin", "capture", "down_capture", "specific_risk", "appraisal_ratio", "treynor", "m_squared",
+    "omega_excess_return", "fama_beta",
+)  # fmt: skip
 LOOKBACK_WORDS = {"3M": "three months", "YTD": "the year to date", "1Y": "a year", "3Y": "three years", "5Y": "five years", "ALL": "all history"}  # fmt: skip
 KINDS = {"percent": Kind.PERCENT, "number": Kind.NUMBER, "date": Kind.DATE, "days": Kind.COUNT}
 CATEGORIES = ((0.15, "low"), (0.25, "medium"), (0.40, "high"))

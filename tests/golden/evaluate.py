@@ -29,7 +29,7 @@ load()
 __all__ = ["REFUSED", "SHARED", "answers", "evaluate"]
 
 REFUSED: dict[str, str] = {
-    "duplicate_split": "which of two bookings of one split is right is not decided by the product: both are shown",
+    "duplicate_split": "of one split told for two days the product does not say which day is right",
     "ledger_categories": "there is no statement of a period by capital gains, currency gains, earnings, fees and taxes yet",
     "component_var": "one number of a component VaR: the product answers one part per holding",
 }
