@@ -306,10 +306,12 @@ def due(at: datetime) -> datetime | None:
 
 
 def quotes(at: datetime) -> Write:
-    """One round of quotes for everything that is tracked."""
+    """One round of quotes for everything that is tracked. Raises FeedError where every one of them is refused: nothing was refreshed."""
     with engine.jobs() as c:
         tracked = market.tracked(c)
     answer = feeds().quotes(tracked, at)
+    if answer.refused and not any(answer.rows.values()) and len(answer.refused) == len(tracked):
+        raise FeedError("; ".join(list(answer.refused.values())[:MOST_SAID]), refused=answer.refused)
     rows, said = checks.quotes([q for given in answer.rows.values() for q in given], tracked)
 
     def write(c: psycopg.Connection) -> dict[str, Any]:

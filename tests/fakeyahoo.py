@@ -113,6 +113,8 @@ class FakeYahoo(BaseAdapter):
 
 def cut(reply: dict[str, Any], first: int, last: int) -> dict[str, Any]:
     """A chart's reply with what lies between two seconds."""
+    if not reply["chart"]["result"]:
+        return reply
     (result,) = reply["chart"]["result"]
     kept = [i for i, at in enumerate(result["timestamp"]) if first <= at <= last]
     events = {

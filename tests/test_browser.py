@@ -266,7 +266,7 @@ def test_sell_chosen_lots_see_the_wash_sale_undo_and_explain_the_gain(visit: Vis
     grid = page.get_by_test_id("stDataFrame").nth(1)
     box = grid.bounding_box()
     assert box is not None
-    for share in (0.72, 0.68, 0.76, 0.64, 0.80):  # the columns share the width
+    for share in (0.72, 0.68, 0.76, 0.64, 0.80, 0.60, 0.56, 0.52, 0.48):  # the columns share the width
         grid.click(position={"x": box["width"] * share, "y": 50})
         visit.settled()
         if page.get_by_text("Gain: KO", exact=False).count():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -447,13 +448,13 @@ def test_dividends_and_splits_are_asked_back_to_the_first_trade_once(
     seed(database.owner(), NOW)
     acme = numbers(database)["ACME"]
     book(database, "ACME", date(2014, 6, 2))
-    split = Action(acme, "split", date(2014, 6, 9), ratio=Decimal(7))
+    split = Action(acme, "split", date(2014, 6, 9), ratio=Fraction(7))
     feed = Given(known_actions=[split])
     use(monkeypatch, feed)
     assert worked(actions.actions, NOW)["changed"] == 1
     first = {names: first for names, first, _ in feed.of("actions")}
     assert first[("ACME",)] <= date(2014, 5, 23)
-    assert rows(database, "SELECT ex_on, ratio FROM corporate_actions") == [(date(2014, 6, 9), Decimal(7))]
+    assert rows(database, "SELECT ex_on, ratio_new, ratio_old FROM corporate_actions") == [(date(2014, 6, 9), 7, 1)]
     later = NOW + 6 * HOUR
     assert actions.due(later) == later.replace(hour=18, minute=0, second=0)
     worked(actions.actions, later)

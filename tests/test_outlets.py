@@ -18,7 +18,7 @@ from core.reports import REPORTS
 from core.returns import period_start
 from core.scope import Scope
 from core.table import Kind, Table
-from db import market, master, notices, reports, tasks
+from db import feeds, market, master, notices, reports, tasks
 
 STAMP = ["report_as_of", "report_known_at", "report_currency", "calculation_version"]
 # what a reader may ask beside the plain report
@@ -52,6 +52,11 @@ def small(server: Any) -> Iterator[Small]:
         with made.database.jobs() as c:  # a dividend that nobody booked
             unpaid = Action(made.securities["FUND"], "dividend", bar_days(made.now)[160], None, Decimal("0.05"), "USD")
             market.upsert_actions(c, [unpaid], "csv")
+            feeds.note(c, "csv", "bars", {"BOLT": "=BOLT.csv line 2: close 'x' is not a number"}, made.securities)
+            c.execute(
+                "INSERT INTO price_gaps (security_id, first_on, last_on, until, sessions, before_first, found_at) VALUES (%s, %s, %s, %s, 3, false, now())",
+                (made.securities["BOLT"], *(bar_days(made.now)[i] for i in (100, 102, 103))),
+            )
         with made.database.owner() as c:
             c.execute(
                 "UPDATE tasks SET status = 'failed', finished_at = now(), message = 'Failed: =1+1' WHERE task_id = %s",

@@ -230,9 +230,11 @@ def test_a_failing_feed_is_recorded_and_nothing_else_stops(
     assert "ACME.csv line 2: date 'yesterday'" in error
     letters = rows(database, "SELECT error FROM dead_letters")
     assert letters
-    ((failures, last),) = rows(database, "SELECT failures, last_error FROM feed_states WHERE feed = 'csv'")
-    assert failures >= 3
+    ((last,),) = rows(database, "SELECT last_error FROM feed_states WHERE feed = 'csv'")
     assert "ACME.csv line 2: date 'yesterday' is not a day" in last
+    troubles = dict(rows(database, "SELECT subject, times FROM feed_troubles WHERE feed = 'csv' AND what = 'quotes'"))
+    assert set(troubles) == {f"XNYS:{symbol}" for symbol in SYMBOLS}, "each is told, with its own line"
+    assert min(troubles.values()) > 1
 
 
 def test_told_to_stop_as_it_starts(start: Callable[[], Scheduler]) -> None:
