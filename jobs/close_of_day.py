@@ -76,9 +76,7 @@ def close_of_day(at: datetime) -> Write:
         raise (Resting if feeds().resting() else FeedError)("; ".join(came.failures.values()))
     wanted = [s for some in lack.securities.values() for s in some]
     newest = checks.bars(_by_feed(came.bars), wanted, _actions)
-    older = checks.bars(
-        _by_feed([answer for _, answer in came.past]), [p.security for p, _ in came.past], _actions, corrects=False
-    )
+    older = checks.bars(_by_feed([answer for _, answer in came.past]), [p.security for p, _ in came.past], _actions, corrects=False)
     older.rows = {feed: [bar for bar in rows if _fills(bar, lack.past)] for feed, rows in older.rows.items()}
     days = _days(newest)
     loaded = [

@@ -48,13 +48,7 @@ def sessions(exchange: str = "XNYS") -> Sessions:
 
     found = compute(exchange, date(1998, 1, 1), date(2021, 12, 31))
     zone = {"XNYS": "America/New_York"}.get(exchange, "Europe/Berlin")
-    return Sessions(
-        exchange,
-        zone,
-        np.array(found.days, np.int32),
-        np.array(found.opens, np.int64),
-        np.array(found.closes, np.int64),
-    )
+    return Sessions(exchange, zone, np.array(found.days, np.int32), np.array(found.opens, np.int64), np.array(found.closes, np.int64))
 
 
 @lru_cache(maxsize=1)
@@ -79,19 +73,12 @@ def _series(pairs: Sequence[tuple[int, float]]) -> Series:
 class Market:
     """Raw closes and corporate actions of some securities, by symbol."""
 
-    def __init__(
-        self,
-        closes: Mapping[str, Mapping[date, str]],
-        actions: Mapping[str, Sequence[tuple[date, str, str]]],
-        fx: Rates,
-    ) -> None:
+    def __init__(self, closes: Mapping[str, Mapping[date, str]], actions: Mapping[str, Sequence[tuple[date, str, str]]], fx: Rates) -> None:
         self.closes, self.actions, self.fx = closes, actions, fx
         self.numbers = {symbol: n for n, symbol in enumerate(sorted(closes), 1)}
 
     def security(self, symbol: str) -> Security:
-        return Security(
-            self.numbers[symbol], symbol, symbol, "XNYS", "USD", "Equity", "Information Technology", None, "US"
-        )
+        return Security(self.numbers[symbol], symbol, symbol, "XNYS", "USD", "Equity", "Information Technology", None, "US")
 
     def series(self, symbol: str) -> Series:
         return _series([(day_number(d), float(c)) for d, c in self.closes[symbol].items()])
@@ -99,9 +86,7 @@ class Market:
     def actions_of(self, symbol: str) -> tuple[Action, ...]:
         number = self.numbers[symbol]
         return tuple(
-            Action(number, "split", ex, ratio=ratio_of(value))
-            if kind == "split"
-            else Action(number, "dividend", ex, None, Decimal(value), "USD")
+            Action(number, "split", ex, ratio=ratio_of(value)) if kind == "split" else Action(number, "dividend", ex, None, Decimal(value), "USD")
             for ex, kind, value in self.actions.get(symbol, ())
         )
 
@@ -174,24 +159,16 @@ class Pystock(Market):
                 new, _, old = row["split_ratio"].partition(":")
                 value = f"{Decimal(new) / Decimal(old):f}" if row["type"] == "split" else row["implied_cash"]
                 if value and float(value) > 0:
-                    actions[row["symbol"]].append(
-                        (day(row["ex_date"]), "split" if row["type"] == "split" else "dividend", value)
-                    )
+                    actions[row["symbol"]].append((day(row["ex_date"]), "split" if row["type"] == "split" else "dividend", value))
         super().__init__(closes, actions, rates(shared))
 
 
 def day(text: str) -> date:
     """A date as the files have it: 2020-08-31 or 20200831."""
-    return (
-        date.fromisoformat(text[:10])
-        if "-" in text
-        else datetime.strptime(text[:8], "%Y%m%d").replace(tzinfo=UTC).date()
-    )
+    return date.fromisoformat(text[:10]) if "-" in text else datetime.strptime(text[:8], "%Y%m%d").replace(tzinfo=UTC).date()
 
 
-def look(
-    book: Book, on: date, quotes: Mapping[int, Quote] | None = None, now: datetime | None = None, **scope: Any
-) -> View:
+def look(book: Book, on: date, quotes: Mapping[int, Quote] | None = None, now: datetime | None = None, **scope: Any) -> View:
     """A View of a Book as of a day: through the scope of a reader."""
     moment = now or datetime.combine(on + timedelta(days=30), datetime.min.time(), UTC)
     return View(book, Scope(book.portfolio.portfolio_id, as_of=on, **scope), quotes or {}, moment)
@@ -200,9 +177,7 @@ def look(
 # --- what is right, by numpy alone -----------------------------------------------------------------
 
 
-def adjusted(
-    closes: Mapping[date, float], actions: Sequence[tuple[date, str, str]], dividends: bool = True
-) -> tuple[list[date], np.ndarray]:
+def adjusted(closes: Mapping[date, float], actions: Sequence[tuple[date, str, str]], dividends: bool = True) -> tuple[list[date], np.ndarray]:
     """(days, closes adjusted backwards for every later split and, with `dividends`, every later dividend): CRSP's and Yahoo's factors."""
     days = sorted(closes)
     raw = np.array([float(closes[d]) for d in days])

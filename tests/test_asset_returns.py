@@ -35,13 +35,7 @@ MANY = [FIRST + timedelta(days=i) for i in range(400) if (FIRST + timedelta(days
 
 def calendar(days: list[date]) -> Sessions:
     stamps = np.array([day_number(d) for d in days], np.int32)
-    return Sessions(
-        "XNYS",
-        "America/New_York",
-        stamps,
-        stamps.astype(np.int64) * 86_400 + 52_200,
-        stamps.astype(np.int64) * 86_400 + 75_600,
-    )
+    return Sessions("XNYS", "America/New_York", stamps, stamps.astype(np.int64) * 86_400 + 52_200, stamps.astype(np.int64) * 86_400 + 75_600)
 
 
 def series(closes: dict[date, float]) -> Series:
@@ -87,15 +81,9 @@ def test_a_split_is_no_move_of_the_day() -> None:
     """800 after 4:1, 124.8075 of the day before in today's units: +4.2325 × 800."""
     days = MANY[:30]
     prices = {d: 499.23 if d < days[20] else 129.04 for d in days}
-    booked = [
-        deposit(FIRST, 200_000),
-        buy(FIRST, 200, 499.23),
-        Draft("split", days[20], "USD", ACME, ratio=Fraction(4)),
-    ]
+    booked = [deposit(FIRST, 200_000), buy(FIRST, 200, 499.23), Draft("split", days[20], "USD", ACME, ratio=Fraction(4))]
     v = view(book(booked, {1: prices}), days[20])
-    assert table(v, "movers").rows == (
-        (("ACME", "Acme", Decimal("129.04"), pytest.approx(129.04 / 124.8075 - 1), Decimal("3386.00"))),
-    )
+    assert table(v, "movers").rows == ((("ACME", "Acme", Decimal("129.04"), pytest.approx(129.04 / 124.8075 - 1), Decimal("3386.00"))),)
     assert table(v, "holdings").column("day_change") == [pytest.approx(129.04 / 124.8075 - 1)]
     assert table(v, "allocation").column("day_change")[0] == pytest.approx(129.04 / 124.8075 - 1)
 
@@ -105,11 +93,7 @@ def test_a_benchmark_that_splits_returns_what_it_returned() -> None:
     flat = {d: 30.0 if d < days[40] else 10.0 for d in days}
     held = dict.fromkeys(days, 50.0)
     split = Action(2, "split", days[40], ratio=Fraction(3))
-    v = view(
-        book([deposit(days[1], 1000), buy(days[1], 10, 50)], {1: held, 2: flat}, {2: (split,)}, benchmark=2),
-        days[-1],
-        period="ALL",
-    )
+    v = view(book([deposit(days[1], 1000), buy(days[1], 10, 50)], {1: held, 2: flat}, {2: (split,)}, benchmark=2), days[-1], period="ALL")
     assert v.span("ALL").benchmark == pytest.approx(0, abs=1e-12)
     assert table(v, "growth").column("benchmark")[-1] == pytest.approx(1)
 
@@ -129,13 +113,9 @@ def test_a_benchmark_counts_its_dividends_where_they_are_known(booked: bool) -> 
     entries = [deposit(days[1], round(price * 100, 2)), buy(days[1], 100, price, WIDE)]
     actions = tuple(Action(2, "dividend", d, None, Decimal(repr(x)), "USD") for d, x in paid)
     entries += [Draft("dividend", d, "USD", WIDE, gross=Decimal(repr(round(x * 100, 2)))) for d, x in paid]
-    v = view(
-        book(entries, {2: closes}, {} if booked else {2: actions}, benchmark=2), days[-1], period="ALL", lookback="ALL"
-    )
+    v = view(book(entries, {2: closes}, {} if booked else {2: actions}, benchmark=2), days[-1], period="ALL", lookback="ALL")
     assert v.benchmark_name == "WIDE, total return"
-    assert v.span("ALL").active == pytest.approx(
-        0, abs=0.005
-    )  # the cash beside it, and the move before the first purchase
+    assert v.span("ALL").active == pytest.approx(0, abs=0.005)  # the cash beside it, and the move before the first purchase
     figures = {f.key: f.value for f in table(v, "risk").figures}
     assert figures["alpha"] == pytest.approx(0, abs=0.004)
     assert figures["beta"] == pytest.approx(1, abs=0.03)
@@ -143,14 +123,7 @@ def test_a_benchmark_counts_its_dividends_where_they_are_known(booked: bool) -> 
 
 def test_a_benchmark_without_known_dividends_says_that_it_is_a_price_return() -> None:
     days = MANY[:30]
-    v = view(
-        book(
-            [deposit(FIRST, 1000), buy(FIRST, 10, 50)],
-            {1: dict.fromkeys(days, 50.0), 2: dict.fromkeys(days, 9.0)},
-            benchmark=2,
-        ),
-        days[-1],
-    )
+    v = view(book([deposit(FIRST, 1000), buy(FIRST, 10, 50)], {1: dict.fromkeys(days, 50.0), 2: dict.fromkeys(days, 9.0)}, benchmark=2), days[-1])
     assert "Benchmark: WIDE, price return, in USD." in table(v, "risk").notes
     assert any("price return" in note for note in table(v, "performance").notes)
 
@@ -161,11 +134,7 @@ def test_beta_has_both_sides_in_one_currency() -> None:
     fx = (1.1 * np.cumprod(1 + np.random.default_rng(3).normal(0, 0.006, 280))).round(6)
     rates = Rates({"USD": series(dict(zip(days, fx.tolist(), strict=True)))})
     prices = {1: dict(zip(days, a.tolist(), strict=True)), 2: dict(zip(days, b.tolist(), strict=True))}
-    v = view(
-        book([deposit(FIRST, 10_000, "EUR"), buy(days[1], 10, 100)], prices, base="EUR", benchmark=2, rates=rates),
-        days[-1],
-        lookback="ALL",
-    )
+    v = view(book([deposit(FIRST, 10_000, "EUR"), buy(days[1], 10, 100)], prices, base="EUR", benchmark=2, rates=rates), days[-1], lookback="ALL")
     x, y = a / fx, b / fx
     r, m = x[1:] / x[:-1] - 1, y[1:] / y[:-1] - 1
     (row,) = table(v, "risk_by_security").records()
@@ -242,9 +211,7 @@ LAW = settings(max_examples=1000, deadline=None)
     st.integers(1, 58), st.sampled_from([(2, 1), (3, 1), (4, 1), (7, 1), (1, 3), (1, 10), (3, 2), (20, 1)]), st.sampled_from(["booked", "known", "both"]),
     st.integers(0, 59), st.sampled_from([1, 17, -17]), st.sampled_from(["USD", "EUR"]), st.integers(0, 2**16),
 )  # fmt: skip
-def test_a_split_moves_nothing(
-    at: int, ratio: tuple[int, int], where: str, on: int, sign: int, base: str, seed: int
-) -> None:
+def test_a_split_moves_nothing(at: int, ratio: tuple[int, int], where: str, on: int, sign: int, base: str, seed: int) -> None:
     """On any security, a split booked or known at any day changes no return, no risk figure and no total."""
     days, level, n = MANY[:60], wave(60, seed), ratio[0] / ratio[1]
     fx = Rates({"USD": series(dict(zip(days, (1.1 + 0.05 * np.sin(np.arange(60) / 7)).tolist(), strict=True)))})
@@ -256,29 +223,17 @@ def test_a_split_moves_nothing(
     cut = {d: c / (n if i >= at else 1) for i, (d, c) in enumerate(plain.items())}
     split = Draft("split", days[at], "USD", ACME, ratio=Fraction(*ratio))
     known = {1: (Action(1, "split", days[at], ratio=split.ratio),)} if where != "booked" else {}
-    one = view(
-        book(entries, {1: plain, 2: other}, base=base, benchmark=2, rates=fx), days[on], period="ALL", lookback="ALL"
-    )
-    two = view(
-        book([*entries, split], {1: cut, 2: other}, known, base=base, benchmark=2, rates=fx),
-        days[on],
-        period="ALL",
-        lookback="ALL",
-    )
+    one = view(book(entries, {1: plain, 2: other}, base=base, benchmark=2, rates=fx), days[on], period="ALL", lookback="ALL")
+    two = view(book([*entries, split], {1: cut, 2: other}, known, base=base, benchmark=2, rates=fx), days[on], period="ALL", lookback="ALL")
     assert two.total == pytest.approx(one.total, abs=1e-6)
     for name, columns in (("risk", ("portfolio",)), ("risk_by_security", ("volatility", "beta", "sharpe", "max_drawdown")), ("movers", ("day_change",)),
                           ("growth", ("growth", "drawdown", "benchmark")), ("allocation", ("weight", "day_change"))):  # fmt: skip
         for column in columns:
             a, b = (table(v, name).column(column) for v in (one, two))
             assert len(a) == len(b)
-            assert all(x == y or x == pytest.approx(y, rel=1e-6, abs=1e-9) for x, y in zip(a, b, strict=True)), (
-                name,
-                column,
-            )
+            assert all(x == y or x == pytest.approx(y, rel=1e-6, abs=1e-9) for x, y in zip(a, b, strict=True)), (name, column)
     before, after = one.span("ALL"), two.span("ALL")
-    assert (after.gain, after.start_value, after.net_flow) == pytest.approx(
-        (before.gain, before.start_value, before.net_flow), abs=1e-6
-    )
+    assert (after.gain, after.start_value, after.net_flow) == pytest.approx((before.gain, before.start_value, before.net_flow), abs=1e-6)
     assert after.twr == before.twr or after.twr == pytest.approx(before.twr, rel=1e-9)
     assert after.dietz == before.dietz or after.dietz == pytest.approx(before.dietz, rel=1e-9)
     assert asset_series(two.book, 1, base).total == pytest.approx(asset_series(one.book, 1, base).total, rel=1e-9)
@@ -287,9 +242,7 @@ def test_a_split_moves_nothing(
 # --- B: holes ----------------------------------------------------------------------------------------
 
 
-def with_hole(
-    first: int = 40, last: int = 55, fall: float = 0.6
-) -> tuple[list[date], dict[date, float], dict[date, float]]:
+def with_hole(first: int = 40, last: int = 55, fall: float = 0.6) -> tuple[list[date], dict[date, float], dict[date, float]]:
     """A crash inside of a hole of one of two copies of a share, a third of the money in that one."""
     days, level = MANY[:120], wave(120)
     level[first:] *= fall
@@ -323,9 +276,7 @@ def test_a_hole_is_spanned_alike_on_every_page() -> None:
     one_day = np.delete(steps, 40)  # the end of the hole is no day
     assert risk["worst"] == pytest.approx(one_day.min())
     assert risk["volatility"] == pytest.approx(one_day.std(ddof=1) * np.sqrt(252))
-    assert [r for r, d in zip(growth.column("growth")[1:], days, strict=True) if days[40] <= d <= days[55]] == [
-        None
-    ] * 16
+    assert [r for r, d in zip(growth.column("growth")[1:], days, strict=True) if days[40] <= d <= days[55]] == [None] * 16
     assert "16 sessions without enough prices are spanned" in " ".join(table(v, "risk").notes)
     assert "16 sessions without enough prices are spanned" in " ".join(growth.notes)
     assert seen[40] < seen[39]
@@ -347,9 +298,7 @@ def test_the_end_of_a_hole_is_no_move_of_the_day() -> None:
     assert isinstance(then.span("1D").twr, SpansHole)
     assert then.span("1D").twr.sessions == 17
     assert "COIN" not in table(then, "movers").column("symbol")
-    assert {r["symbol"]: r["note"] for r in table(then, "holdings").records()}[
-        "COIN"
-    ] == f"no move of one day: the close before is of {MANY[39]}"
+    assert {r["symbol"]: r["note"] for r in table(then, "holdings").records()}["COIN"] == f"no move of one day: the close before is of {MANY[39]}"
 
 
 @pytest.mark.timeout(900)
@@ -362,9 +311,7 @@ def test_a_hole_moves_nothing_but_what_it_hides(first: int, length: int, seed: i
     whole = dict(zip(days, level.tolist(), strict=True))
     gap = {d: c for i, (d, c) in enumerate(whole.items()) if not first <= i <= first + length}
     entries = [deposit(FIRST, 5_000, base), buy(FIRST, 30, 100)]
-    one, two = (
-        view(book(entries, {1: p}, base=base, rates=fx), days[-1], period="ALL", lookback="ALL") for p in (whole, gap)
-    )
+    one, two = (view(book(entries, {1: p}, base=base, rates=fx), days[-1], period="ALL", lookback="ALL") for p in (whole, gap))
     inside = np.array([first <= i <= first + length for i in range(60)])
     assert two.total[~inside] == pytest.approx(one.total[~inside])
     assert two.span("ALL").twr == pytest.approx(one.span("ALL").twr)
@@ -437,9 +384,7 @@ def test_figures_of_risk_do_not_depend_on_the_period_shown(period: str) -> None:
     days = MANY[:280]
     closes = dict(zip(days, wave(280).tolist(), strict=True))
     of = book([deposit(FIRST, 5000), buy(FIRST, 10, 100)], {1: closes})
-    usual, found = (
-        {f.key: f.value for f in table(view(of, days[-1], period=p), "risk").figures} for p in ("1Y", period)
-    )
+    usual, found = ({f.key: f.value for f in table(view(of, days[-1], period=p), "risk").figures} for p in ("1Y", period))
     assert found == usual
     for key in ("var_95", "es_99", "parametric_var_95", "calmar", "var_95_exceptions", "var_95_p_value"):
         assert found[key] is not None, key
@@ -447,26 +392,16 @@ def test_figures_of_risk_do_not_depend_on_the_period_shown(period: str) -> None:
 
 def test_growth_begins_with_the_day_it_starts_from() -> None:
     days, level = MANY[:60], wave(60)
-    v = view(
-        book([deposit(FIRST, 1000), buy(FIRST, 10, 100)], {1: dict(zip(days, level.tolist(), strict=True))}),
-        days[-1],
-        period="1M",
-    )
+    v = view(book([deposit(FIRST, 1000), buy(FIRST, 10, 100)], {1: dict(zip(days, level.tolist(), strict=True))}), days[-1], period="1M")
     first = next(table(v, "growth").records())
     assert (first["growth"], first["drawdown"]) == (1.0, 0.0)
-    assert day_number(first["on"]) == v.base_day("1M") or first["on"] == max(
-        d for d in days if day_number(d) <= v.base_day("1M")
-    )
+    assert day_number(first["on"]) == v.base_day("1M") or first["on"] == max(d for d in days if day_number(d) <= v.base_day("1M"))
     assert first["value"] == view(v.book, first["on"]).valuation.total
 
 
 def test_a_constant_price_is_no_change_on_the_last_day() -> None:
     days = MANY[:30]
-    v = view(
-        book([deposit(FIRST, 1), buy(FIRST, 0.00000546, 95_000)], {1: dict.fromkeys(days, 95_000.0)}),
-        days[-1],
-        period="ALL",
-    )
+    v = view(book([deposit(FIRST, 1), buy(FIRST, 0.00000546, 95_000)], {1: dict.fromkeys(days, 95_000.0)}), days[-1], period="ALL")
     assert v.span("1D").twr == pytest.approx(0, abs=1e-12)
     fall = table(v, "growth").column("drawdown")
     assert fall[2:] == pytest.approx([fall[1]] * 29, abs=1e-12)  # what the purchase lost to the cent, and nothing since
@@ -492,16 +427,7 @@ def test_an_empty_portfolio_and_a_closed_position_have_no_figures_and_no_error()
     empty = view(book([], {}), days[-1])
     sold = view(book([deposit(FIRST, 1000), buy(FIRST, 10, 100), Draft("sell", days[20], "USD", ACME, Decimal(10), Decimal(90))],
                      {1: {d: 100.0 if d < days[20] else 90.0 for d in days}}), days[-1], period="ALL")  # fmt: skip
-    for name in (
-        "risk",
-        "risk_by_security",
-        "growth",
-        "movers",
-        "performers",
-        "performance",
-        "allocation",
-        "risk_distribution",
-    ):
+    for name in ("risk", "risk_by_security", "growth", "movers", "performers", "performance", "allocation", "risk_distribution"):
         assert table(empty, name).rows == ()
         table(sold, name)
     assert sold.span("ALL").twr == pytest.approx(-0.1)

@@ -153,7 +153,9 @@ def _ledger(rows: list[dict[str, int]]) -> Ledger:
     def column(name: str, dtype: object) -> np.ndarray:
         return np.array([row[name] for row in rows], dtype)
 
-    exact = {name: fitting([row[name] for row in rows]) for name in EXACT}
+    exact = {
+        name: fitting([row[name] for row in rows]) for name in EXACT
+    }
     ids = np.frombuffer(b"".join(i.to_bytes(16, "big") for i in range(len(rows))), "V16")
     return Ledger(
         column("portfolio", np.int16), column("kind", np.int8), column("security", np.int32), **exact, currency=column("currency", np.int16),
@@ -278,19 +280,10 @@ def test_what_was_sold_out_leaves_nothing_that_a_split_could_make_more_of(way) -
     """10 at 1:3 are 3.3333333333, all of which is sold; the 5 bought then are 5,000 at 1000:1, for what they cost."""
     third = {"kind": CODE["split"], "ratio_new": 1, "ratio_old": 3}
     thousandfold = {"kind": CODE["split"], "ratio_new": 1000, "ratio_old": 1}
-    steps = [
-        {"quantity": 10 * UNITS},
-        third,
-        {"kind": CODE["sell"], "quantity": 33_333_333_333},
-        {"quantity": 5 * UNITS},
-        thousandfold,
-    ]
+    steps = [{"quantity": 10 * UNITS}, third, {"kind": CODE["sell"], "quantity": 33_333_333_333}, {"quantity": 5 * UNITS}, thousandfold]
     blank = {"portfolio": 0, "security": 1, "kind": CODE["buy"], "currency": 4, "quantity": 0, "ratio_new": 0, "ratio_old": 0, "fees": 0, "taxes": 0,
              "net": 0, "with_fx": 0}  # fmt: skip
-    rows = [
-        blank | {"traded_on": 100 + i, "gross": 0 if "ratio_new" in step else 10_000_000} | step
-        for i, step in enumerate(steps)
-    ]
+    rows = [blank | {"traded_on": 100 + i, "gross": 0 if "ratio_new" in step else 10_000_000} | step for i, step in enumerate(steps)]
     lots = way(_ledger(rows), ["fifo"], ["USD"], ODD)
     assert [(x.units, x.cost) for x in lots.open] == [(5_000 * UNITS, 10_000_000)]
     assert lots.moves.delta.tolist() == [10 * UNITS, -66_666_666_667, -33_333_333_333, 5 * UNITS, 4_995 * UNITS]

@@ -176,9 +176,7 @@ def test_an_explanation_depends_on_what_it_shows(small: Small, name: str) -> Non
     """Where one input is another number the outcome is another: nothing hands back the value that it is to explain."""
     scope, table = asked(small, name, "dollars", {"period": "ALL"})
     for where, found in explained(small, name, scope, table, most=3):
-        if found.value in (None, "", 0) or found.formula.startswith(
-            "the period starts from here"
-        ):  # nothing, or so by definition
+        if found.value in (None, "", 0) or found.formula.startswith("the period starts from here"):  # nothing, or so by definition
             continue
         if ".coverage" in where and any(e.title == "Positions of that day" and not e.rows for e in found.evidence):
             continue  # where nothing is held all of it is priced

@@ -362,10 +362,7 @@ def test_csv_names_the_file_the_line_and_the_value(tmp_path: Path, text: str, sa
     assert list(caught.value.refused) == [1]
     assert not caught.value.whole
     good = [1] if "2026-03-05,1" in text else []
-    assert [b.security_id for b in caught.value.partial] == [
-        *good,
-        2,
-    ]  # neither the good files nor the good lines pay for it
+    assert [b.security_id for b in caught.value.partial] == [*good, 2]  # neither the good files nor the good lines pay for it
 
 
 def test_csv_without_a_folder_knows_nothing(tmp_path: Path) -> None:

@@ -78,11 +78,7 @@ def test_a_period_by_hand() -> None:
 def test_every_realised_gain_has_its_price_and_its_currency_part() -> None:
     """40 at 10 and 1.00, sold for 598 dollars after the fee at 1.25: 478.40 − 400; 400 dollars at 1.25 are 320: −80 by the dollar."""
     (row,) = table(euros(), "realised").records()
-    assert (row["gain"], row["currency_gain"], row["local_gain"]) == (
-        Decimal("78.40"),
-        Decimal("-80.00"),
-        Decimal("158.40"),
-    )
+    assert (row["gain"], row["currency_gain"], row["local_gain"]) == (Decimal("78.40"), Decimal("-80.00"), Decimal("158.40"))
 
 
 def law_view(told: Told, on: int, period: str, by: str = "security") -> View:
@@ -90,12 +86,7 @@ def law_view(told: Told, on: int, period: str, by: str = "security") -> View:
 
 
 @LAW
-@given(
-    ledgers(),
-    st.integers(0, DAYS - 1),
-    st.sampled_from(["1D", "1W", "1M", "ALL"]),
-    st.sampled_from(["security", "sector", "currency"]),
-)
+@given(ledgers(), st.integers(0, DAYS - 1), st.sampled_from(["1D", "1W", "1M", "ALL"]), st.sampled_from(["security", "sector", "currency"]))
 def test_the_statement_is_end_less_start_less_flows(told: Told, on: int, period: str, by: str) -> None:
     """To the cent; positions and cash add up to the portfolio, local and currency parts to the gain, and all of it is what the lines say."""
     v = law_view(told, on, period, by)
@@ -109,18 +100,7 @@ def test_the_statement_is_end_less_start_less_flows(told: Told, on: int, period:
     assert t.gain == t.local_gain + t.currency_gain
     shown = table(v, "statement_positions")
     assert shown.total is not None
-    for column in (
-        "start_value",
-        "end_value",
-        "transfers",
-        "gain",
-        "currency_gain",
-        "fees",
-        "taxes",
-        "dividends",
-        "realised",
-        "unrealised",
-    ):
+    for column in ("start_value", "end_value", "transfers", "gain", "currency_gain", "fees", "taxes", "dividends", "realised", "unrealised"):
         assert sum((x for x in shown.column(column) if x is not None), Decimal(0)) == shown.total_of(column), column
     for n, a in found.positions.items():
         if n not in found.left_out:

@@ -42,9 +42,7 @@ def base_of(period: str, on: date, before: date) -> date:
     """The day whose close a period starts from."""
     if period[0].isdigit():
         n = int(period[0])
-        return {"D": before, "W": on - timedelta(days=7), "M": months_before(on, n), "Y": months_before(on, 12 * n)}[
-            period[1]
-        ]
+        return {"D": before, "W": on - timedelta(days=7), "M": months_before(on, n), "Y": months_before(on, 12 * n)}[period[1]]
     return {
         "MTD": on.replace(day=1) - timedelta(days=1),
         "QTD": on.replace(month=on.month - (on.month - 1) % 3, day=1) - timedelta(days=1),
@@ -79,9 +77,7 @@ class Told:
                     self.drafts.append(Draft("split", ex, "USD", security, ratio=ratio_of(value)))
                 elif dividends:
                     units = self.units(symbol, ex - timedelta(days=1), ex)
-                    self.drafts.append(
-                        Draft("dividend", ex, "USD", security, gross=(units * Decimal(value)).quantize(Decimal("0.01")))
-                    )
+                    self.drafts.append(Draft("dividend", ex, "USD", security, gross=(units * Decimal(value)).quantize(Decimal("0.01"))))
 
     def splits(self, symbol: str, after: date, upto: date) -> Decimal:
         """What one unit of a day became, by a later one."""
@@ -112,9 +108,7 @@ class Told:
     def value(self, on: date) -> float:
         """Σ units × last close × FX + cash: from split-adjusted closes."""
         return sum(self.worth(s, on) for s in self.symbols) + sum(
-            float(self.cash_of(d)) * (self.fx(on) if d.currency == "USD" and self.base == "USD" else 1.0)
-            for d in self.drafts
-            if d.traded_on <= on
+            float(self.cash_of(d)) * (self.fx(on) if d.currency == "USD" and self.base == "USD" else 1.0) for d in self.drafts if d.traded_on <= on
         )
 
     def cash_of(self, d: Draft) -> Decimal:
@@ -287,21 +281,14 @@ def _in_base(told: Told) -> Told:
     if told.base != "USD":
         from dataclasses import replace
 
-        told.drafts = [
-            d
-            if d.currency != "USD" or d.kind == "split"
-            else replace(d, fx=Decimal(repr(round(told.fx(d.traded_on), 10))))
-            for d in told.drafts
-        ]
+        told.drafts = [d if d.currency != "USD" or d.kind == "split" else replace(d, fx=Decimal(repr(round(told.fx(d.traded_on), 10)))) for d in told.drafts]
     return told
 
 
 MADE = {"twenties": lean_twenties, "naughties": lean_naughties, "pystock": pystock}
 
 
-@pytest.fixture(
-    scope="module", params=[(name, base) for name in MADE for base in ("USD", "EUR")], ids=lambda p: f"{p[0]}-{p[1]}"
-)
+@pytest.fixture(scope="module", params=[(name, base) for name in MADE for base in ("USD", "EUR")], ids=lambda p: f"{p[0]}-{p[1]}")
 def case(request: pytest.FixtureRequest, shared: Path) -> tuple[Told, list[date], Any]:
     name, base = request.param
     _adjusted.clear()
@@ -356,23 +343,12 @@ def test_time_and_money_weighted_returns_of_every_period(case: Any) -> None:
                 continue
             r = returns_of(values[i:], flow[i:], opening, sound[i:])
             assert span.twr == pytest.approx(float(np.prod(1 + r[np.isfinite(r)]) - 1), abs=NEAR), (on, period)
-            moved = [
-                (d.traded_on, float(told.cash_of(d)))
-                for d in told.drafts
-                if d.kind in ("deposit", "withdrawal") and base < d.traded_on <= on
-            ]
+            moved = [(d.traded_on, float(told.cash_of(d))) for d in told.drafts if d.kind in ("deposit", "withdrawal") and base < d.traded_on <= on]
             if (on - max(first, base)).days < 365:
                 continue
             start = max(base, first - timedelta(days=1))
 
-            def npv(
-                rate: float,
-                start: date = start,
-                opening: float = opening,
-                moved: Any = moved,
-                end: float = values[-1],
-                last: date = days[-1],
-            ) -> float:
+            def npv(rate: float, start: date = start, opening: float = opening, moved: Any = moved, end: float = values[-1], last: date = days[-1]) -> float:
                 grown = opening * (1 + rate) ** ((last - start).days / 365)
                 return grown + sum(a * (1 + rate) ** ((last - d).days / 365) for d, a in moved) - end
 
@@ -405,21 +381,14 @@ def test_risk_of_the_portfolio_over_every_look_back(case: Any) -> None:
             if len(history) >= 100:
                 window = np.sort(history[-252:])
                 assert found["var_95"] == pytest.approx(-np.quantile(window, 0.05), abs=NEAR)
-                assert found["es_95"] == pytest.approx(
-                    -window[window <= np.quantile(window, 0.05) + 1e-15].mean(), abs=NEAR
-                )
+                assert found["es_95"] == pytest.approx(-window[window <= np.quantile(window, 0.05) + 1e-15].mean(), abs=NEAR)
             else:
                 assert found["var_95"] is None
             if sound.all():
                 b = benchmark_returns(told, days[i:], days[i - 1] if i else before(days[0]), on)
                 pair = np.isfinite(r) & np.isfinite(b) & counted[i:]
-                assert found["beta"] == pytest.approx(np.cov(r[pair], b[pair])[0, 1] / b[pair].var(ddof=1), abs=1e-8), (
-                    on,
-                    lookback,
-                )
-                assert found["tracking_error"] == pytest.approx(
-                    (r[pair] - b[pair]).std(ddof=1) * math.sqrt(252), abs=NEAR
-                )
+                assert found["beta"] == pytest.approx(np.cov(r[pair], b[pair])[0, 1] / b[pair].var(ddof=1), abs=1e-8), (on, lookback)
+                assert found["tracking_error"] == pytest.approx((r[pair] - b[pair]).std(ddof=1) * math.sqrt(252), abs=NEAR)
 
 
 def before(day: date) -> date:
@@ -443,11 +412,7 @@ def test_risk_of_each_security_from_all_its_bars(case: Any) -> None:
             view = look(book, on, lookback=lookback)
             for row in report(view, "risk_by_security").records():
                 known, prices = told.adjusted(row["symbol"], on)
-                level = {
-                    d: p * told.fx(d)
-                    for d, p in zip(known, prices, strict=True)
-                    if told.base == "USD" or d >= date(1999, 1, 4)
-                }
+                level = {d: p * told.fx(d) for d, p in zip(known, prices, strict=True) if told.base == "USD" or d >= date(1999, 1, 4)}
                 start = max(base_of(lookback, on, date.min), min(level))
                 origin = max(d for d in level if d <= start)
                 grid = [day_of(int(d)) for d in sessions().between(day_number(start) + 1, day_number(known[-1]))]
@@ -465,11 +430,7 @@ def test_risk_of_each_security_from_all_its_bars(case: Any) -> None:
                 if len(one) < 20:
                     assert row["volatility"] is None
                     continue
-                assert row["volatility"] == pytest.approx(np.std(one, ddof=1) * math.sqrt(252), abs=NEAR), (
-                    on,
-                    lookback,
-                    row["symbol"],
-                )
+                assert row["volatility"] == pytest.approx(np.std(one, ddof=1) * math.sqrt(252), abs=NEAR), (on, lookback, row["symbol"])
                 assert row["max_drawdown"] == pytest.approx(drawdown(np.array(each)), abs=NEAR)
                 assert row["sharpe"] == pytest.approx(np.mean(each) / np.std(each, ddof=1) * math.sqrt(252), abs=1e-8)
                 assert row["observations"] == len(one)
@@ -496,9 +457,7 @@ def test_moves_of_the_day(case: Any) -> None:
                 continue
             last, prior = float(closes[day]), float(closes[yesterday]) / float(told.splits(symbol, yesterday, day))
             assert found[symbol]["day_change"] == pytest.approx(last / prior - 1, abs=NEAR), (on, symbol)
-            assert float(found[symbol]["contribution"]) == pytest.approx(
-                units * (last - prior) * told.fx(on), abs=0.0051
-            )
+            assert float(found[symbol]["contribution"]) == pytest.approx(units * (last - prior) * told.fx(on), abs=0.0051)
 
 
 def test_allocation_and_performers(case: Any) -> None:
@@ -513,10 +472,7 @@ def test_allocation_and_performers(case: Any) -> None:
             first = min(d.traded_on for d in told.drafts)
             known, prices = told.adjusted(row["symbol"], on, dividends=False)
             origin = max(d for d in known if d <= before(first))
-            assert row["price_return"] == pytest.approx(prices[-1] / prices[known.index(origin)] - 1, abs=NEAR), (
-                on,
-                row["symbol"],
-            )
+            assert row["price_return"] == pytest.approx(prices[-1] / prices[known.index(origin)] - 1, abs=NEAR), (on, row["symbol"])
 
 
 def test_growth_is_the_view_of_each_day(case: Any) -> None:

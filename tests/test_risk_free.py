@@ -39,10 +39,7 @@ def test_a_rate_is_a_percentage_or_a_fraction_and_nothing_between() -> None:
 
 
 def test_a_file_of_rates_names_the_line_that_is_wrong() -> None:
-    assert rates_of("date,rate\n2026-02-02,4%\n2026-01-01,0.05\n2026-03-03,\n") == [
-        (date(2026, 1, 1), Decimal("0.05")),
-        (date(2026, 2, 2), Decimal("0.04")),
-    ]
+    assert rates_of("date,rate\n2026-02-02,4%\n2026-01-01,0.05\n2026-03-03,\n") == [(date(2026, 1, 1), Decimal("0.05")), (date(2026, 2, 2), Decimal("0.04"))]
     with pytest.raises(BadRate, match="line 3, rate: '5'"):
         rates_of("date,rate\n2026-01-01,4%\n2026-01-02,5\n")
     with pytest.raises(BadRate, match="line 2, date: 'soon'"):
@@ -51,9 +48,7 @@ def test_a_file_of_rates_names_the_line_that_is_wrong() -> None:
         rates_of("day;value\n")
 
 
-def test_ratios_subtract_the_rate_of_each_session_and_say_so(
-    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ratios_subtract_the_rate_of_each_session_and_say_so(small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     user, scope = small.user("anna"), Scope(small.portfolios[f"{MARK} dollars"], lookback="ALL")
     before = reports.answer(user, "risk", scope, small.now)
     assert "risk-free rate 0 %: none is known for USD" in before.notes[0]
@@ -73,15 +68,10 @@ def test_ratios_subtract_the_rate_of_each_session_and_say_so(
     e = (r - ((1 + annual) ** (1 / 252) - 1))[np.isfinite(r)]
     assert after.figure("sharpe").value == pytest.approx(e.mean() / e.std(ddof=1) * math.sqrt(252))
     assert after.figure("volatility").value == before.figure("volatility").value
-    assert (
-        "none is known for EUR"
-        in reports.answer(user, "risk", Scope(small.portfolios[f"{MARK} euros"]), small.now).notes[0]
-    )
+    assert "none is known for EUR" in reports.answer(user, "risk", Scope(small.portfolios[f"{MARK} euros"]), small.now).notes[0]
 
 
-def test_what_cannot_be_loaded_changes_nothing(
-    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_loaded_changes_nothing(small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "rates.csv"
     file.write_text("date,rate\n2026-01-01,4%\n2026-01-02,400\n")
     assert admin.main(["load-risk-free", "USD", str(file)]) == 1

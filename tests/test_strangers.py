@@ -30,9 +30,7 @@ def small(server: Any) -> Iterator[Small]:
     with installed(server) as made:
         anna = made.user("anna")
         with made.database.jobs() as c:
-            market.upsert_actions(
-                c, [Action(made.securities["BOLT"], "split", bar_days(made.now)[250], ratio=Fraction(3))], "csv"
-            )
+            market.upsert_actions(c, [Action(made.securities["BOLT"], "split", bar_days(made.now)[250], ratio=Fraction(3))], "csv")
         tasks.cancel(anna, tasks.request(anna, unbooked.plan_book(anna, made.now.date()), {}))  # its entries stay
         yield made
 

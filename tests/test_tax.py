@@ -418,11 +418,7 @@ def test_units_that_came_in_kind_count_from_the_day_they_were_bought() -> None:
     assert disallowed(washed(book(*LOSS), book(came, name="Second"))) == 100
 
 
-MOVED = (
-    entry("buy", "2024-09-03", "60", "20"),
-    entry("transfer_out", "2024-09-04", "20", "19"),
-    entry("sell", "2024-09-16", "40", "18"),
-)
+MOVED = (entry("buy", "2024-09-03", "60", "20"), entry("transfer_out", "2024-09-04", "20", "19"), entry("sell", "2024-09-16", "40", "18"))
 ARRIVED = entry("transfer_in", "2024-09-04", "20", "19", basis="400", acquired_on=date(2024, 9, 3))
 
 
@@ -456,18 +452,11 @@ def test_units_from_elsewhere_were_another_purchase() -> None:
 
 def test_fills_of_one_order_are_one_purchase() -> None:
     """60 and 40 of one day and price, 50 of them sold at a loss: with the setting off the other row would replace 50 × 2."""
-    fills = book(
-        entry("buy", "2024-09-03", "60", "20"),
-        entry("buy", "2024-09-03", "40", "20"),
-        entry("sell", "2024-09-16", "50", "18"),
-    )
+    fills = book(entry("buy", "2024-09-03", "60", "20"), entry("buy", "2024-09-03", "40", "20"), entry("sell", "2024-09-16", "50", "18"))
     assert disallowed(washed(fills)) == 0
     apart = settled(Household((fills,), fills_are_one=False), day_number(TODAY)).pieces
     assert disallowed(list(apart)) == 80
-    for other in (
-        entry("buy", "2024-09-03", "40", "20.01"),
-        entry("buy", "2024-09-04", "40", "20"),
-    ):  # another price, another day
+    for other in (entry("buy", "2024-09-03", "40", "20.01"), entry("buy", "2024-09-04", "40", "20")):  # another price, another day
         mixed = book(entry("buy", "2024-09-03", "60", "20"), other, entry("sell", "2024-09-16", "50", "18"))
         assert disallowed(washed(mixed)) == 80
 

@@ -68,9 +68,7 @@ class CsvFeed:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = settings.price_csv_dir if folder is None else folder
-        self._last: dict[
-            Path, tuple[tuple[int, int, str], list[Bar], list[str]]
-        ] = {}  # file → its state, its last bars, its bad lines
+        self._last: dict[Path, tuple[tuple[int, int, str], list[Bar], list[str]]] = {}  # file → its state, its last bars, its bad lines
 
     def quotes(self, securities: Sequence[Security], now: datetime) -> list[QuoteRow]:
         """The newest close of each file that is not in the future."""
@@ -259,14 +257,7 @@ def _bar(line: _Line, security: Security) -> Bar:
     adjusted = _positive(line, "adj_close") if line.cells.get("adj_close") else None
     if adjusted is not None:
         adjusted = major_quote(adjusted, currency)[0]
-    return Bar(
-        security.security_id,
-        _day(line, "date"),
-        volume=volume,
-        adjusted=adjusted,
-        minor=currency in MINOR_QUOTES,
-        **cells,
-    )
+    return Bar(security.security_id, _day(line, "date"), volume=volume, adjusted=adjusted, minor=currency in MINOR_QUOTES, **cells)
 
 
 def _action(line: _Line, security: Security) -> Action:
@@ -361,9 +352,7 @@ def _unless(wrong: dict[Hashable, list[str]], found: list[T]) -> list[T]:
         return found
 
     def said(bad: list[str]) -> str:
-        return "; ".join(bad[:MOST_SAID]) + (
-            f" (and {len(bad) - MOST_SAID} more lines)" if len(bad) > MOST_SAID else ""
-        )
+        return "; ".join(bad[:MOST_SAID]) + (f" (and {len(bad) - MOST_SAID} more lines)" if len(bad) > MOST_SAID else "")
 
     raise refusing({key: said(bad) for key, bad in wrong.items()}, found)
 

@@ -136,9 +136,7 @@ class YahooFeed:
     def __init__(self, session: Any = None) -> None:
         self._session = session
         self._ready = False
-        self._last: set[str] = (
-            set()
-        )  # symbols without an answer the last time: asked after all others, whatever becomes of them
+        self._last: set[str] = set()  # symbols without an answer the last time: asked after all others, whatever becomes of them
         self._left_out: dict[str, tuple[float, str]] = {}  # of rounds of quotes, until when and why
 
     def quotes(self, securities: Sequence[Security], now: datetime) -> list[QuoteRow]:
@@ -374,9 +372,7 @@ def _reading(what: str, symbol: str) -> Iterator[None]:
     except FeedError as error:
         raise Refused(f"yahoo: asked for {symbol}, {str(error).removeprefix('yahoo: ')}") from error
     except UNREADABLE as error:
-        raise Refused(
-            f"yahoo: asked for {symbol}, {what} that cannot be read: {type(error).__name__}: {error}"
-        ) from error
+        raise Refused(f"yahoo: asked for {symbol}, {what} that cannot be read: {type(error).__name__}: {error}") from error
 
 
 def refuse_currency(reply: Any, security: Security) -> None:
@@ -384,9 +380,7 @@ def refuse_currency(reply: Any, security: Security) -> None:
     result = _result(reply)
     currency = result["meta"].get("currency") if result else None
     if currency and major_quote(Decimal(1), currency)[1] != security.currency:
-        raise Refused(
-            f"yahoo: asked for {symbol_of(security)}, its prices are in {currency} and not in {security.currency}"
-        )
+        raise Refused(f"yahoo: asked for {symbol_of(security)}, its prices are in {currency} and not in {security.currency}")
 
 
 def quotes_in(reply: Any, named: Mapping[str, Security], now: datetime) -> list[QuoteRow]:
@@ -424,9 +418,7 @@ def _quote_in(row: Mapping[str, Any], security: Security, now: datetime) -> Quot
         return None
     price, main = major_quote(price, currency)
     if main != security.currency:
-        raise Refused(
-            f"yahoo: asked for quotes of {row['symbol']}, it is quoted in {currency} and not in {security.currency}"
-        )
+        raise Refused(f"yahoo: asked for quotes of {row['symbol']}, it is quoted in {currency} and not in {security.currency}")
     previous = _price(row.get("regularMarketPreviousClose"))
     return QuoteRow(
         security.security_id,
@@ -458,15 +450,11 @@ def bars_in(reply: Any, security: Security, first: date, last: date) -> list[Bar
                 since *= each
         volume = row.pop("volume", None)
         adjusted = row.pop("adjusted", None)
-        prices = {
-            k: times(major_quote(v, currency)[0], since).quantize(PLACES, ROUND_HALF_EVEN) for k, v in row.items()
-        }
+        prices = {k: times(major_quote(v, currency)[0], since).quantize(PLACES, ROUND_HALF_EVEN) for k, v in row.items()}
         if prices["close"] > 0:
             shares = None if volume is None else times(volume, 1 / since).quantize(Decimal("0.01"))
             theirs = None if adjusted is None else major_quote(adjusted, currency)[0].quantize(PLACES) or None
-            found.append(
-                Bar(security.security_id, on, volume=shares, adjusted=theirs, minor=currency in MINOR_QUOTES, **prices)
-            )
+            found.append(Bar(security.security_id, on, volume=shares, adjusted=theirs, minor=currency in MINOR_QUOTES, **prices))
     return found
 
 
