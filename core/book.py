@@ -73,6 +73,16 @@ class Action:
     ratio: Fraction | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Class:
+    """How a security is classified from a day on."""
+
+    since: int  # day number
+    asset_class: str
+    sector: str | None
+    industry: str | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Before:
     """What was derived before the last entries came: lots of a ledger whose row r is row place[r] now (−1: reversed), and the
@@ -87,8 +97,9 @@ class Before:
 class Book:
     """Immutable. `prices` and `rates` are raw closes and FX by day; `sessions` the calendars of the exchanges held.
 
-    With `known_at` ledger, prices, FX, cost methods and limits are as they were known then; the portfolio's other settings, the
-    securities' master data and the calendars are as they are now. `version` changes with anything in it; `derived` keeps what was
+    With `known_at` ledger, prices, FX, cost methods, limits and classes are as they were known then; the portfolio's other
+    settings, the securities' other master data and the calendars are as they are now. `securities` has them as they are now:
+    `security_on` as they were classified on a day. `version` changes with anything in it; `derived` keeps what was
     computed from it, and dies with it. `of_each` keeps what was computed from the entries of one security: the next Book has it
     too, where it differs by entries of other securities alone.
     """
@@ -108,6 +119,9 @@ class Book:
         default_factory=dict
     )  # corporate actions by security, oldest first
     risk_free: Mapping[str, Series] = field(default_factory=dict)  # annual rates by currency, effective, dated
+    classes: Mapping[int, tuple[Class, ...]] = field(
+        default_factory=dict
+    )  # of securities that were classified more than once: ascending by day
     derived: dict[Any, Any] = field(default_factory=dict)
     of_each: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
     before: Before | None = None
@@ -125,6 +139,14 @@ class Book:
             if since <= day:
                 found = value, severity
         return found
+
+    def security_on(self, number: int, day: int) -> Security:
+        """A security as it was classified on a day (a day number); before the first day of its classes as on that one."""
+        security, classes = self.securities[number], self.classes.get(number, ())
+        if not classes:
+            return security
+        its = next((c for c in reversed(classes) if c.since <= day), classes[0])
+        return replace(security, asset_class=its.asset_class, sector=its.sector, industry=its.industry)
 
     def with_other(self, **changes: Any) -> Book:
         """The Book with another ledger, prices or rates in it: nothing that was derived from this one goes along."""

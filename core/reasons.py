@@ -52,6 +52,16 @@ class NegativeBase:
 
 
 @dataclass(frozen=True, slots=True)
+class NoShare:
+    """A share of a value that is zero or negative."""
+
+    total: str  # as it is shown
+
+    def __str__(self) -> str:
+        return f"no shares: the value of the portfolio, {self.total}, is not above zero"
+
+
+@dataclass(frozen=True, slots=True)
 class NoPrice:
     """A security has no usable price."""
 
@@ -216,6 +226,7 @@ Reason = (
     | NoTimeBetween
     | NoSolution
     | NegativeBase
+    | NoShare
     | NoPrice
     | NoRate
     | NoBenchmark

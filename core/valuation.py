@@ -236,7 +236,7 @@ def value(
     invested, fresh_value, weight, oldest = Decimal(0), Decimal(0), Decimal(0), None
     missing: list[NoPrice | NoRate] = []
     for mine in sorted(held(lots_of(book, as_of).still), key=lambda h: book.securities[h.security].symbol):
-        number, security = mine.security, book.securities[mine.security]
+        number, security = mine.security, book.security_on(mine.security, as_of)
         units, cost = Decimal(mine.units) / UNITS, Decimal(mine.cost) / MICRO
         cost_base = None if mine.cost_base is None else Decimal(mine.cost_base) / MICRO
         found = price_at(book, number, as_of, quotes)

@@ -3,6 +3,7 @@ quotes is kept with the Book."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -26,6 +27,7 @@ from core.reasons import (
     NoBenchmark,
     NoPrice,
     NoRate,
+    NoShare,
     Reason,
     ShorterHistory,
     SpansHole,
@@ -567,13 +569,37 @@ class View:
             return ""
         return f"{self.book.securities[number].symbol}, {self.asset(number).what}"
 
+    def share(self, amount: Decimal | None) -> float | None:
+        """Share of an amount in the total value, cash included. None where either is not known or `no_share` says why there is none."""
+        return None if amount is None or self.no_share is not None else float(amount / self.valuation.total)
+
+    @property
+    def no_share(self) -> NoShare | None:
+        """Why nothing is a share of the total value: it is not above zero. None where shares have a meaning."""
+        total = self.valuation.total
+        return None if total > 0 else NoShare(f"{total:,.2f} {self.base}")
+
+    @property
+    def value_notes(self) -> tuple[str, ...]:
+        """What is missing in the value, and why it has no shares, in words."""
+        return (*(str(m) for m in self.valuation.missing), *((str(self.no_share),) if self.no_share and self.valuation.positions else ()))
+
     def weights(self) -> dict[int, float]:
         """Share of each position in the total value (cash included in the total)."""
-        total = self.valuation.total
+        shares = {p.security.security_id: self.share(p.value_base) for p in self.valuation.positions}
+        return {number: share for number, share in shares.items() if share is not None}
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """What each security of the Book is called where two must not be taken for one: its symbol, with the exchange before it where
+        another has the same, and with its number behind it where that is the same too."""
+        of_symbol = Counter(s.symbol for s in self.book.securities.values())
+        listed = Counter((s.exchange, s.symbol) for s in self.book.securities.values())
         return {
-            p.security.security_id: float(p.value_base / total)
-            for p in self.valuation.positions
-            if p.value_base is not None and total
+            number: s.symbol
+            if of_symbol[s.symbol] == 1
+            else f"{s.exchange}:{s.symbol}" + ("" if listed[s.exchange, s.symbol] == 1 else f" (ID {number})")
+            for number, s in self.book.securities.items()
         }
 
     def quote_times(self) -> list[datetime]:

@@ -19,7 +19,7 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from core.book import Action, Before, Book, Portfolio, Quote
+from core.book import Action, Before, Book, Class, Portfolio, Quote
 from core.calendar import Sessions
 from core.fx import Rates, Series, day_number
 from core.ledger import ACTIONS, KINDS, Detail, Ledger, Security, connected, fitting, from_postings, renewed
@@ -229,6 +229,7 @@ def _read(
         limits_of(c, portfolio.portfolio_id, known_at),
         actions_of(c, sorted(held), known_at),
         risk_free=risk_free_of(c, portfolio.base_currency),
+        classes=classes_of(c, sorted(held), known_at),
         before=_before(last, place, changed) if alike and last is not None and place is not None else None,
         seq=seen.seq,
     )
@@ -436,6 +437,26 @@ def securities_of(c: psycopg.Connection, ids: Sequence[int] | None = None) -> li
         {"ids": list(ids) if ids is not None else None},
     ).fetchall()
     return [Security(*row) for row in rows]
+
+
+def classes_of(c: psycopg.Connection, ids: Sequence[int], known_at: datetime | None = None) -> dict[int, tuple[Class, ...]]:
+    """The dated classes of those securities that were classified more than once, as they were known at a time (None: now).
+
+    Of several that hold from one day the one that was recorded last counts. Of a security that was not known yet the first one.
+    """
+    rows = c.execute(
+        """WITH k AS (SELECT *, count(*) OVER w AS times, min(recorded_at) OVER w AS first_at FROM security_classifications
+                       WHERE security_id = ANY (%(ids)s) WINDOW w AS (PARTITION BY security_id))
+           SELECT DISTINCT ON (security_id, valid_from) security_id, valid_from, asset_class, d.sector, nullif(d.industry, '')
+             FROM k LEFT JOIN sectors d USING (sector_id)
+            WHERE times > 1 AND (%(known)s::timestamptz IS NULL OR recorded_at <= greatest(%(known)s, first_at))
+            ORDER BY security_id, valid_from, recorded_at DESC""",
+        {"ids": list(ids), "known": known_at},
+    ).fetchall()
+    out: dict[int, tuple[Class, ...]] = {}
+    for number, since, *its in rows:
+        out[number] = (*out.get(number, ()), Class(day_number(since), *its))
+    return out
 
 
 def risk_free_of(c: psycopg.Connection, currency: str) -> dict[str, Series]:

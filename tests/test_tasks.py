@@ -659,3 +659,24 @@ def test_a_sector_by_anothers_name_is_the_one_it_has(small: Small) -> None:
     ben = small.user("ben")
     with pytest.raises(master.BadSecurity, match="nothing differs"):
         master.plan_edit(ben, "XNYS:ACME", {"sector": "Technology"})
+
+
+def test_an_edited_sector_counts_from_its_day_and_past_checks_stay(small: Small) -> None:
+    """What a rule said of a day, and what was known at a time, stays what it was after BOLT changed its sector."""
+    client, portfolio = small.client("ben"), str(small.portfolios[f"{MARK} dollars"])
+    today = small.now.date()
+
+    def said(**more: str) -> list[object]:
+        answer = client.get("/v1/reports/allocation", params={"portfolio": portfolio, "by": "sector", **more}).json()
+        return [(row["group"], row["weight"]) for row in answer["rows"]]
+
+    before, known = str(today - timedelta(days=7)), datetime.now(UTC).isoformat()
+    then, now = said(as_of=before), said()
+    assert {"Energy"} <= {name for name, _ in now}, "BOLT is held"
+    asked(small, "ben", master.plan_edit(small.user("ben"), "BOLT", {"sector": "Materials"}))
+    worked()
+    assert said(as_of=before) == then
+    assert said(known_at=known) == now
+    changed = dict(said())  # type: ignore[arg-type]
+    assert changed["Materials"] == pytest.approx(dict(now).get("Materials", 0.0) + dict(now)["Energy"])  # type: ignore[call-overload]
+    assert "Energy" not in changed

@@ -438,6 +438,8 @@ def spread_title(table: Table, by: str) -> str:
     if not table.rows:
         return f"By {by}"
     first = next(table.records())
+    if first["weight"] is None:
+        return f"By {by}: the value is not above zero, so there are no shares"
     return f"{first['group']} is the largest {by} with {texts.percent(first['weight'])}"
 
 

@@ -14,7 +14,7 @@ from core.plans import MANUAL
 from core.returns import period_start
 from core.risk_figures import OF_A_SECURITY
 from core.rules import check
-from core.rules.concentration import GROUPS, UNCLASSIFIED
+from core.rules.concentration import GROUPS, group_of
 from core.table import Column, Context, Figure, Kind, Table
 from core.view import PERIOD_NAMES
 from db import audit, ledger, master, snapshots, tasks
@@ -258,8 +258,8 @@ def _compliance(here: Here, s: Row) -> None:
     for f in check(here.view):
         if f.rule.name not in GROUPS:
             continue
-        group = GROUPS[f.rule.name](p) or UNCLASSIFIED
-        share = dict(f.rule.measure(here.view)).get(group) if f.value is not None else None
+        group = group_of(here.view, f.rule.name, p)
+        share = float(dict(f.rule.measure(here.view)).get(group, 0)) if f.value is not None else None
         cause = any(name == group for name, _ in f.beyond)
         said = "✕ a cause of the breach" if cause else STATES["ok" if f.state == "breach" else f.state]
         rows.append((f.rule.title, group, share, f.limit, said, f.severity))

@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 
 
 def _group(view: View, p: Position) -> str:
-    return group_of(p.security, view.scope.by)
+    return group_of(view, p.security, view.scope.by)
 
 
 def _inside(view: View, name: str) -> tuple[list[Position], list[str]]:

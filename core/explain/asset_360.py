@@ -143,7 +143,7 @@ def active_violations(view: View, row: Row) -> Explained:
     terms = tuple(Term(title, "beyond its limit" if group in beyond else "not beyond its limit", Kind.TEXT, note=f"it counts for {group}")
                   for title, (group, beyond) in mine.items())  # fmt: skip
     columns = (Column("rule", "Rule"), Column("group", "Group"), Column("share", "Share", Kind.PERCENT), Column("limit", "Limit", Kind.PERCENT))  # fmt: skip
-    rows = tuple((f.rule.title, mine[f.rule.title][0], dict(f.rule.measure(view)).get(mine[f.rule.title][0]) if f.value is not None else None, f.limit)
+    rows = tuple((f.rule.title, mine[f.rule.title][0], float(dict(f.rule.measure(view)).get(mine[f.rule.title][0], 0)) if f.value is not None else None, f.limit)
                  for f in check(view) if f.rule.title in mine)  # fmt: skip
     return Explained("number of rules whose limit is broken by the group that it is in",
                      lambda g: sum(g[t.name] == "beyond its limit" for t in terms), terms, (Evidence(RULED, columns, rows),))  # fmt: skip

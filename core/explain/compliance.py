@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from core.explain import Evidence, Explained, Given, Term, evidence, explains
 from core.explain.allocation import behind
 from core.reasons import NoRate
 from core.rules import Finding, check, state_of
-from core.rules.concentration import GROUPS, UNCLASSIFIED
+from core.rules.concentration import GROUPS, exposures, group_of
 from core.table import Column, Kind
 from core.view import View
 
@@ -37,19 +38,17 @@ def measured(view: View, row: Row) -> Explained | None:
                          (evidence.cash(view), evidence.rates(view, cash), evidence.entries(view)))  # fmt: skip
     if f.rule.name not in GROUPS:
         columns = (Column("group", "Group"), Column("share", "Share", Kind.PERCENT))
-        found = Evidence(SHARES, columns, tuple(f.rule.measure(view)))
+        found = Evidence(SHARES, columns, tuple((name, float(share)) for name, share in f.rule.measure(view)))
         return Explained(f"{said} share. {f.rule.definition}", lambda g: pick(g.column(SHARES, "share")), (), (found, *behind(view, list(view.valuation.positions), cash)))  # fmt: skip
     shares = _shares(view, f.rule.name)
 
     def worst(g: Given) -> float:
-        sums: dict[str, Decimal] = {}
-        for name, units, price, rate in zip(
-            *(g.column(SHARES, k) for k in ("group", "units", "price", "rate")), strict=True
-        ):
-            sums[name] = sums.get(name, Decimal(0)) + units * price * rate
-        return float(pick(sums.values(), default=Decimal(0)) / g["value of the portfolio"])
+        cells = zip(*(g.column(SHARES, k) for k in ("group", "units", "price", "rate")), strict=True)
+        sums = exposures(((name, units * price * rate) for name, units, price, rate in cells), f.rule.exposure)
+        return float(pick(sums.values(), default=Fraction(0)) / Fraction(g["value of the portfolio"]))
 
-    return Explained(f"{said} Σ units × price × FX of a group ÷ value of the portfolio. {f.rule.definition}", worst, (total,),
+    summed = "Σ |units × price × FX|" if f.rule.exposure == "gross" else "|Σ units × price × FX|"
+    return Explained(f"{said} {summed} of a group ÷ value of the portfolio. {f.rule.definition}", worst, (total,),
                      (shares, *behind(view, [p for p in view.valuation.positions if p.value_base is not None], cash)))  # fmt: skip
 
 
@@ -57,7 +56,7 @@ def _shares(view: View, name: str) -> Evidence:
     columns = (Column("group", "Group"), Column("of", "Of"), Column("units", "Units", Kind.UNITS), Column("price", "Price", Kind.PRICE),
                Column("rate", "FX rate", Kind.PRICE), Column("value", "Value", Kind.PRICE))  # fmt: skip
     rows: list[tuple[Any, ...]] = [
-        (GROUPS[name](p) or UNCLASSIFIED, p.security.symbol, p.units, p.price, p.rate, p.value_base)
+        (group_of(view, name, p), view.names[p.security.security_id], p.units, p.price, p.rate, p.value_base)
         for p in view.valuation.positions
         if p.value_base is not None
     ]

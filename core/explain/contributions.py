@@ -147,7 +147,7 @@ def of_group(view: View, row: Row) -> Explained | None:
     numbers = (
         [row["security_id"]]
         if row["security_id"] is not None
-        else [n for n in found if group_of(view.book.securities[n], by) == row["group"]]
+        else [n for n in found if group_of(view, view.book.securities[n], by) == row["group"]]
     )
     given = _behind(view, numbers, span.first, int(view.days[-1]) - span.days)
     if shown == "share":
@@ -180,7 +180,7 @@ def _unlacking(view: View, table: Any, span: Span) -> list[dict[str, Any]]:
     """The rows but the cash, with their gains, also where a price is missing and none is shown."""
     found, by = parts(view, span), view.scope.by
     if table.name == "returns_by" and by != "security":
-        grouped = found.grouped(view, lambda s: group_of(s, by))
+        grouped = found.grouped(view, lambda s: group_of(view, s, by))
         return [{"group": name, "gain": posted_float(p.gain, view.base)} for name, p in grouped.items()]
     key = "group" if table.name == "returns_by" else "symbol"
     return [

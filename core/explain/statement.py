@@ -158,7 +158,7 @@ def of_position(view: View, row: Row) -> Explained | None:
     by, name = view.scope.by, str(NAMED.get(row["_column"], row["_column"]))
     if row["group"] == CASH and row["security_id"] is None and row["_row"] == len(row["_table"].rows) - 1:
         return _explained(view, name, (), True)
-    mine = [n for n in _all(view) if group_of(view.book.securities[n], by) == row["group"] and (by != "security" or n == row["security_id"])]
+    mine = [n for n in _all(view) if group_of(view, view.book.securities[n], by) == row["group"] and (by != "security" or n == row["security_id"])]
     return _explained(view, name, mine, False)
 
 

@@ -14,9 +14,10 @@ from core.view import View
 UNCLASSIFIED = "Unclassified"
 
 
-def group_of(security: Security, by: str) -> str:
-    """The name of the group that a security belongs to; by `security` it is its own, under its symbol."""
-    return str(getattr(security, "symbol" if by == "security" else by) or UNCLASSIFIED)
+def group_of(view: View, security: Security, by: str) -> str:
+    """The name of the group that a security belonged to on the view's day; by `security` it is its own, under a name that no other has."""
+    number = security.security_id
+    return str((view.names[number] if by == "security" else getattr(view.book.security_on(number, view.as_of), by)) or UNCLASSIFIED)
 
 
 @report(
@@ -40,7 +41,7 @@ def allocation(view: View) -> Made:
     for p in v.positions:
         if p.value_base is None:
             continue
-        name = group_of(p.security, by)
+        name = group_of(view, p.security, by)
         value[name] = value.get(name, Decimal(0)) + p.value_base
         count[name] = count.get(name, 0) + 1
         assert p.rate is not None
@@ -54,12 +55,12 @@ def allocation(view: View) -> Made:
         before[name] = before.get(name, Decimal(0)) + amount * rate
         count.setdefault(name, 0)
     rows = [
-        (name, posted(worth, view.base), float(worth / v.total) if v.total else None, count[name],
+        (name, posted(worth, view.base), view.share(worth), count[name],
          float(worth / before[name] - 1) if before[name] > 0 else None)
         for name, worth in sorted(value.items(), key=lambda kv: (-kv[1], kv[0]))
     ]  # fmt: skip
-    total = ("Total", v.total, sum(r[2] or 0.0 for r in rows), sum(count.values()), None)
-    return Made(rows, total=total if rows else None, notes=tuple(str(m) for m in v.missing))
+    total = ("Total", v.total, None if view.no_share else sum(r[2] or 0.0 for r in rows), sum(count.values()), None)
+    return Made(rows, total=total if rows else None, notes=view.value_notes)
 
 
 @report(
@@ -76,8 +77,8 @@ def allocation_positions(view: View) -> Made:
     """Each position under its group (`by`): what the treemap shows."""
     v = view.valuation
     rows = [
-        (group_of(p.security, view.scope.by), p.security.symbol, p.security.name, posted(p.value_base, view.base),
-         float(p.value_base / v.total) if v.total else None, float(p.price / p.previous - 1) if p.price is not None and p.previous else None)
+        (group_of(view, p.security, view.scope.by), p.security.symbol, p.security.name, posted(p.value_base, view.base),
+         view.share(p.value_base), float(p.price / p.previous - 1) if p.price is not None and p.previous else None)
         for p in v.positions if p.value_base is not None
     ]  # fmt: skip
     return Made(sorted(rows, key=lambda r: (r[0], -r[3])))

@@ -13,22 +13,15 @@ from core.metrics import METRICS
 from core.money import posted
 from core.reports import Made, report
 from core.reports.holdings import holdings, ratio
+from core.reports.performance import PERFORMANCE_GRADES, performance_category
 from core.reports.risk import risk_category
 from core.rules import check
-from core.rules.concentration import GROUPS, UNCLASSIFIED
+from core.rules.concentration import GROUPS, group_of
 from core.table import Column, Kind
 from core.view import View
 
 BUYING, SELLING = ("buy", "cover"), ("sell", "short")
-GRADES = ((-0.20, "weak"), (0.0, "negative"), (0.20, "positive"))
 MEASURED = {"avg_volatility": "volatility", "value_at_risk": "var_95", "beta": "beta", "sharpe_ratio": "sharpe"}
-
-
-def performance_category(total_return: float | None) -> str:
-    """weak below −20 %, negative below 0 %, positive below 20 %, strong from there; unknown without a figure."""
-    if total_return is None:
-        return "unknown"
-    return next((name for limit, name in GRADES if total_return < limit), "strong")
 
 
 @report(
@@ -52,7 +45,7 @@ def performance_category(total_return: float | None) -> str:
     Column("active_violations", "Breaches", Kind.COUNT, "rules that are breached by the group it is in", wide_only=True),
     Column("last_compliance_check", "Checked", Kind.DATE, "rules are measured whenever they are looked at", wide_only=True),
     Column("risk_category", "Risk", note="low < 15 % volatility, medium < 25 %, high < 40 %, very high above"),
-    Column("performance_category", "Performance", note="weak < −20 % total return, negative < 0 %, positive < 20 %, strong above", wide_only=True),
+    Column("performance_category", "Performance", note=f"of the total return: {PERFORMANCE_GRADES}", wide_only=True),
     Column("position_size", "Units", Kind.UNITS, "held at the date", wide_only=True),
     Column("reason", "Why something is missing", wide_only=True),
     empty="Nothing is held at this date.",
@@ -163,6 +156,6 @@ def breaches(view: View) -> dict[int, dict[str, tuple[str, frozenset[str]]]]:
     findings = [f for f in check(view) if f.rule.name in GROUPS and not f.rule.at_least]
     beyond = {f.rule.title: frozenset(name for name, _ in f.beyond) for f in findings}
     return {
-        p.security.security_id: {f.rule.title: (GROUPS[f.rule.name](p) or UNCLASSIFIED, beyond[f.rule.title]) for f in findings}
+        p.security.security_id: {f.rule.title: (group_of(view, f.rule.name, p), beyond[f.rule.title]) for f in findings}
         for p in view.valuation.positions
     }  # fmt: skip

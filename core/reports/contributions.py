@@ -77,7 +77,7 @@ def returns_by(view: View) -> Made:
             security = view.book.securities[n]
             rows.append(row(security.symbol, security.name, p, security.currency, n))
     else:
-        for name, p in found.grouped(view, lambda s: group_of(s, by)).items():
+        for name, p in found.grouped(view, lambda s: group_of(view, s, by)).items():
             rows.append(row(name, "", p, name if by == "currency" else None, None))
     rows.sort(key=lambda r: (-r[5], r[0]))
     cash = found.cash

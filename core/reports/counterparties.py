@@ -81,13 +81,13 @@ def counterparty_exposure(view: View, counterparties: Counterparties) -> Made:
         its = known.get(name)
         rows.append(
             (name, its.type if its else "", its.rating if its else None, its.country if its else None, len(positions), posted(worth, view.base),
-             float(worth / v.total) if v.total else None, sum((abs(a) for a in cash), posted(Decimal(0), view.base)), len(entries),
+             view.share(worth), sum((abs(a) for a in cash), posted(Decimal(0), view.base)), len(entries),
              its.status if its else "")
         )  # fmt: skip
     rows.sort(key=lambda r: (r[0] == NOBODY, -r[5], r[0]))
-    total = ("Total", "", None, None, sum(r[4] for r in rows), posted(v.invested, view.base), sum(r[6] or 0.0 for r in rows),
+    total = ("Total", "", None, None, sum(r[4] for r in rows), posted(v.invested, view.base), None if view.no_share else sum(r[6] or 0.0 for r in rows),
              sum((r[7] for r in rows), Decimal(0)), sum(r[8] for r in rows), "")  # fmt: skip
-    return Made(rows, total=total if rows else None, notes=tuple(str(m) for m in v.missing))
+    return Made(rows, total=total if rows else None, notes=view.value_notes)
 
 
 @report(

@@ -12,6 +12,7 @@ import numpy as np
 from core.fx import day_of
 from core.ledger import CODE, MICRO, UNITS
 from core.lots import posting_unit, summable, totals
+from core.methods import SPOKEN, method_on
 from core.money import posted, posted_float
 from core.reasons import NoRate, Reason
 from core.reports import Made, report
@@ -90,7 +91,7 @@ def overview(view: View) -> Made:
             Kind.MONEY,
             base,
             None,
-            ratio(v.cash_base, v.total),
+            view.share(v.cash_base),
             "share of the value",
             "Σ posted cash × FX",
         ),
@@ -173,7 +174,7 @@ def holdings(view: View) -> Made:
         change = float(p.price / p.previous - 1) if p.price is not None and p.previous else None
         rows.append(
             (p.security.symbol, p.security.name, p.units, p.price, p.security.currency, None if p.priced_on is None else day_of(p.priced_on), value,
-             ratio(value, v.total), change, p.cost_base, gain, ratio(gain, p.cost_base), realised.get(number, Decimal(0)),
+             view.share(value), change, p.cost_base, gain, ratio(gain, p.cost_base), realised.get(number, Decimal(0)),
              income.get(number, Decimal(0)), number, note)
         )  # fmt: skip
     rows.sort(key=lambda r: (-(r[6] if r[6] is not None else Decimal(0)), r[0]))
@@ -182,9 +183,9 @@ def holdings(view: View) -> Made:
         return sum((r[i] for r in rows if isinstance(r[i], Decimal)), Decimal(0))
 
     cost = added(9)
-    total = ("Total", f"{len(rows)} positions", None, None, None, None, posted(v.invested, view.base), ratio(v.invested, v.total), None, cost, added(10),
+    total = ("Total", f"{len(rows)} positions", None, None, None, None, posted(v.invested, view.base), view.share(v.invested), None, cost, added(10),
              ratio(added(10), cost), added(12), added(13), None, "")  # fmt: skip
-    return Made(rows, total=total if rows else None, notes=tuple(str(m) for m in v.missing))
+    return Made(rows, total=total if rows else None, notes=view.value_notes)
 
 
 def no_move(view: View, p: Position) -> str:
@@ -238,12 +239,9 @@ def lots(view: View) -> Made:
         if view.scope.security in (None, number):
             key = (view.as_of, p.price, p.rate)
             rows += view.book.of_security("open lots", number, key, partial(_lots_of, view, p))
-    notes = (
-        ("Method: average cost, one pooled lot per security.",)
-        if view.book.portfolio.method == "average"
-        else ("Method: first in, first out.",)
-    )
-    return Made(rows, notes=notes)
+    method = method_on(view.book.portfolio.dated_methods, view.as_of)
+    pooled = ", one pooled lot per security" if method == "average" else ""
+    return Made(rows, notes=(f"Method: {SPOKEN[method].lower()}{pooled}.",))
 
 
 def _lots_of(view: View, p: Position) -> list[tuple[Any, ...]]:

@@ -53,6 +53,10 @@ def told(rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
             yield f"{row[0]}: {'; '.join(reasons)}."
 
 
+GRADES = ((0.20, "strong"), (0.05, "good"), (-0.05, "flat"), (-0.20, "weak"))  # from this return on; below them all: poor
+PERFORMANCE_GRADES = ", ".join(f"{name} ≥ {'−' if floor < 0 else ''}{abs(floor):.0%}".replace("%", " %") for floor, name in GRADES) + ", poor below"
+
+
 @report(
     "Returns by period",
     Column("period", "Period"),
@@ -210,7 +214,7 @@ def monthly_returns(view: View) -> Made:
     Column("gain", "Gain", Kind.MONEY, "end value − start value − bought + received, in the base currency"),
     Column("return", "Return", Kind.PERCENT, "gain / (start value + bought)"),
     Column("price_return", "Price return", Kind.PERCENT, "of the security itself, in its currency, adjusted for splits", wide_only=True),
-    Column("category", "Category", note="strong ≥ 20 %, good ≥ 5 %, flat ≥ −5 %, weak ≥ −20 %, poor below"),
+    Column("category", "Category", note=PERFORMANCE_GRADES),
     Column("security_id", "Security", Kind.COUNT, wide_only=True),
     empty="Nothing was held in this period.",
 )
@@ -233,16 +237,16 @@ def performers(view: View) -> Made:
         price = view.price_return(number_, i)
         security = view.book.securities[number_]
         rows.append((security.symbol, security.name, posted_float(float(gain[j]), view.base), share,
-                     price, category(share), number_))  # fmt: skip
+                     price, performance_category(share), number_))  # fmt: skip
     return Made(sorted(rows, key=lambda r: -r[3]))
 
 
-def category(share: float) -> str:
-    """The performance category of a return."""
-    for floor, name in ((0.20, "strong"), (0.05, "good"), (-0.05, "flat"), (-0.20, "weak")):
-        if share >= floor:
-            return name
-    return "poor"
+def performance_category(total_return: float | None) -> str:
+    """The one word for a return (`PERFORMANCE_GRADES` says which); unknown without a figure."""
+    if total_return is None:
+        return "unknown"
+    digits = round(total_return, 12)  # without the dust of adding floats: 20 % is strong
+    return next((name for floor, name in GRADES if digits >= floor), "poor")
 
 
 @report(

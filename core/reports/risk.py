@@ -161,7 +161,7 @@ def risk_distribution(view: View) -> Made:
     for row in _by_security(view):
         weight[row[4]] = weight.get(row[4], 0.0) + (row[2] or 0.0)
         count[row[4]] = count.get(row[4], 0) + 1
-    if view.valuation.total:
-        weight["cash"] = float(view.valuation.cash_base / view.valuation.total)
+    if (cash := view.share(view.valuation.cash_base)) is not None:
+        weight["cash"] = cash
     order = ["cash", "low", "medium", "high", "very high", "unknown"]
     return Made([(name, weight[name], count.get(name, 0)) for name in order if name in weight])

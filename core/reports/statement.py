@@ -165,7 +165,7 @@ def statement_positions(view: View) -> Made:
     groups: dict[tuple[str, int | None], list[int]] = {}
     for n in found.positions:
         security = view.book.securities[n]
-        groups.setdefault((group_of(security, by), n if by == "security" else None), []).append(n)
+        groups.setdefault((group_of(view, security, by), n if by == "security" else None), []).append(n)
     rows: list[tuple[Any, ...]] = []
     for (group, number), members in groups.items():
         one = None if number is None else view.book.securities[number]

@@ -1,7 +1,8 @@
 """Compliance rules: plain functions that measure, a registry that compares. To add one, write a function with `@rule`.
 
-A rule answers (name of what is measured, share) pairs; the limit, its severity and its state come from here. A portfolio's
-own limits stand in the table `limits`; without a row the rule's default holds.
+A rule answers (name of what is measured, share) pairs; the limit, its severity and its state come from here. Shares are exact
+fractions and are compared with exact limits: 35 % keeps a limit of 35 %. A portfolio's own limits stand in the table `limits`;
+without a row the rule's default holds.
 """
 
 from __future__ import annotations
@@ -11,23 +12,29 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from types import MappingProxyType
 
 from core.view import View
 
-Measured = list[tuple[str, float]]
-NEAR = 0.9  # from this share of its limit on, a measure is said to be near it
+Measured = list[tuple[str, Fraction]]
+NEAR = Fraction(9, 10)  # from this share of its limit on, a measure is said to be near it
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: what it measures, its default limit, and on which side of the limit it must stay."""
+    """One rule: what it measures, its default limit, and on which side of the limit it must stay.
+
+    `exposure` says how shorts count: "gross" adds up the sizes of long and short positions, "net" takes shorts from longs and
+    measures the size of what is left, whichever its sign.
+    """
 
     name: str
     title: str
-    default: float
+    default: Decimal
     severity: str
     at_least: bool
+    exposure: str
     measure: Callable[[View], Measured]
 
     @property
@@ -54,15 +61,15 @@ RULES: Mapping[str, Rule] = MappingProxyType(_rules)
 
 
 def rule(
-    title: str, default: float, severity: str = "hard", at_least: bool = False
+    title: str, default: str, severity: str = "hard", at_least: bool = False, exposure: str = "net"
 ) -> Callable[[Callable[[View], Measured]], Callable[[View], Measured]]:
-    """Register a measuring function under its own name. Raises ValueError on a duplicate."""
+    """Register a measuring function under its own name; `default` is the limit as digits. Raises ValueError on a duplicate."""
 
     def register(function: Callable[[View], Measured]) -> Callable[[View], Measured]:
         name = function.__name__
         if name in _rules or not function.__doc__:
             raise ValueError(f"rule {name} is registered twice or lacks its definition")
-        _rules[name] = Rule(name, title, default, severity, at_least, function)
+        _rules[name] = Rule(name, title, Decimal(default), severity, at_least, exposure, function)
         return function
 
     return register
@@ -73,20 +80,21 @@ def check(view: View) -> list[Finding]:
     found = []
     for r in RULES.values():
         own = view.book.limit_on(r.name, view.as_of)
-        limit, severity = (float(own[0]), own[1]) if own else (r.default, r.severity)
+        limit, severity = own or (r.default, r.severity)
         measured = r.measure(view) if view.valuation.total > Decimal(0) else []
         if not measured:
-            found.append(Finding(r, limit, severity, "", None, "unknown", ()))
+            found.append(Finding(r, float(limit), severity, "", None, "unknown", ()))
             continue
         worst, share = (min if r.at_least else max)(measured, key=lambda m: m[1])
-        beyond = tuple(m for m in measured if (m[1] < limit if r.at_least else m[1] > limit))
-        state = state_of(share, limit, r.at_least, view.valuation.complete)
-        found.append(Finding(r, limit, severity, worst, share, state, beyond))
+        bound = Fraction(limit)
+        beyond = tuple((name, float(m)) for name, m in measured if (m < bound if r.at_least else m > bound))
+        state = state_of(share, bound, r.at_least, view.valuation.complete)
+        found.append(Finding(r, float(limit), severity, worst, float(share), state, beyond))
     order = {"breach": 0, "unknown": 1, "near": 2, "ok": 3}
     return sorted(found, key=lambda f: (order[f.state], f.rule.title))
 
 
-def state_of(share: float | None, limit: float, at_least: bool, complete: bool) -> str:
+def state_of(share: Fraction | float | None, limit: Fraction | float, at_least: bool, complete: bool) -> str:
     """ "breach", "near" (from 90 % of the limit), "ok" or "unknown" (nothing measured, or prices are missing) of the worst measure."""
     if share is None:
         return "unknown"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from fractions import Fraction
 
 from core.reasons import NoRate
 from core.rules import Measured, rule
@@ -12,55 +14,69 @@ from core.view import View
 
 UNCLASSIFIED = "Unclassified"
 # what a position counts for under the rules on groups; another rule shows what it measured
-GROUPS: dict[str, Callable[[Position], str | None]] = {
-    "max_security_weight": lambda p: p.security.symbol,
-    "max_sector_weight": lambda p: p.security.sector,
-    "max_country_weight": lambda p: p.security.country,
-    "max_currency_weight": lambda p: p.security.currency,
+GROUPS: dict[str, Callable[[View, Position], str | None]] = {
+    "max_security_weight": lambda view, p: view.names[p.security.security_id],
+    "max_sector_weight": lambda view, p: p.security.sector,
+    "max_country_weight": lambda view, p: p.security.country,
+    "max_currency_weight": lambda view, p: p.security.currency,
 }
 
 
-def _shares(view: View, name: Callable[[Position], str | None]) -> Measured:
-    total = float(view.valuation.total)
-    out: defaultdict[str, float] = defaultdict(float)
-    for p in view.valuation.positions:
-        if p.value_base is not None:
-            out[name(p) or UNCLASSIFIED] += float(p.value_base) / total
-    return list(out.items())
+def group_of(view: View, rule_name: str, position: Position) -> str:
+    """The name of what a position counts for under a rule on groups; two securities never share one."""
+    return GROUPS[rule_name](view, position) or UNCLASSIFIED
 
 
-@rule("Largest security", default=0.10)
+def exposures(values: Iterable[tuple[str, Decimal]], exposure: str) -> dict[str, Fraction]:
+    """By group: the exposure of signed values, gross or net (`Rule.exposure`), in the base currency, never below zero."""
+    out: defaultdict[str, Fraction] = defaultdict(Fraction)
+    for name, value in values:
+        out[name] += abs(Fraction(value)) if exposure == "gross" else Fraction(value)
+    return {name: abs(value) for name, value in out.items()}
+
+
+def _values(view: View, rule_name: str) -> list[tuple[str, Decimal]]:
+    return [(group_of(view, rule_name, p), p.value_base) for p in view.valuation.positions if p.value_base is not None]
+
+
+def _shares(view: View, values: Iterable[tuple[str, Decimal]], exposure: str) -> Measured:
+    total = Fraction(view.valuation.total)
+    return [(name, value / total) for name, value in exposures(values, exposure).items()]
+
+
+@rule("Largest security", default="0.10", exposure="gross")
 def max_security_weight(view: View) -> Measured:
-    """The share of the total value in any one security may not exceed the limit (UCITS-style 10 %)."""
-    return _shares(view, GROUPS["max_security_weight"])
+    """The share of the total value in any one security, long or short, may not exceed the limit (UCITS-style 10 %)."""
+    return _shares(view, _values(view, "max_security_weight"), "gross")
 
 
-@rule("Largest sector", default=0.35)
+@rule("Largest sector", default="0.35", exposure="gross")
 def max_sector_weight(view: View) -> Measured:
-    """The share of the total value in any one sector may not exceed the limit."""
-    return _shares(view, GROUPS["max_sector_weight"])
+    """The share of the total value in any one sector, longs and shorts added up (gross), may not exceed the limit."""
+    return _shares(view, _values(view, "max_sector_weight"), "gross")
 
 
-@rule("Largest country", default=1.0, severity="soft")
+@rule("Largest country", default="1", severity="soft", exposure="gross")
 def max_country_weight(view: View) -> Measured:
-    """The share of the total value in securities of any one country may not exceed the limit."""
-    return _shares(view, GROUPS["max_country_weight"])
+    """The share of the total value in securities of any one country, longs and shorts added up (gross), may not exceed the limit."""
+    return _shares(view, _values(view, "max_country_weight"), "gross")
 
 
-@rule("Largest foreign currency", default=1.0, severity="soft")
+@rule("Largest foreign currency", default="1", severity="soft", exposure="net")
 def max_currency_weight(view: View) -> Measured:
-    """The share of the total value, cash included, in any one currency other than the base currency may not exceed the limit."""
-    shares = dict(_shares(view, GROUPS["max_currency_weight"]))
-    total = float(view.valuation.total)
+    """The share of the total value, cash included, in any one currency other than the base currency may not exceed the limit.
+
+    Net: what is short in a currency, or owed in it, is taken from what is long in it; more short than long counts by its size.
+    """
+    values = _values(view, "max_currency_weight")
     for currency, amount in view.valuation.cash.items():
         rate = view.book.rates.rate(currency, view.base, view.as_of)
         if not isinstance(rate, NoRate):
-            shares[currency] = shares.get(currency, 0.0) + float(amount * rate) / total
-    shares.pop(view.base, None)
-    return list(shares.items()) or [("none", 0.0)]
+            values.append((currency, amount * rate))
+    return _shares(view, [v for v in values if v[0] != view.base], "net") or [("none", Fraction(0))]
 
 
-@rule("Cash floor", default=0.0, at_least=True)
+@rule("Cash floor", default="0", at_least=True)
 def min_cash_weight(view: View) -> Measured:
     """Cash in all currencies, as a share of the total value, may not fall below the limit."""
-    return [("Cash", float(view.valuation.cash_base) / float(view.valuation.total))]
+    return [("Cash", Fraction(view.valuation.cash_base) / Fraction(view.valuation.total))]
