@@ -94,6 +94,7 @@ class ClassificationAnswer(BaseModel):
     sector: str | None
     industry: str | None
     subsector: str | None
+    country: str | None
     source: str = Field(description="a person, a file or a feed")
     recorded_at: datetime
 

@@ -81,6 +81,7 @@ class Class:
     asset_class: str
     sector: str | None
     industry: str | None
+    country: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +147,7 @@ class Book:
         if not classes:
             return security
         its = next((c for c in reversed(classes) if c.since <= day), classes[0])
-        return replace(security, asset_class=its.asset_class, sector=its.sector, industry=its.industry)
+        return replace(security, asset_class=its.asset_class, sector=its.sector, industry=its.industry, country=its.country)
 
     def with_other(self, **changes: Any) -> Book:
         """The Book with another ledger, prices or rates in it: nothing that was derived from this one goes along."""

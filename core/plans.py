@@ -157,7 +157,8 @@ def adding(drafts: Sequence[SecurityDraft], today: date, by: str) -> tuple[Step,
         for d in drafts
     )  # fmt: skip
     classes = tuple(
-        {"security_id": d.listing, "valid_from": ALWAYS, "asset_class": d.asset_class, "sector_id": d.sector_id, "source": by}
+        {"security_id": d.listing, "valid_from": ALWAYS, "asset_class": d.asset_class, "sector_id": d.sector_id,
+         "country": d.country, "source": by}
         for d in drafts
     )  # fmt: skip
     priced = [d for d in drafts if d.price is not None]
@@ -214,7 +215,7 @@ def edit(
 ) -> Plan | None:
     """The plan that brings one security's master data to the draft; None where nothing differs.
 
-    `before`: its row of `securities`. A new class or sector is one more dated classification.
+    `before`: its row of `securities`. A new class, sector or country is one more dated classification.
     """
     changed = edit_steps({number: (before, draft)}, today, by)
     if not changed:
@@ -250,9 +251,9 @@ def edit_steps(
             was = {name: plain(before[name]) for name in _OWN if name in CLASSED} | was
         rows.append({"security_id": number} | new)
         old.append({"security_id": number} | was)
-        if {"asset_class", "sector_id"} & set(new):
+        if {"asset_class", "sector_id", "country"} & set(new):
             classes.append({"security_id": number, "valid_from": today.isoformat(), "asset_class": draft.asset_class,
-                            "sector_id": draft.sector_id, "source": by})  # fmt: skip
+                            "sector_id": draft.sector_id, "country": draft.country, "source": by})  # fmt: skip
     steps = (
         Step("Change securities", "securities", "update", tuple(rows), tuple(old)),
         Step("Add to classifications", "security_classifications", "insert", tuple(classes)),

@@ -582,7 +582,8 @@ class View:
     @property
     def value_notes(self) -> tuple[str, ...]:
         """What is missing in the value, and why it has no shares, in words."""
-        return (*(str(m) for m in self.valuation.missing), *((str(self.no_share),) if self.no_share and self.valuation.positions else ()))
+        held = self.valuation.positions or any(self.valuation.cash.values())
+        return (*(str(m) for m in self.valuation.missing), *((str(self.no_share),) if self.no_share and held else ()))
 
     def weights(self) -> dict[int, float]:
         """Share of each position in the total value (cash included in the total)."""

@@ -203,6 +203,9 @@ def _as_now(row: Row) -> Row:
 def _state(rows: Any) -> State:
     state: dict[str, dict[Key, Row]] = {table: {} for table in KEYS}
     for table, row in rows:
+        if table == "security_classifications" and "country" not in row:  # of before 0005: the country was not dated
+            security = state["securities"].get((row["security_id"],))
+            row = row | {"country": security and security["country"]}
         state[table][tuple(row[k] for k in KEYS[table])] = row
     return state
 

@@ -447,7 +447,7 @@ def classes_of(c: psycopg.Connection, ids: Sequence[int], known_at: datetime | N
     rows = c.execute(
         """WITH k AS (SELECT *, count(*) OVER w AS times, min(recorded_at) OVER w AS first_at FROM security_classifications
                        WHERE security_id = ANY (%(ids)s) WINDOW w AS (PARTITION BY security_id))
-           SELECT DISTINCT ON (security_id, valid_from) security_id, valid_from, asset_class, d.sector, nullif(d.industry, '')
+           SELECT DISTINCT ON (security_id, valid_from) security_id, valid_from, asset_class, d.sector, nullif(d.industry, ''), k.country
              FROM k LEFT JOIN sectors d USING (sector_id)
             WHERE times > 1 AND (%(known)s::timestamptz IS NULL OR recorded_at <= greatest(%(known)s, first_at))
             ORDER BY security_id, valid_from, recorded_at DESC""",

@@ -182,6 +182,11 @@ def _insert(work: Work, step: Step) -> tuple[int, str]:
         insert = sql.SQL("INSERT INTO {t} ({n}) SELECT {n} FROM jsonb_populate_recordset(NULL::{t}, %s)").format(
             t=table, n=names
         )
+        if step.table == "security_classifications" and "country" not in columns:  # planned before 0005: that of the security
+            insert = sql.SQL(
+                "INSERT INTO {t} ({n}, country) SELECT {n}, (SELECT country FROM securities s WHERE s.security_id = r.security_id) "
+                "FROM jsonb_populate_recordset(NULL::{t}, %s) r"
+            ).format(t=table, n=names)
         if step.table == "securities":
             insert += sql.SQL(" RETURNING exchange || ':' || symbol, security_id")
         for start in range(0, len(rows), CHUNK):

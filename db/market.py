@@ -136,9 +136,9 @@ def add_securities(c: psycopg.Connection, new: Iterable[NewSecurity]) -> dict[st
             (row[0], s.symbol, s.exchange),
         )
         c.execute(
-            "INSERT INTO security_classifications (security_id, asset_class, sector_id, source) SELECT %(id)s, %(class)s, %(sector)s, 'feed' "
+            "INSERT INTO security_classifications (security_id, asset_class, sector_id, country, source) SELECT %(id)s, %(class)s, %(sector)s, %(country)s, 'feed' "
             "WHERE NOT EXISTS (SELECT FROM security_classifications WHERE security_id = %(id)s)",
-            {"id": row[0], "class": s.asset_class, "sector": sector_id},
+            {"id": row[0], "class": s.asset_class, "sector": sector_id, "country": s.country},
         )
     touch(c, "securities")
     return out

@@ -165,6 +165,7 @@ class Classification:
     sector: str | None
     industry: str | None
     subsector: str | None
+    country: str | None
     source: str
     recorded_at: datetime
 
@@ -205,7 +206,7 @@ def past_of(user: User, number: int) -> Past:
         symbols = c.execute("SELECT valid_from, symbol, exchange, recorded_at FROM security_symbols WHERE security_id = %s ORDER BY valid_from",
                             (number,)).fetchall()  # fmt: skip
         classes = c.execute(
-            "SELECT k.valid_from, k.asset_class, d.sector, nullif(d.industry, ''), nullif(d.subsector, ''), k.source, k.recorded_at "
+            "SELECT k.valid_from, k.asset_class, d.sector, nullif(d.industry, ''), nullif(d.subsector, ''), k.country, k.source, k.recorded_at "
             "FROM security_classifications k LEFT JOIN sectors d USING (sector_id) WHERE k.security_id = %s ORDER BY k.valid_from, k.recorded_at",
             (number,),
         ).fetchall()

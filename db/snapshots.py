@@ -252,7 +252,7 @@ def held_in(user: UUID, security: int) -> list[Holder]:
         return [
             Holder(*row)
             for row in c.execute(
-                """SELECT p.portfolio_id, p.name, p.base_currency, h.units, s.value, (s.value / nullif(n.total, 0))::float8, s.bucket
+                """SELECT p.portfolio_id, p.name, p.base_currency, h.units, s.value, CASE WHEN n.total > 0 THEN (s.value / n.total)::float8 END, s.bucket
                      FROM holdings h JOIN portfolios p USING (portfolio_id)
                      LEFT JOIN LATERAL (SELECT bucket, total FROM portfolio_snapshots WHERE portfolio_id = h.portfolio_id
                                          ORDER BY bucket DESC LIMIT 1) n ON true

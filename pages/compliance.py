@@ -18,7 +18,7 @@ SAID = {
     "unknown": ("? not known", "help"),
 }
 COLOURS = {"breach": "#C2540A", "near": "#D97706", "ok": charts.PORTFOLIO, "unknown": charts.BENCHMARK}
-LISTED = ("rule", "state", "measured", "limit", "side", "worst", "severity", "definition")
+LISTED = ("rule", "state", "measured", "limit", "side", "worst", "exposure", "severity", "definition")
 PHONE = ("rule", "state", "measured", "limit")
 GROUPS = {"max_sector_weight": "sector", "max_country_weight": "country", "max_currency_weight": "currency"}
 

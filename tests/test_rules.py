@@ -164,6 +164,18 @@ def test_a_measure_at_its_limit_keeps_it(deposit: str, state: str) -> None:
     assert bool(found.beyond) == (state == "breach")
 
 
+@pytest.mark.parametrize("price", ["33.3333", "1234.5678", "0.1117"])
+def test_shares_are_of_the_value_before_it_is_rounded(price: str) -> None:
+    """All of it in one security: exactly the whole, whatever the cents of the value; of ten alike each a tenth, which is the limit."""
+    one = looked_at("7", [("buy", 1, "7", "1")], SECURITIES, {1: float(price)})
+    assert by_rule(one)["max_security_weight"].value == 1.0
+    ten = {n: Security(n, f"E{n}", "E", "XETR", "EUR", "Equity", f"S{n}", None, "DE") for n in range(1, 11)}
+    view = looked_at("70", [("buy", n, "7", "1") for n in ten], ten, dict.fromkeys(ten, float(price)))
+    found = by_rule(view)["max_security_weight"]
+    assert (found.value, found.state, found.beyond) == (0.1, "near", ())
+    assert view.valuation.total != view.valuation.exact, "the trap: cents"
+
+
 def test_two_securities_of_one_symbol_are_two() -> None:
     """66 and 76 of 1,000 EUR: neither is over 10 %, together they would be."""
     securities = {
@@ -185,11 +197,14 @@ def test_nothing_is_a_share_of_a_value_that_is_not_above_zero() -> None:
     view = looked_at("1000", [("buy", 1, "20", "250")], SECURITIES, {1: 190.0})
     assert view.valuation.total == Decimal(-200)
     why = "no shares: the value of the portfolio, -200.00 EUR, is not above zero"
-    for name, made in (("allocation", allocation(view)), ("allocation_positions", allocation_positions(view)), ("holdings", holdings(view))):
+    every = ("allocation", "allocation_positions", "holdings", "risk_by_security", "risk_distribution")
+    for name, made in ((name, REPORTS[name].make(view)) for name in every):
         assert {r["weight"] for r in records(made, name)} == {None}, name
     assert why in allocation(view).notes
     assert why in holdings(view).notes
     assert why in compliance(view).notes
+    assert why in REPORTS["risk_distribution"].make(view).notes
+    assert [r["category"] for r in records(REPORTS["risk_distribution"].make(view), "risk_distribution")] == ["cash", "unknown"]
     assert {f.state for f in check(view)} == {"unknown"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from threading import Event, Thread
 from typing import Any
@@ -663,7 +663,7 @@ def test_a_sector_by_anothers_name_is_the_one_it_has(small: Small) -> None:
 
 def test_an_edited_sector_counts_from_its_day_and_past_checks_stay(small: Small) -> None:
     """What a rule said of a day, and what was known at a time, stays what it was after BOLT changed its sector."""
-    client, portfolio = small.client("ben"), str(small.portfolios[f"{MARK} dollars"])
+    client, portfolio = small.client("anna"), str(small.portfolios[f"{MARK} dollars"])
     today = small.now.date()
 
     def said(**more: str) -> list[object]:
@@ -671,12 +671,38 @@ def test_an_edited_sector_counts_from_its_day_and_past_checks_stay(small: Small)
         return [(row["group"], row["weight"]) for row in answer["rows"]]
 
     before, known = str(today - timedelta(days=7)), datetime.now(UTC).isoformat()
-    then, now = said(as_of=before), said()
+    then, past, now = said(as_of=before), said(known_at=known), said()
     assert {"Energy"} <= {name for name, _ in now}, "BOLT is held"
     asked(small, "ben", master.plan_edit(small.user("ben"), "BOLT", {"sector": "Materials"}))
     worked()
     assert said(as_of=before) == then
-    assert said(known_at=known) == now
+    assert said(known_at=known) == past
     changed = dict(said())  # type: ignore[arg-type]
     assert changed["Materials"] == pytest.approx(dict(now).get("Materials", 0.0) + dict(now)["Energy"])  # type: ignore[call-overload]
     assert "Energy" not in changed
+
+
+def test_an_edited_country_counts_from_its_day(small: Small) -> None:
+    """As class and sector do; a plan of before the country was dated keeps that of the security."""
+    client, portfolio = small.client("anna"), str(small.portfolios[f"{MARK} dollars"])
+
+    def said(**more: str) -> dict[str, float]:
+        answer = client.get("/v1/reports/allocation", params={"portfolio": portfolio, "by": "country", **more}).json()
+        return {row["group"]: row["weight"] for row in answer["rows"]}
+
+    before, known, now = str(small.now.date() - timedelta(days=7)), datetime.now(UTC).isoformat(), said()
+    then, past = said(as_of=before), said(known_at=known)
+    old = rows(small, "SELECT country FROM securities WHERE symbol = 'BOLT'")[0][0]
+    new = "CH" if old != "CH" else "NO"
+    assert new not in now
+    asked(small, "ben", master.plan_edit(small.user("ben"), "BOLT", {"country": new}))
+    worked()
+    assert said(as_of=before) == then
+    assert said(known_at=known) == past
+    assert new in said()
+    plan = master.plan_edit(small.user("ben"), "BOLT", {"sector": "Materials"})
+    steps = tuple(replace(s, rows=tuple({k: v for k, v in r.items() if k != "country"} for r in s.rows)) for s in plan.steps)
+    asked(small, "ben", replace(plan, steps=steps))
+    worked()
+    kept = rows(small, "SELECT country FROM security_classifications WHERE security_id = %s ORDER BY recorded_at", small.securities["BOLT"])
+    assert kept == [(old,), (new,), (new,)]

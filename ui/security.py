@@ -199,9 +199,9 @@ def _master(look: Look, s: Row, table: Table) -> None:
         f"security_symbols_{number}",
     )
     classes = (since, Column("asset_class", "Asset class"), Column("sector", "Sector"), Column("industry", "Industry"),
-               Column("subsector", "Subsector"), Column("source", "By"), recorded)  # fmt: skip
+               Column("subsector", "Subsector"), Column("country", "Country"), Column("source", "By"), recorded)  # fmt: skip
     classified = [
-        (k.valid_from, k.asset_class, k.sector, k.industry, k.subsector, k.source, k.recorded_at)
+        (k.valid_from, k.asset_class, k.sector, k.industry, k.subsector, k.country, k.source, k.recorded_at)
         for k in past.classifications[::-1]
     ]
     _listed("Classifications", classes, classified, f"security_classes_{number}")

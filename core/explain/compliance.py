@@ -41,6 +41,7 @@ def measured(view: View, row: Row) -> Explained | None:
         found = Evidence(SHARES, columns, tuple((name, float(share)) for name, share in f.rule.measure(view)))
         return Explained(f"{said} share. {f.rule.definition}", lambda g: pick(g.column(SHARES, "share")), (), (found, *behind(view, list(view.valuation.positions), cash)))  # fmt: skip
     shares = _shares(view, f.rule.name)
+    exact = Term("value of the portfolio", view.valuation.exact, Kind.PRICE, view.base, note="not rounded")
 
     def worst(g: Given) -> float:
         cells = zip(*(g.column(SHARES, k) for k in ("group", "units", "price", "rate")), strict=True)
@@ -48,7 +49,7 @@ def measured(view: View, row: Row) -> Explained | None:
         return float(pick(sums.values(), default=Fraction(0)) / Fraction(g["value of the portfolio"]))
 
     summed = "Σ |units × price × FX|" if f.rule.exposure == "gross" else "|Σ units × price × FX|"
-    return Explained(f"{said} {summed} of a group ÷ value of the portfolio. {f.rule.definition}", worst, (total,),
+    return Explained(f"{said} {summed} of a group ÷ value of the portfolio. {f.rule.definition}", worst, (exact,),
                      (shares, *behind(view, [p for p in view.valuation.positions if p.value_base is not None], cash)))  # fmt: skip
 
 
@@ -72,7 +73,7 @@ def _shares(view: View, name: str) -> Evidence:
 @explains("compliance", "limit")
 def limit(view: View, row: Row) -> Explained:
     f = _finding(view, row["rule"])
-    own = f.rule.name in view.book.limits
+    own = view.book.limit_on(f.rule.name, view.as_of) is not None
     said = "set for this portfolio" if own else "the rule's default: no limit of its own is set for this portfolio"
     return Explained(f"as recorded: {said}", lambda g: g["limit"], (Term("limit", f.limit, Kind.PERCENT, note=said),))
 
@@ -90,7 +91,10 @@ def count(view: View, row: Row) -> Explained:
 
     def matching(g: Given) -> int:
         cells = zip(*(g.column(RULED, k) for k in ("measured", "limit", "at_least", "complete")), strict=True)
-        return sum(state_of(*cell) == state for cell in cells)
+        return sum(state_of(exact(share), exact(bound), at_least, complete) == state for share, bound, at_least, complete in cells)
+
+    def exact(share: float | None) -> Any:
+        return None if share is None else Fraction(str(share))  # 0.1 is a tenth
 
     formulas = {"breach": "number of rules whose measure is beyond the limit", "near": "number of rules within 10 % of their limit",
                 "ok": "number of rules whose measure keeps the limit", "unknown": "number of rules with nothing to measure, or with prices missing"}  # fmt: skip

@@ -130,8 +130,10 @@ def of_asset(view: View, number: int, formula: str, compute: Callable[[Given], A
 
 
 @explains("risk_distribution", "weight", "count")
-def category(view: View, row: Row) -> Explained:
+def category(view: View, row: Row) -> Explained | None:
     name, shown = row["category"], row["_column"]
+    if shown == "weight" and view.no_share:
+        return None
     if name == "cash":
         if shown == "count":
             return Explained("0: cash is no security", lambda g: 0)
@@ -158,7 +160,7 @@ def category(view: View, row: Row) -> Explained:
     whole = (Term("value of the portfolio", view.valuation.total, Kind.MONEY, view.base),)
     return Explained(
         f"Σ value of the positions whose volatility is {name} ÷ value of the portfolio; low < 15 % a year, medium < 25 %, high < 40 %",
-        lambda g: float(sum((v for v in inside(g) if v is not None), Decimal(0)) / g["value of the portfolio"]) if g["value of the portfolio"] else 0.0,
+        lambda g: float(sum((v for v in inside(g) if v is not None), Decimal(0)) / g["value of the portfolio"]),
         whole, behind,
     )  # fmt: skip
 

@@ -214,7 +214,7 @@ def monthly_returns(view: View) -> Made:
     Column("gain", "Gain", Kind.MONEY, "end value − start value − bought + received, in the base currency"),
     Column("return", "Return", Kind.PERCENT, "gain / (start value + bought)"),
     Column("price_return", "Price return", Kind.PERCENT, "of the security itself, in its currency, adjusted for splits", wide_only=True),
-    Column("category", "Category", note=PERFORMANCE_GRADES),
+    Column("category", "Category", note=f"of the return of the period: {PERFORMANCE_GRADES}"),
     Column("security_id", "Security", Kind.COUNT, wide_only=True),
     empty="Nothing was held in this period.",
 )

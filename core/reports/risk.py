@@ -131,7 +131,7 @@ def risk_by_security(view: View) -> Made:
 
     The figures of a security are not averaged into the portfolio: those stand in `risk`.
     """
-    return Made(_by_security(view))
+    return Made(_by_security(view), notes=view.value_notes)
 
 
 def _by_security(view: View) -> list[tuple[Any, ...]]:
@@ -156,12 +156,13 @@ def _by_security(view: View) -> list[tuple[Any, ...]]:
 )
 def risk_distribution(view: View) -> Made:
     """Share of the portfolio in each risk category (by volatility over the look-back); cash is its own."""
-    weight: dict[str, float] = {}
+    weight: dict[str, float] = {"cash": view.share(view.valuation.cash_base) or 0.0}
     count: dict[str, int] = {}
     for row in _by_security(view):
         weight[row[4]] = weight.get(row[4], 0.0) + (row[2] or 0.0)
         count[row[4]] = count.get(row[4], 0) + 1
-    if (cash := view.share(view.valuation.cash_base)) is not None:
-        weight["cash"] = cash
+    if not count and not any(view.valuation.cash.values()):
+        return Made([])
     order = ["cash", "low", "medium", "high", "very high", "unknown"]
-    return Made([(name, weight[name], count.get(name, 0)) for name in order if name in weight])
+    rows = [(name, None if view.no_share else weight[name], count.get(name, 0)) for name in order if name in weight]
+    return Made(rows, notes=view.value_notes)

@@ -39,9 +39,21 @@ def _values(view: View, rule_name: str) -> list[tuple[str, Decimal]]:
     return [(group_of(view, rule_name, p), p.value_base) for p in view.valuation.positions if p.value_base is not None]
 
 
+def whole(view: View) -> Fraction:
+    """The total value that shares are of, in the base currency and not rounded to cents: the sum of what the shares are taken from."""
+    positions = sum((Fraction(p.value_base) for p in view.valuation.positions if p.value_base is not None), Fraction())
+    return positions + sum((Fraction(amount) for _, amount in _cash(view)), Fraction())
+
+
+def _cash(view: View) -> list[tuple[str, Decimal]]:
+    """Cash by currency, in the base currency, where there is a rate."""
+    rates = ((c, amount, view.book.rates.rate(c, view.base, view.as_of)) for c, amount in view.valuation.cash.items())
+    return [(currency, amount * rate) for currency, amount, rate in rates if not isinstance(rate, NoRate)]
+
+
 def _shares(view: View, values: Iterable[tuple[str, Decimal]], exposure: str) -> Measured:
-    total = Fraction(view.valuation.total)
-    return [(name, value / total) for name, value in exposures(values, exposure).items()]
+    total = whole(view)
+    return [(name, value / total) for name, value in exposures(values, exposure).items()] if total > 0 else []
 
 
 @rule("Largest security", default="0.10", exposure="gross")
@@ -68,11 +80,7 @@ def max_currency_weight(view: View) -> Measured:
 
     Net: what is short in a currency, or owed in it, is taken from what is long in it; more short than long counts by its size.
     """
-    values = _values(view, "max_currency_weight")
-    for currency, amount in view.valuation.cash.items():
-        rate = view.book.rates.rate(currency, view.base, view.as_of)
-        if not isinstance(rate, NoRate):
-            values.append((currency, amount * rate))
+    values = [*_values(view, "max_currency_weight"), *_cash(view)]
     return _shares(view, [v for v in values if v[0] != view.base], "net") or [("none", Fraction(0))]
 
 
